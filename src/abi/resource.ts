@@ -1,0 +1,30 @@
+// Linux numbers of getrlimit(2), getrusage(2), getpriority(2), x86-64.
+
+export const PRIO_MIN = -20;
+export const PRIO_PROCESS = 0;
+export const PRIO_PGRP = 1;
+export const PRIO_USER = 2;
+export const PRIO_MAX = 0x14;
+export const RLIMIT_CPU = 0;
+export const RLIMIT_FSIZE = 1;
+export const RLIMIT_DATA = 2;
+export const RLIMIT_STACK = 3;
+export const RLIMIT_CORE = 4;
+export const RLIMIT_RSS = 5;
+export const RLIMIT_NPROC = 6;
+export const RLIMIT_NOFILE = 7;
+export const RLIMIT_OFILE = 7;
+export const RLIMIT_MEMLOCK = 8;
+export const RLIMIT_AS = 9;
+export const RLIMIT_LOCKS = 0xa;
+export const RLIMIT_SIGPENDING = 0xb;
+export const RLIMIT_MSGQUEUE = 0xc;
+export const RLIMIT_NICE = 0xd;
+export const RLIMIT_RTPRIO = 0xe;
+export const RLIMIT_RTTIME = 0xf;
+export const RLIMIT_NLIMITS = 0x10;
+export const RUSAGE_BOTH = -2;
+export const RUSAGE_CHILDREN = -1;
+export const RUSAGE_SELF = 0;
+export const RUSAGE_LWP = 1;
+export const RUSAGE_THREAD = 1;

@@ -1,0 +1,105 @@
+// What the entrypoint tells a Sentry or a Gofer at birth: JSON in an inherited descriptor, descriptors named by number.
+
+/** A mount of a container as the Sentry must build it, in order. */
+export interface MountConfig {
+  destination: string;
+  /** bind: served by the gofer under attach point `attach`; others are the Sentry's own file systems. */
+  type: 'bind' | 'tmpfs' | 'proc' | 'sysfs' | 'devpts' | 'mqueue' | 'cgroup' | 'devtmpfs';
+  /** As in config.json: what /proc/self/mountinfo shows as source. */
+  source: string;
+  /** Index into the gofer's attach points, for type bind. */
+  attach: number;
+  readonly: boolean;
+  nosuid: boolean;
+  nodev: boolean;
+  noexec: boolean;
+  /** Mount options that remain (size=, mode=, gid=, ...). */
+  options: string[];
+}
+
+export interface ProcessConfig {
+  args: string[];
+  env: string[];
+  cwd: string;
+  uid: number;
+  gid: number;
+  additionalGids: number[];
+  umask: number;
+  /** Capability masks as [low, high] 32-bit words. */
+  capabilities: { bounding: [number, number]; effective: [number, number]; inheritable: [number, number]; permitted: [number, number]; ambient: [number, number] };
+  noNewPrivileges: boolean;
+  rlimits: { type: number; soft: number; hard: number }[];
+  oomScoreAdj: number;
+  /** True: standard streams are the slave of a terminal of the sandbox; `consoleIn/Out` are host descriptors to pump (raw). */
+  terminal: boolean;
+  consoleSize: { rows: number; cols: number } | null;
+}
+
+export interface ContainerConfig {
+  id: string;
+  hostname: string;
+  domainname: string;
+  /** Root is the gofer's attach point 0. overlay: writes stay in the Sentry's memory. */
+  rootReadonly: boolean;
+  overlay: boolean;
+  mounts: MountConfig[];
+  maskedPaths: string[];
+  readonlyPaths: string[];
+  sysctl: Record<string, string>;
+  devices: { path: string; type: string; major: number; minor: number; mode: number; uid: number; gid: number }[];
+  annotations: Record<string, string>;
+  /** The first process may be stopped by job control, as if the caller's shell were its parent (`do`). */
+  jobControl?: boolean;
+  /** The first process takes no signal that it has no handler for (pid_namespaces(7)): containers yes, `do` no. */
+  protectInit?: boolean;
+  process: ProcessConfig;
+}
+
+/** Descriptors of one process's streams as the Sentry inherited or received them. -1: none. */
+export interface StdioFds {
+  /** Host descriptors for 0, 1, 2; -1 where the stream is the terminal. */
+  fds: [number, number, number];
+  /** Raw host terminal ends to pump to the sandbox's own terminal; -1 without one. */
+  consoleIn: number;
+  consoleOut: number;
+  /** Further descriptors (--preserve-fds), given to the guest as 3, 4, ... */
+  extra: number[];
+}
+
+export interface BootConfig {
+  sandboxId: string;
+  platform: 'systrap';
+  network: 'none' | 'host' | 'sandbox';
+  /** Listening SOCK_SEQPACKET unix socket of the control protocol (src/wire/control.ts). */
+  controlFd: number;
+  /** SOCK_SEQPACKET socket to the pristine stub that native/launch started. */
+  stubFd: number;
+  /** SOCK_SEQPACKET socket to the container's gofer. */
+  goferFd: number;
+  /** Where the log (JSON lines) goes; -1: nowhere. */
+  logFd: number;
+  debug: boolean;
+  /** Where strace lines go; -1: off. */
+  straceFd: number;
+  /** One byte is written here when the control server answers. -1: none. */
+  readyFd: number;
+  /** Socket to the stand-in of the first container: gets its exit status (wait(2) encoding, 4 bytes LE); its end kills the container. */
+  standinFd: number;
+  /** The root container. Started by the control method `start`. */
+  container: ContainerConfig;
+  stdio: StdioFds;
+}
+
+/** One tree that a gofer serves; index 0 is the root. */
+export interface AttachPoint {
+  /** Path inside the gofer's own mount namespace. */
+  path: string;
+  readonly: boolean;
+}
+
+export interface GoferConfig {
+  /** SOCK_SEQPACKET socket to the Sentry. */
+  socketFd: number;
+  logFd: number;
+  attach: AttachPoint[];
+}
