@@ -1,0 +1,228 @@
+// Processes, identity, filters and shared memory of this process itself.
+
+#include "host.h"
+
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <uv.h>
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_send_signal 424
+#define SYS_pidfd_open 434
+#define SYS_pidfd_getfd 438
+#endif
+
+FN(kill) {
+  int pid = arg_int(a, 0), sig = arg_int(a, 1);
+  CHECK_ARGS();
+  return result(kill(pid, sig));
+}
+
+FN(pidfdOpen) {
+  int pid = arg_int(a, 0), flags = arg_int(a, 1);
+  CHECK_ARGS();
+  return result(syscall(SYS_pidfd_open, pid, flags));
+}
+
+FN(pidfdSendSignal) {
+  int fd = arg_int(a, 0), sig = arg_int(a, 1);
+  CHECK_ARGS();
+  return result(syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0));
+}
+
+// waitpid(2): pid, options, Int32Array whose [0] gets the status.
+FN(waitpid) {
+  int pid = arg_int(a, 0), options = arg_int(a, 1), status = 0;
+  int32_t *out = arg_i32(a, 2, 1, NULL);
+  CHECK_ARGS();
+  int r = waitpid(pid, &status, options);
+  if (r < 0) return -errno;
+  out[0] = status;
+  return r;
+}
+
+// prctl(2) for the operations whose arguments are all plain numbers.
+FN(prctl) {
+  int op = arg_int(a, 0);
+  int64_t x = arg_i64(a, 1), y = arg_i64(a, 2);
+  CHECK_ARGS();
+  switch (op) {
+    case PR_SET_PDEATHSIG:
+    case PR_GET_DUMPABLE:
+    case PR_SET_DUMPABLE:
+    case PR_GET_KEEPCAPS:
+    case PR_SET_KEEPCAPS:
+    case PR_CAPBSET_READ:
+    case PR_CAPBSET_DROP:
+    case PR_SET_TIMERSLACK:
+    case PR_SET_CHILD_SUBREAPER:
+    case PR_SET_NO_NEW_PRIVS:
+    case PR_GET_NO_NEW_PRIVS:
+    case PR_SET_THP_DISABLE:
+    case PR_CAP_AMBIENT:
+    case PR_GET_SECCOMP:
+      return result(prctl(op, x, y, 0, 0));
+    default:
+      return -EINVAL;
+  }
+}
+
+// Name of this thread, as ps and top show it (15 bytes).
+FN(setName) {
+  char name[256];
+  arg_str(a, 0, name, sizeof name);
+  CHECK_ARGS();
+  return result(prctl(PR_SET_NAME, name, 0, 0, 0));
+}
+
+// The calling thread's capabilities as 6 words: effective, permitted, inheritable low; then the same high.
+FN(capget) {
+  int32_t *w = arg_i32(a, 0, 6, NULL);
+  CHECK_ARGS();
+  struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+  return result(syscall(SYS_capget, &h, w));
+}
+
+FN(capset) {
+  int32_t *w = arg_i32(a, 0, 6, NULL);
+  CHECK_ARGS();
+  struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+  return result(syscall(SYS_capset, &h, w));
+}
+
+// Installs a seccomp filter (an array of struct sock_filter) with SECCOMP_FILTER_FLAG_* flags. With TSYNC, all threads get it;
+// a positive answer is the thread that could not be synchronised.
+FN(seccomp) {
+  struct span s = arg_span(a, 0);
+  int flags = arg_int(a, 1);
+  CHECK_ARGS();
+  if (s.len == 0 || s.len % sizeof(struct sock_filter) != 0 || s.len / sizeof(struct sock_filter) > BPF_MAXINSNS) return -EINVAL;
+  struct sock_fprog prog = {(unsigned short)(s.len / sizeof(struct sock_filter)), (struct sock_filter *)(void *)s.p};
+  return result(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog));
+}
+
+// The libc functions change all threads of the process.
+FN(setresuid) {
+  int r = arg_int(a, 0), e = arg_int(a, 1), s = arg_int(a, 2);
+  CHECK_ARGS();
+  return result(setresuid((uid_t)r, (uid_t)e, (uid_t)s));
+}
+
+FN(setresgid) {
+  int r = arg_int(a, 0), e = arg_int(a, 1), s = arg_int(a, 2);
+  CHECK_ARGS();
+  return result(setresgid((gid_t)r, (gid_t)e, (gid_t)s));
+}
+
+FN(setgroups) {
+  size_t n;
+  int32_t *g = arg_i32(a, 0, 0, &n);
+  CHECK_ARGS();
+  return result(setgroups(n, (const gid_t *)(const void *)g));
+}
+
+FN(getrlimit) {
+  int what = arg_int(a, 0);
+  double *out = arg_f64(a, 1, 2);
+  struct rlimit l;
+  CHECK_ARGS();
+  if (getrlimit((__rlimit_resource_t)what, &l) < 0) return -errno;
+  out[0] = l.rlim_cur == RLIM_INFINITY ? -1 : (double)l.rlim_cur;
+  out[1] = l.rlim_max == RLIM_INFINITY ? -1 : (double)l.rlim_max;
+  return 0;
+}
+
+FN(setrlimit) {
+  int what = arg_int(a, 0);
+  double soft = arg_num(a, 1), hard = arg_num(a, 2);
+  CHECK_ARGS();
+  struct rlimit l = {soft < 0 ? RLIM_INFINITY : (rlim_t)soft, hard < 0 ? RLIM_INFINITY : (rlim_t)hard};
+  return result(setrlimit((__rlimit_resource_t)what, &l));
+}
+
+// Signal mask of the calling thread: how (SIG_BLOCK...), low and high half.
+FN(sigmask) {
+  int how = arg_int(a, 0), lo = arg_int(a, 1), hi = arg_int(a, 2);
+  CHECK_ARGS();
+  uint64_t mask = (uint32_t)lo | (uint64_t)(uint32_t)hi << 32;
+  return result(syscall(SYS_rt_sigprocmask, how, &mask, NULL, sizeof mask));
+}
+
+// CPU affinity of the calling thread as a mask of the first 32 CPUs.
+FN(getaffinity) {
+  (void)a;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) < 0) return -errno;
+  double mask = 0, bit = 1;
+  for (int i = 0; i < 32; i++, bit *= 2)
+    if (CPU_ISSET(i, &set)) mask += bit;
+  return mask;
+}
+
+FN(setaffinity) {
+  uint32_t mask = (uint32_t)arg_int(a, 0);
+  CHECK_ARGS();
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (int i = 0; i < 32; i++)
+    if (mask >> i & 1) CPU_SET(i, &set);
+  return result(sched_setaffinity(0, sizeof set, &set));
+}
+
+FN(cpuCount) {
+  (void)a;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) < 0 ? -errno : CPU_COUNT(&set);
+}
+
+// The descriptor that tells when libuv has something to do; a native epoll set may include it.
+FN(uvBackendFd) {
+  uv_loop_t *loop = NULL;
+  if (napi_get_uv_event_loop(a->env, &loop) != napi_ok || loop == NULL) return -ENOSYS;
+  return uv_backend_fd(loop);
+}
+
+static void unmap(napi_env env, void *data, void *hint) {
+  (void)env;
+  munmap(data, (size_t)(uintptr_t)hint);
+}
+
+// mmap(2) MAP_SHARED of a descriptor as an ArrayBuffer: fd, offset, length, writable (0 or 1). A number: -errno.
+// The map lives as long as the ArrayBuffer.
+static napi_value raw_mapShared(struct args *a) {
+  int fd = arg_int(a, 0), writable = arg_int(a, 3);
+  int64_t off = arg_i64(a, 1), len = arg_i64(a, 2);
+  napi_value out = NULL;
+  int error = a->bad;
+  if (!error && (off < 0 || len <= 0)) error = EINVAL;
+  if (!error) {
+    void *p = mmap(NULL, (size_t)len, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, off);
+    if (p == MAP_FAILED) {
+      error = errno;
+    } else if (napi_create_external_arraybuffer(a->env, p, (size_t)len, unmap, (void *)(uintptr_t)len, &out) != napi_ok) {
+      munmap(p, (size_t)len);
+      error = ENOMEM;
+    }
+  }
+  if (error) napi_create_double(a->env, -error, &out);
+  return out;
+}
+
+const struct host_entry proc_entries[] = {
+    ENTRY(kill),        ENTRY(pidfdOpen),   ENTRY(pidfdSendSignal), ENTRY(waitpid),  ENTRY(prctl),       ENTRY(setName),
+    ENTRY(capget),      ENTRY(capset),      ENTRY(seccomp),     ENTRY(setresuid),   ENTRY(setresgid),  ENTRY(setgroups),
+    ENTRY(getrlimit),   ENTRY(setrlimit),   ENTRY(sigmask),     ENTRY(getaffinity), ENTRY(setaffinity), ENTRY(cpuCount),
+    ENTRY(uvBackendFd), {"mapShared", NULL, raw_mapShared},
+    END_OF_TABLE,
+};

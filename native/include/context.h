@@ -1,0 +1,119 @@
+// The context region: the one contract between an engine's native half and its TypeScript half.
+//
+// An address space (one host process) owns one memfd of RF_REGION_SIZE bytes, mapped shared by that process and by the Sentry, and by
+// nobody else. It is an array of context blocks, one for each guest thread. Every word of it can be written by the guest at any time.
+// One further page, the control page, is written by the Sentry alone and mapped read-only into every address space.
+//
+// src/platform/systrap/layout.ts is generated from this file by native/systrap/layout.c; build.sh fails when they differ.
+#ifndef RINGFENCE_CONTEXT_H
+#define RINGFENCE_CONTEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Where things stand in every guest process. Guests own the addresses below RF_STUB_BASE. All of it lies in one gigabyte, and what a
+// single-threaded process touches in 4 MiB of it, so that it costs a fork few page-table pages.
+#define RF_MIN_ADDRESS 0x10000ULL
+#define RF_STUB_BASE 0x7ff000000000ULL    // the stub's program: text, constants, the pristine stub's own stack
+#define RF_CONTROL_BASE 0x7ff000100000ULL // the control page, read-only
+#define RF_REGION_BASE 0x7ff000200000ULL  // the context region
+#define RF_AREA_BASE 0x7ff000300000ULL    // private areas (signal stacks), one for each context
+#define RF_WINDOW_BASE 0x7ff010000000ULL  // reserved: data windows of 64 KiB for each context
+#define RF_TRAMPOLINE_BASE 0x7ff020000000ULL // reserved: rewritten call sites
+#define RF_VDSO_BASE 0x7ff030000000ULL    // where the vDSO and its data pages are moved to, if the host lets us
+#define RF_STUB_END 0x7ff040000000ULL
+
+#define RF_CONTEXTS 2048
+#define RF_BLOCK_SIZE 512
+#define RF_REGION_SIZE (RF_CONTEXTS * RF_BLOCK_SIZE)
+#define RF_AREA_SIZE 65536     // a power of two, and RF_AREA_BASE a multiple of it: rsp tells the context
+#define RF_AREA_PRIVATE 1024   // bytes at the top of an area that belong to the stub (struct rf_thread)
+#define RF_CONTROL_SIZE 4096
+
+// Descriptors of a guest process.
+#define RF_SOCKET_FD 3
+#define RF_DOORBELL_FD 4
+
+// The host signal that interrupts a running thread (SIGUSR1).
+#define RF_INTERRUPT_SIGNAL 10
+
+// struct rf_block.state
+#define RF_STATE_NONE 0     // no thread
+#define RF_STATE_GUEST 1    // the guest runs, or the stub carries out a command: the Sentry waits
+#define RF_STATE_STOPPED 2  // an event or an answer is ready: the stub waits and spins
+#define RF_STATE_SLEEPING 3 // the same, but the stub sleeps on this word: wake it with futex(2)
+
+// struct rf_block.event: EVENT_* of src/platform/platform.ts
+#define RF_EVENT_SYSCALL 1
+#define RF_EVENT_FAULT 2
+#define RF_EVENT_INTERRUPTED 3
+
+// struct rf_block.command
+#define RF_COMMAND_RESUME 1      // rax = result, go on
+#define RF_COMMAND_RESUME_FULL 2 // all of regs, go on
+#define RF_COMMAND_HOSTCALL 3    // call_nr(call_args): answer in result
+#define RF_COMMAND_MMAP_FD 4     // receive a descriptor from the socket, mmap(args 0..3, that, arg 5), close it: answer in result
+#define RF_COMMAND_CLONE 5       // new thread in context call_args[0]: its tid in result
+#define RF_COMMAND_FORK 6        // receive region and socket, copy the process: call_args[0] is 1 if other threads exist
+#define RF_COMMAND_FP_SAVE 7     // vector state to guest memory at call_args[0]
+#define RF_COMMAND_FP_LOAD 8     // vector state from there; 0: initial state
+#define RF_COMMAND_EXIT 9        // end this thread
+
+// struct user_regs_struct of <sys/user.h>, without the selectors.
+#define RF_REGS 23
+
+struct rf_block {
+  uint32_t state;
+  uint32_t command;
+  uint32_t event;
+  uint32_t sentry_waits;   // the Sentry sleeps on `state` for the answer to a command
+  uint32_t want_interrupt; // an interrupt signal that finds 0 here is stale
+  uint32_t tid;            // host tid; cleared and woken by the kernel when the thread is gone (CLONE_CHILD_CLEARTID)
+  uint32_t fault_signal;
+  int32_t fault_code;
+  uint64_t fault_address;
+  uint32_t fault_trap;
+  uint32_t fault_error;
+  uint64_t result;
+  uint64_t call_nr;
+  uint64_t call_args[6];
+  uint32_t fp_size; // bytes of vector state in a signal frame, with its trailer
+  uint32_t reserved[3];
+  uint64_t regs[RF_REGS];
+  uint8_t padding[RF_BLOCK_SIZE - 128 - RF_REGS * 8];
+};
+
+// The control page.
+struct rf_control {
+  uint32_t asleep; // the Sentry is about to block: ring the doorbell after an event
+  uint32_t spin;   // how often a stub may look for its command before it sleeps
+};
+
+// Messages from the Sentry to the pristine stub, and from stubs to the Sentry.
+#define RF_MESSAGE_INIT 0x52460001 // descriptors: control page, doorbell. Answered with struct rf_info
+#define RF_MESSAGE_NEW 0x52460002  // descriptors: region, socket of the new address space
+#define RF_MESSAGE_FORK 0x52460003 // the same, to a stub that was told RF_COMMAND_FORK
+#define RF_MESSAGE_MAP 0x52460004  // descriptor to map
+#define RF_MESSAGE_HELLO 0x52460005 // from a new address space; the pid comes from SCM_CREDENTIALS
+#define RF_MESSAGE_INFO 0x52460006
+
+struct rf_message {
+  uint32_t kind;
+  uint32_t zero;
+};
+
+struct rf_info {
+  uint32_t kind;
+  uint32_t hwcap2;
+  uint64_t vdso_address;
+  uint64_t vdso_size;
+  uint64_t data_address; // first of the data pages before the vDSO
+};
+
+_Static_assert(sizeof(struct rf_block) == RF_BLOCK_SIZE, "block size");
+_Static_assert(offsetof(struct rf_block, regs) == 128, "regs stand at 128");
+_Static_assert(RF_REGION_SIZE <= RF_AREA_BASE - RF_REGION_BASE, "region fits");
+_Static_assert(RF_AREA_BASE % RF_AREA_SIZE == 0, "areas are aligned");
+_Static_assert((uint64_t)RF_CONTEXTS *RF_AREA_SIZE <= RF_WINDOW_BASE - RF_AREA_BASE, "areas fit");
+
+#endif

@@ -1,0 +1,115 @@
+// The native launcher: namespaces, roots, credentials and the processes of a sandbox. See launch.c for the whole picture.
+#ifndef RINGFENCE_LAUNCH_H
+#define RINGFENCE_LAUNCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// Descriptors at birth. The entrypoint writes the same numbers into the configuration of the Sentry and the Gofer (runsc-compat/launch.ts).
+enum {
+  FD_CONFIG = 3,
+  SENTRY_FD_STUB = 5,
+  SENTRY_FD_GOFER = 6,
+  SENTRY_FD_STANDIN = 7,
+  SENTRY_FD_READY = 8,
+  GOFER_FD_SOCKET = 4,
+  STUB_FD_SOCKET = 3,
+  PLAN_FD = 3, // the socket to the entrypoint: the plan comes in, error lines and the ready byte go out
+};
+
+#define MAX_ITEMS 8192
+
+struct fdmap {
+  int from;
+  int to;
+};
+
+struct list {
+  const char **v;
+  int n;
+};
+
+// A program that the launcher starts: its arguments, descriptors and configuration.
+struct program {
+  struct list args;
+  struct fdmap fds[512];
+  int nfds;
+  const char *config;
+};
+
+// One thing to put into a new root, in the order of the plan.
+struct rootitem {
+  enum { ROOT_DIR, ROOT_LINK, ROOT_BIND } kind;
+  const char *a; // directory; link's target; source of the bind
+  const char *b; // link's path; target of the bind
+  int tree;      // open_tree descriptor
+  bool is_dir;
+};
+
+struct attach {
+  const char *source;
+  bool readonly;
+  bool recursive;
+  int tree;
+  bool is_dir;
+};
+
+struct plan {
+  struct program sentry;
+  struct program gofer;
+  const char *stub;
+  struct rootitem *items;
+  int nitems;
+  struct attach *attach;
+  int nattach;
+  struct list prune;
+  struct list env;
+  struct list cgroups;
+  bool host_network;
+  bool lifeline;
+  int exit_fd;
+  int socket_fd; // stand-in alone: its socket to the Sentry
+  int tty_fd;
+  const char *tty_state; // struct termios in hexadecimal
+  const char *oom_score_adj;
+};
+
+// util.c
+extern int report_fd;
+_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void *need(size_t bytes);
+bool write_file(const char *path, const char *text);
+void close_other_fds(const int *keep, int n);
+int memfd_with(const char *name, const char *text);
+void place_fds(struct fdmap *map, int n);
+
+// plan.c
+struct plan *read_plan(int fd);
+
+// root.c
+void open_sources(struct plan *p, bool privileged, bool with_attach);
+void make_root(struct plan *p, bool with_attach);
+
+// creds.c
+bool is_privileged(void);
+void raise_nofile(void);
+void drop_all_capabilities(void);
+void keep_file_capabilities(void);
+bool write_id_maps(pid_t pid, uid_t inside_uid, uid_t uid, gid_t inside_gid, gid_t gid, bool privileged);
+pid_t clone_with(uint64_t flags);
+void no_new_privs(void);
+void die_with_parent(void);
+
+// sandbox.c, gofer.c
+#define SANDBOX_ID 65534
+_Noreturn void sandbox_main(struct plan *p, bool privileged, int sync, int stub_sentry, int stub_stub, int gofer, int standin);
+_Noreturn void gofer_main(struct plan *p, bool privileged, int sync, int socket);
+
+// standin.c
+_Noreturn void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer);
+void standin_signals(void);
+
+#endif

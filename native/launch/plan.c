@@ -1,0 +1,110 @@
+// The plan: a 32-bit length (little endian), then strings that each end in a NUL: a directive's name and its arguments.
+#define _GNU_SOURCE
+#include "launch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_PLAN (16u << 20)
+
+static char *text;
+static char *limit;
+
+static void read_all(int fd, void *to, size_t n) {
+  char *at = to;
+  while (n > 0) {
+    ssize_t r = read(fd, at, n);
+    if (r < 0 && errno == EINTR) continue;
+    if (r <= 0) die("the plan is cut short");
+    at += r;
+    n -= (size_t)r;
+  }
+}
+
+static const char *word(void) {
+  if (text >= limit) die("a directive of the plan lacks an argument");
+  const char *w = text;
+  text += strlen(text) + 1;
+  return w;
+}
+
+static int number(void) {
+  const char *w = word();
+  char *end;
+  long v = strtol(w, &end, 10);
+  if (end == w || *end != 0 || v < -1 || v > 1 << 20) die("not a descriptor number in the plan: %s", w);
+  return (int)v;
+}
+
+static void add(struct list *l, const char *w) {
+  if (l->v == NULL) l->v = need(sizeof *l->v * (MAX_ITEMS + 1));
+  if (l->n == MAX_ITEMS) die("the plan is too long");
+  l->v[l->n++] = w;
+}
+
+static void add_fd(struct program *p) {
+  if (p->nfds == 500) die("too many descriptors");
+  p->fds[p->nfds].from = number();
+  p->fds[p->nfds++].to = number();
+}
+
+static void add_item(struct plan *p, int kind, const char *a, const char *b) {
+  if (p->nitems == MAX_ITEMS) die("the plan is too long");
+  p->items[p->nitems++] = (struct rootitem){.kind = kind, .a = a, .b = b, .tree = -1};
+}
+
+struct plan *read_plan(int fd) {
+  uint32_t n;
+  read_all(fd, &n, sizeof n);
+  if (n == 0 || n > MAX_PLAN) die("the plan has an impossible length");
+  text = need(n + 1);
+  limit = text + n;
+  read_all(fd, text, n);
+  struct plan *p = need(sizeof *p);
+  p->items = need(sizeof *p->items * MAX_ITEMS);
+  p->attach = need(sizeof *p->attach * MAX_ITEMS);
+  p->exit_fd = p->socket_fd = p->tty_fd = -1;
+  while (text < limit) {
+    const char *d = word();
+    if (!strcmp(d, "dir")) add_item(p, ROOT_DIR, word(), NULL);
+    else if (!strcmp(d, "link")) {
+      const char *target = word();
+      add_item(p, ROOT_LINK, target, word());
+    } else if (!strcmp(d, "bind")) {
+      const char *source = word();
+      add_item(p, ROOT_BIND, source, word());
+    } else if (!strcmp(d, "attach")) {
+      if (p->nattach == MAX_ITEMS) die("too many mounts");
+      struct attach *a = &p->attach[p->nattach++];
+      a->source = word();
+      const char *flags = word();
+      a->readonly = strchr(flags, 'o') != NULL;
+      a->recursive = strchr(flags, 'r') != NULL;
+      a->tree = -1;
+    } else if (!strcmp(d, "prune")) add(&p->prune, word());
+    else if (!strcmp(d, "env")) add(&p->env, word());
+    else if (!strcmp(d, "cgroup")) add(&p->cgroups, word());
+    else if (!strcmp(d, "stub")) p->stub = word();
+    else if (!strcmp(d, "sentry-arg")) add(&p->sentry.args, word());
+    else if (!strcmp(d, "gofer-arg")) add(&p->gofer.args, word());
+    else if (!strcmp(d, "sentry-fd")) add_fd(&p->sentry);
+    else if (!strcmp(d, "gofer-fd")) add_fd(&p->gofer);
+    else if (!strcmp(d, "sentry-config")) p->sentry.config = word();
+    else if (!strcmp(d, "gofer-config")) p->gofer.config = word();
+    else if (!strcmp(d, "host-network")) p->host_network = true;
+    else if (!strcmp(d, "lifeline")) p->lifeline = true;
+    else if (!strcmp(d, "exit-fd")) p->exit_fd = number();
+    else if (!strcmp(d, "socket")) p->socket_fd = number();
+    else if (!strcmp(d, "tty")) {
+      p->tty_fd = number();
+      p->tty_state = word();
+    } else if (!strcmp(d, "oom-score-adj")) p->oom_score_adj = word();
+    else die("the plan has an unknown directive: %s", d);
+  }
+  if (p->sentry.args.v != NULL) p->sentry.args.v[p->sentry.args.n] = NULL;
+  if (p->gofer.args.v != NULL) p->gofer.args.v[p->gofer.args.n] = NULL;
+  if (p->env.v == NULL) p->env.v = need(sizeof *p->env.v);
+  return p;
+}

@@ -1,0 +1,91 @@
+// The seccomp filter of every guest process. Guest code cannot make a host system call: only instructions of the stub's own text may,
+// and a guest that jumps there finds calls that reach its own address space, its socket to the Sentry and the doorbell, nothing else.
+#include "sys.h"
+
+#include <linux/audit.h>
+#include <linux/bpf_common.h>
+#include <linux/filter.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+
+#define OFFSET_NR 0
+#define OFFSET_ARCH 4
+#define OFFSET_IP 8
+#define OFFSET_ARG(n) (16 + 8 * (n))
+
+#define LOAD(offset) {BPF_LD | BPF_W | BPF_ABS, 0, 0, (offset)}
+#define TRAP {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_TRAP}
+#define ALLOW {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}
+// Equal: next instruction; else skip `n`.
+#define UNLESS(k, n) {BPF_JMP | BPF_JEQ | BPF_K, 0, (n), (u32)(k)}
+#define IF(k, n) {BPF_JMP | BPF_JEQ | BPF_K, (n), 0, (u32)(k)}
+#define PERMIT(nr) UNLESS(nr, 1), ALLOW
+// The call is allowed when the low half of an argument is one of two values, and its high half is zero.
+#define PERMIT_ARG(nr, arg, a, b) \
+  UNLESS(nr, 7), LOAD(OFFSET_ARG(arg) + 4), UNLESS(0, 4), LOAD(OFFSET_ARG(arg)), IF(a, 1), UNLESS(b, 1), ALLOW, TRAP
+
+s64 install_filter(void) {
+  const u64 start = (u64)stub_text_start;
+  const u64 end = (u64)stub_text_end;
+  // The instruction pointer that the kernel reports stands behind the syscall instruction: (start, end].
+  struct sock_filter program[] = {
+      LOAD(OFFSET_ARCH),
+      IF(AUDIT_ARCH_X86_64, 1),
+      TRAP,
+      LOAD(OFFSET_IP + 4),
+      IF(start >> 32, 1),
+      TRAP,
+      LOAD(OFFSET_IP),
+      {BPF_JMP | BPF_JGT | BPF_K, 0, 1, (u32)start},
+      {BPF_JMP | BPF_JGT | BPF_K, 0, 1, (u32)end},
+      TRAP,
+      LOAD(OFFSET_NR),
+      PERMIT(__NR_rt_sigreturn),
+      PERMIT_ARG(__NR_futex, 1, FUTEX_WAIT, FUTEX_WAKE),
+      PERMIT_ARG(__NR_write, 0, RF_DOORBELL_FD, RF_SOCKET_FD),
+      PERMIT(__NR_mmap),
+      PERMIT(__NR_munmap),
+      PERMIT(__NR_mprotect),
+      PERMIT(__NR_mremap),
+      PERMIT(__NR_madvise),
+      PERMIT(__NR_msync),
+      PERMIT(__NR_mincore),
+      PERMIT(__NR_membarrier),
+      PERMIT_ARG(__NR_recvmsg, 0, RF_SOCKET_FD, RF_SOCKET_FD),
+      PERMIT(__NR_close),
+      PERMIT(__NR_close_range),
+      PERMIT_ARG(__NR_dup3, 1, RF_SOCKET_FD, RF_DOORBELL_FD),
+      UNLESS(__NR_clone, 8),
+      LOAD(OFFSET_ARG(0) + 4),
+      UNLESS(0, 5),
+      LOAD(OFFSET_ARG(0)),
+      IF(SIGCHLD, 2),
+      IF(CLONE_FORK_FLAGS, 1),
+      UNLESS(CLONE_THREAD_FLAGS, 1),
+      ALLOW,
+      TRAP,
+      PERMIT(__NR_sigaltstack),
+      PERMIT(NR_mseal),
+      PERMIT(__NR_exit),
+      PERMIT(__NR_exit_group),
+      UNLESS(__NR_arch_prctl, 5),
+      LOAD(OFFSET_ARG(0)),
+      {BPF_JMP | BPF_JGE | BPF_K, 0, 2, ARCH_SET_GS},
+      {BPF_JMP | BPF_JGT | BPF_K, 1, 0, ARCH_GET_GS},
+      ALLOW,
+      TRAP,
+      UNLESS(__NR_prctl, 7),
+      LOAD(OFFSET_ARG(0)),
+      IF(PR_SET_PTRACER, 3),
+      UNLESS(PR_SET_PDEATHSIG, 3),
+      LOAD(OFFSET_ARG(1)),
+      UNLESS(SIGKILL, 1),
+      ALLOW,
+      TRAP,
+      TRAP,
+  };
+  const struct sock_fprog fprog = {sizeof program / sizeof program[0], program};
+  s64 r = sys3(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, (u64)&fprog);
+  if (r == -EINVAL) r = sys3(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, (u64)&fprog);
+  return r;
+}

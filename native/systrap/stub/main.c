@@ -1,0 +1,172 @@
+// The pristine stub: exec'ed once for a sandbox, with its socket to the Sentry as descriptor 3. It makes itself empty, closes the door
+// behind it (the filter), and copies itself into a new address space whenever the Sentry asks. When the Sentry is gone it exits, and
+// PR_SET_PDEATHSIG ends every copy with it.
+#include "sys.h"
+
+#include <linux/auxvec.h>
+#include <linux/prctl.h>
+
+u32 stub_hwcap2;
+static u64 vdso_address, vdso_size, data_address;
+
+void *memset(void *to, int value, size_t n) {
+  void *start = to;
+  __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(value) : "memory");
+  return start;
+}
+
+void *memcpy(void *to, const void *from, size_t n) {
+  void *start = to;
+  __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+  return start;
+}
+
+// struct sigaction of the kernel.
+struct kernel_sigaction {
+  u64 handler;
+  u64 flags;
+  u64 restorer;
+  u64 mask;
+};
+
+#define SA_SIGINFO 4
+#define SA_RESTORER 0x04000000
+#define SA_ONSTACK 0x08000000
+#define SA_NODEFER 0x40000000
+#define BIT(signal) (1ULL << ((signal)-1))
+
+static void set_handlers(void) {
+  static const unsigned char caught[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, RF_INTERRUPT_SIGNAL};
+  // While a handler runs everything is blocked but the faults of copying from and to guest memory.
+  struct kernel_sigaction sa = {(u64)stub_signal_entry, SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_NODEFER, (u64)stub_restorer,
+                                ~(BIT(SIGSEGV) | BIT(SIGBUS))};
+  for (u32 i = 0; i < sizeof caught; i++) sys6(__NR_rt_sigaction, caught[i], (u64)&sa, 0, 8, 0, 0);
+  sa.handler = 1; // SIG_IGN
+  sys6(__NR_rt_sigaction, SIGCHLD, (u64)&sa, 0, 8, 0, 0);
+  sys6(__NR_rt_sigaction, SIGPIPE, (u64)&sa, 0, 8, 0, 0);
+}
+
+struct elf_header {
+  unsigned char ident[16];
+  uint16_t type, machine;
+  u32 version;
+  u64 entry, phoff, shoff;
+  u32 flags;
+  uint16_t ehsize, phentsize, phnum;
+};
+
+struct program_header {
+  u32 type, flags;
+  u64 offset, vaddr, paddr, filesz, memsz, align;
+};
+
+static int mapped(u64 page) {
+  unsigned char resident;
+  return sys3(__NR_mincore, page, 4096, (u64)&resident) == 0;
+}
+
+// Moves the vDSO and the data pages before it out of the guests' address range, mapping by mapping: they keep their distances. A host
+// that seals them leaves them where they are, and the Sentry keeps guests off that place.
+static void move_vdso(void) {
+  if (vdso_address == 0) return;
+  const struct elf_header *elf = (const struct elf_header *)vdso_address;
+  const struct program_header *ph = (const struct program_header *)(vdso_address + elf->phoff);
+  for (u32 i = 0; i < elf->phnum; i++) {
+    if (ph[i].type == 1 && ph[i].memsz > vdso_size) vdso_size = ph[i].memsz;
+  }
+  vdso_size = (vdso_size + 4095) & ~4095ULL;
+  u64 from = vdso_address;
+  for (u32 i = 0; i < 16 && mapped(from - 4096); i++) from -= 4096;
+  data_address = from;
+  const u64 end = vdso_address + vdso_size;
+  const u64 first = from;
+  while (from < end) {
+    u64 length = end - from;
+    for (; length > 0; length -= 4096) {
+      const s64 r = sys6(__NR_mremap, from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, RF_VDSO_BASE + (from - first), 0);
+      if (r >= 0) break;
+    }
+    if (length == 0) return; // nothing moved yet, or a half that cannot serve: main checks that it is out of the way
+    from += length;
+  }
+  vdso_address = RF_VDSO_BASE + (vdso_address - first);
+  data_address = RF_VDSO_BASE;
+}
+
+// `stack` is what the kernel left in rsp: argc, argv, envp, auxiliary vector.
+static void read_auxv(const u64 *stack, u64 *stack_end) {
+  const u64 *p = stack + 1 + stack[0] + 1;
+  while (*p != 0) p++;
+  for (p++; p[0] != AT_NULL; p += 2) {
+    if (p[0] == AT_SYSINFO_EHDR) vdso_address = p[1];
+    if (p[0] == AT_HWCAP2) stub_hwcap2 = (u32)p[1];
+    if (p[0] == AT_EXECFN) *stack_end = p[1];
+  }
+  const char *name = (const char *)*stack_end;
+  while (*name != 0) name++;
+  *stack_end = ((u64)name + 9 + 4095) & ~4095ULL; // the name is followed by its NUL and eight bytes
+}
+
+static void die(int code) {
+  for (;;) sys1(__NR_exit_group, (u64)code);
+}
+
+// Nobody may unmap or replace these pages (mseal(2), Linux 6.10; older hosts do without).
+static void seal(u64 address, u64 length) { sys3(NR_mseal, address, length, 0); }
+
+static void prepare(const u64 *stack) {
+  u64 stack_end = 0;
+  read_auxv(stack, &stack_end);
+  const u64 stack_page = (u64)stack & ~4095ULL;
+  sys3(__NR_close_range, 0, 2, 0);
+  sys3(__NR_close_range, RF_SOCKET_FD + 1, ~0U, 0);
+  const u64 none[2] = {0, 0};
+  sys6(__NR_prlimit64, 0, 4 /* RLIMIT_CORE */, (u64)none, 0, 0, 0);
+  sys6(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0, 0); // the Sentry copies by process_vm_readv(2)
+  sys6(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+  set_handlers();
+  sys3(__NR_munmap, stack_page - (8 << 20), stack_end - stack_page + (8 << 20), 0);
+  move_vdso();
+  if (vdso_address + vdso_size > RF_STUB_BASE && data_address < RF_VDSO_BASE) die(70); // in the way: as likely as 1 to 1000, and sealed
+  const u64 length = (u64)RF_CONTEXTS * RF_AREA_SIZE;
+  const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+  if (sys6(__NR_mmap, RF_AREA_BASE, length, PROT_READ | PROT_WRITE, flags, (u64)-1, 0) < 0) die(71);
+  sys3(__NR_madvise, RF_AREA_BASE, length, MADV_NOHUGEPAGE);
+  seal((u64)stub_text_start & ~4095ULL, (u64)stub_sealed_end - ((u64)stub_text_start & ~4095ULL));
+  if (sys6(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) < 0) die(72);
+  if (install_filter() < 0) die(73);
+}
+
+static void initialise(const struct descriptors *d) {
+  const s64 at = sys6(__NR_mmap, RF_CONTROL_BASE, RF_CONTROL_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, (u64)d->fd[0], 0);
+  if (at < 0) die(74);
+  if (d->fd[1] != RF_DOORBELL_FD) {
+    if (sys3(__NR_dup3, (u64)d->fd[1], RF_DOORBELL_FD, 0) < 0) die(75);
+    sys1(__NR_close, (u64)d->fd[1]);
+  }
+  seal(RF_CONTROL_BASE, RF_CONTROL_SIZE);
+  sys1(__NR_close, (u64)d->fd[0]);
+  const struct rf_info info = {RF_MESSAGE_INFO, stub_hwcap2, vdso_address, vdso_size, data_address};
+  sys3(__NR_write, RF_SOCKET_FD, (u64)&info, sizeof info);
+}
+
+__attribute__((noreturn)) void stub_main(const u64 *stack) {
+  prepare(stack);
+  for (;;) {
+    struct descriptors d;
+    const int r = receive(&d);
+    if (r == 0) die(0); // the Sentry is gone
+    if (r > 0 && d.kind == RF_MESSAGE_INIT && d.count == 2) {
+      initialise(&d);
+      continue;
+    }
+    if (r > 0 && d.kind == RF_MESSAGE_NEW && d.count == 2) {
+      if (sys6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0) == 0) {
+        enter_address_space(&d, 0);
+        stub_first_trap();
+      }
+    }
+    // A copy that failed shows as the end of its socket.
+    for (int i = 0; i < d.count; i++) sys1(__NR_close, (u64)d.fd[i]);
+  }
+}

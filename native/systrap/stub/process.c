@@ -1,0 +1,110 @@
+// Address spaces and threads: how a stub becomes another one.
+#include "sys.h"
+
+#include <linux/prctl.h>
+
+struct iovec {
+  void *base;
+  u64 length;
+};
+
+struct message_header {
+  void *name;
+  u32 name_length;
+  struct iovec *iov;
+  u64 iov_count;
+  void *control;
+  u64 control_length;
+  u32 flags;
+};
+
+struct control_header {
+  u64 length;
+  int level;
+  int type;
+  int fd[4];
+};
+
+// Takes one message with at most two descriptors from the socket. 1, 0 at its end, or -errno.
+int receive(struct descriptors *out) {
+  struct rf_message body = {0, 0};
+  struct control_header control = {0, 0, 0, {0}};
+  struct iovec iov = {&body, sizeof body};
+  struct message_header header = {0, 0, &iov, 1, &control, 16 + 2 * sizeof(int), 0};
+  out->count = 0;
+  out->kind = 0;
+  const s64 r = sys3(__NR_recvmsg, RF_SOCKET_FD, (u64)&header, 0);
+  if (r <= 0) return (int)r;
+  if (header.control_length >= 16 && control.level == 1 /* SOL_SOCKET */ && control.type == 1 /* SCM_RIGHTS */) {
+    const u64 count = (control.length - 16) / sizeof(int);
+    for (u64 i = 0; i < count && i < 2; i++) out->fd[out->count++] = control.fd[i];
+  }
+  out->kind = body.kind;
+  return 1;
+}
+
+void set_altstack(u32 index) {
+  const struct {
+    u64 sp;
+    u32 flags, pad;
+    u64 size;
+  } stack = {area_of(index), 0, 0, RF_AREA_SIZE - RF_AREA_PRIVATE};
+  sys3(__NR_sigaltstack, (u64)&stack, 0, 0);
+}
+
+// The first steps of a fresh process: takes region and socket, forgets all other descriptors, and tells the Sentry its pid.
+void enter_address_space(const struct descriptors *d, u32 index) {
+  sys6(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+  sys6(__NR_prctl, PR_SET_PTRACER, (u64)-1, 0, 0, 0, 0);
+  const u64 prot = PROT_READ | PROT_WRITE;
+  const s64 at = sys6(__NR_mmap, RF_REGION_BASE, RF_REGION_SIZE, prot, MAP_SHARED | MAP_FIXED, (u64)d->fd[0], 0);
+  if (at < 0 || sys3(__NR_dup3, (u64)d->fd[1], RF_SOCKET_FD, 0) < 0) sys1(__NR_exit_group, 76);
+  sys3(__NR_madvise, RF_REGION_BASE, RF_REGION_SIZE, MADV_DONTFORK);
+  sys1(__NR_close, (u64)d->fd[0]);
+  sys1(__NR_close, (u64)d->fd[1]);
+  sys3(__NR_close_range, RF_DOORBELL_FD + 1, ~0U, 0);
+  set_altstack(index);
+  const struct rf_message hello = {RF_MESSAGE_HELLO, 0};
+  if (sys3(__NR_write, RF_SOCKET_FD, (u64)&hello, sizeof hello) != sizeof hello) sys1(__NR_exit_group, 77);
+}
+
+// fork(2) of the calling thread: the child's pid in the parent, 0 in the child, or -errno.
+s64 fork_process(u32 index, int others) {
+  struct descriptors d;
+  const int got = receive(&d);
+  s64 r = -EPROTO;
+  if (got > 0 && d.kind == RF_MESSAGE_FORK && d.count == 2) {
+    r = sys6(__NR_clone, CLONE_FORK_FLAGS, 0, 0, 0, 0, 0);
+    if (r == 0) {
+      enter_address_space(&d, index);
+      if (others) {
+        // The stacks of threads that do not exist here.
+        if (index > 0) sys3(__NR_madvise, area_of(0), (u64)index * RF_AREA_SIZE, MADV_DONTNEED);
+        if (index + 1 < RF_CONTEXTS) {
+          sys3(__NR_madvise, area_of(index + 1), (u64)(RF_CONTEXTS - 1 - index) * RF_AREA_SIZE, MADV_DONTNEED);
+        }
+      }
+      return 0;
+    }
+  }
+  for (int i = 0; i < d.count; i++) sys1(__NR_close, (u64)d.fd[i]);
+  return r;
+}
+
+s64 stub_clone_thread(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 index, u64 uc);
+
+// Starts a thread in context `index` with a copy of the caller's signal frame, from which it later returns into the guest. Tid or -errno.
+s64 start_thread(u32 index, const struct stub_ucontext *uc) {
+  const u32 mine = (u32)(((u64)uc - RF_AREA_BASE) / RF_AREA_SIZE);
+  if (index >= RF_CONTEXTS || index == mine) return -EINVAL;
+  const u64 frame = (u64)uc - 8;
+  const u64 delta = area_of(index) - area_of(mine);
+  const u64 bytes = area_of(mine) + RF_AREA_SIZE - frame; // with the private part
+  memcpy((void *)(frame + delta), (const void *)frame, bytes);
+  struct stub_ucontext *copy = (struct stub_ucontext *)((u64)uc + delta);
+  copy->mcontext.fpstate = (void *)((u64)uc->mcontext.fpstate + delta);
+  copy->stack_sp = area_of(index);
+  const u64 tid = (u64)&block_of(index)->tid;
+  const u64 stack = ((frame + delta) & ~63ULL) - 256;
+  return stub_clone_thread(CLONE_THREAD_FLAGS, stack, tid, tid, index, (u64)copy);
+}

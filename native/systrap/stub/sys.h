@@ -1,0 +1,154 @@
+// Host system calls of the stub, and the few kernel structures that it needs. Freestanding: no libc.
+#ifndef RINGFENCE_STUB_SYS_H
+#define RINGFENCE_STUB_SYS_H
+
+#include "../../include/context.h"
+
+#include <asm/sigcontext.h>
+#include <asm/unistd_64.h>
+
+// One program: addresses are computed from rip, not looked up.
+#pragma GCC visibility push(hidden)
+
+typedef uint64_t u64;
+typedef uint32_t u32;
+typedef int64_t s64;
+
+#define NR_mseal 462 // younger than many header files
+
+#define EFAULT 14
+#define EINVAL 22
+#define EPROTO 71
+
+#define PROT_READ 1
+#define PROT_WRITE 2
+#define MAP_SHARED 1
+#define MAP_PRIVATE 2
+#define MAP_FIXED 0x10
+#define MAP_ANONYMOUS 0x20
+#define MAP_NORESERVE 0x4000
+#define MREMAP_MAYMOVE 1
+#define MREMAP_FIXED 2
+#define MADV_DONTNEED 4
+#define MADV_DONTFORK 10
+#define MADV_NOHUGEPAGE 15
+#define MADV_DONTDUMP 16
+#define FUTEX_WAIT 0
+#define FUTEX_WAKE 1
+
+#define SIGILL 4
+#define SIGTRAP 5
+#define SIGBUS 7
+#define SIGFPE 8
+#define SIGKILL 9
+#define SIGSEGV 11
+#define SIGPIPE 13
+#define SIGCHLD 17
+#define SIGSYS 31
+
+#define CLONE_FORK_FLAGS (0x8000 | SIGCHLD) // CLONE_PARENT
+// CLONE_VM | FS | FILES | SIGHAND | THREAD | SYSVSEM | PARENT_SETTID | CHILD_CLEARTID
+#define CLONE_THREAD_FLAGS 0x350f00
+
+#define ARCH_SET_GS 0x1001
+#define ARCH_SET_FS 0x1002
+#define ARCH_GET_FS 0x1003
+#define ARCH_GET_GS 0x1004
+
+// struct ucontext of <asm/ucontext.h>, with the kernel's names.
+struct stub_ucontext {
+  u64 flags;
+  u64 link;
+  u64 stack_sp;
+  u32 stack_flags;
+  u32 stack_pad;
+  u64 stack_size;
+  struct sigcontext mcontext;
+  u64 sigmask;
+};
+
+struct stub_siginfo {
+  int signo;
+  int error;
+  int code;
+  int pad;
+  u64 address; // si_addr, or si_call_addr
+  int syscall;
+  u32 arch;
+};
+
+// What stands in the private part of an area: the stub's own view of its thread.
+struct rf_thread {
+  u64 fs_base; // the last known bases, for processors whose bases cannot be read directly
+  u64 gs_base;
+};
+
+static inline s64 sys6(s64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) {
+  register u64 r10 __asm__("r10") = d;
+  register u64 r8 __asm__("r8") = e;
+  register u64 r9 __asm__("r9") = f;
+  s64 result;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+
+static inline s64 sys3(s64 nr, u64 a, u64 b, u64 c) {
+  s64 result;
+  __asm__ volatile("syscall" : "=a"(result) : "0"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+  return result;
+}
+
+static inline s64 sys1(s64 nr, u64 a) { return sys3(nr, a, 0, 0); }
+
+static inline struct rf_block *block_of(u32 index) {
+  return (struct rf_block *)(RF_REGION_BASE + (u64)index * RF_BLOCK_SIZE);
+}
+
+static inline u64 area_of(u32 index) { return RF_AREA_BASE + (u64)index * RF_AREA_SIZE; }
+
+static inline struct rf_thread *thread_of(u32 index) {
+  return (struct rf_thread *)(area_of(index) + RF_AREA_SIZE - RF_AREA_PRIVATE);
+}
+
+#define CONTROL ((const struct rf_control *)RF_CONTROL_BASE)
+
+// main.c: what gcc may call, freestanding or not.
+void *memset(void *to, int value, size_t n);
+void *memcpy(void *to, const void *from, size_t n);
+
+// handler.S
+void stub_signal_entry(void);
+void stub_restorer(void);
+void stub_first_trap(void) __attribute__((noreturn));
+s64 stub_copy(void *to, const void *from, u64 bytes);
+extern const char stub_copy_start[], stub_copy_end[], stub_copy_failed[];
+
+// process.c
+struct descriptors {
+  u32 kind;
+  int count;
+  int fd[2];
+};
+int receive(struct descriptors *out);
+void enter_address_space(const struct descriptors *d, u32 index);
+s64 start_thread(u32 index, const struct stub_ucontext *uc);
+s64 fork_process(u32 index, int others);
+void set_altstack(u32 index);
+
+// events.c, handler.S
+extern void stub_return_to(u64 rsp) __attribute__((noreturn));
+void wait_and_serve(struct rf_block *b, u32 index, struct stub_ucontext *uc);
+void stub_thread_main(u32 index, struct stub_ucontext *uc) __attribute__((noreturn));
+
+// filter.c, stub.lds
+extern const char stub_text_start[], stub_text_end[], stub_sealed_end[];
+s64 install_filter(void);
+
+// main.c: whether rdfsbase and its kin may be used; the same in every process.
+extern u32 stub_hwcap2;
+#define HAS_FSGSBASE (stub_hwcap2 & 2)
+
+#endif

@@ -1,0 +1,125 @@
+// The seam of the house: what an engine (systrap, ptrace, KVM) offers to the Sentry.
+//
+// A Platform makes AddressSpaces; an AddressSpace is one host process whose memory is a guest's memory; a Context is one guest
+// thread in it. The Sentry never learns which engine runs. Every number that comes out of a Context was written where a hostile guest
+// can write too: the engine reads each word once and checks it; the Sentry treats registers as the guest's own claim.
+//
+// Numbers: guest addresses and lengths are doubles (user addresses are below 2^47). Registers are 64 bits as two unsigned 32-bit halves.
+
+/** What a stopped thread shows. See Context.event. */
+export const EVENT_NONE = 0; // running, or resumed and not yet stopped
+export const EVENT_SYSCALL = 1; // registers hold number and arguments; rip is behind the syscall instruction
+export const EVENT_FAULT = 2; // fault* fields are valid; rip is at the faulting instruction
+export const EVENT_INTERRUPTED = 3; // Context.interrupt() arrived while guest code ran
+export const EVENT_GONE = 4; // the thread or its whole host process died without being told to
+
+/** Indices of general registers, in the order of struct user_regs_struct (arch/x86/include/asm/user_64.h). */
+export const REG_R15 = 0;
+export const REG_R14 = 1;
+export const REG_R13 = 2;
+export const REG_R12 = 3;
+export const REG_RBP = 4;
+export const REG_RBX = 5;
+export const REG_R11 = 6;
+export const REG_R10 = 7;
+export const REG_R9 = 8;
+export const REG_R8 = 9;
+export const REG_RAX = 10;
+export const REG_RCX = 11;
+export const REG_RDX = 12;
+export const REG_RSI = 13;
+export const REG_RDI = 14;
+export const REG_ORIG_RAX = 15;
+export const REG_RIP = 16;
+export const REG_CS = 17;
+export const REG_EFLAGS = 18;
+export const REG_RSP = 19;
+export const REG_SS = 20;
+export const REG_FS_BASE = 21;
+export const REG_GS_BASE = 22;
+export const REG_COUNT = 23;
+
+/** One guest thread as the engine holds it. All methods are called from the Sentry's one thread. */
+export interface Context {
+  /** Free for the Sentry: the task that runs in this context. */
+  owner: unknown;
+  readonly addressSpace: AddressSpace;
+  /** Registers as the guest left them, 2 words each (low, high), REG_* * 2. Valid while stopped. Shared with the guest: read once. */
+  readonly regs: Uint32Array;
+  /** EVENT_*: why it stopped; EVENT_NONE while it runs. */
+  event: number;
+  /** For EVENT_FAULT: host signal number, si_code, address (double), trap number and page-fault error code (bit 1: write). */
+  faultSignal: number;
+  faultCode: number;
+  faultAddress: number;
+  faultTrap: number;
+  faultError: number;
+
+  /** Lets the thread go on; `result` (int64 as a double, -4095..2^53) lands in rax; other registers are untouched. */
+  resumeSyscall(result: number): void;
+  /** Lets the thread go on with all registers as `regs` holds them (rip, rsp, eflags masked to user bits, fs base included). */
+  resumeFull(): void;
+  /** Makes a running thread stop soon with EVENT_INTERRUPTED (or another event that was under way). Harmless when stopped. */
+  interrupt(): void;
+  /** Ends the host thread for ever; the Context must not be used afterwards. Never answers. */
+  exit(): void;
+
+  /** Bytes that fpSave needs (XSAVE area with its trailer), a multiple of 64. */
+  readonly fpSize: number;
+  /** Copies this stopped thread's vector state to guest memory at `address` (64-byte aligned). 0 or -EFAULT. */
+  fpSave(address: number): number;
+  /** Loads vector state from guest memory as rt_sigreturn would; address 0 resets it. 0, -EFAULT or -EINVAL. */
+  fpLoad(address: number): number;
+  /** Gives `from`'s vector state to this stopped context (for exec: call fpLoad(0)). */
+
+  /** Runs one host system call in this stopped thread's address space and waits for it. Result or -errno (double).
+   * Only calls that the engine's filter admits (mmap family, madvise, arch_prctl). */
+  hostcall(nr: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number;
+  /** mmap(2) of a Sentry-held descriptor into the guest; always MAP_FIXED at `addr`. fd -1 for anonymous. 0 or -errno. */
+  mmap(addr: number, len: number, prot: number, flags: number, fd: number, offset: number): number;
+
+  /** Makes a new stopped thread in the same address space with a copy of this thread's registers and vector state
+   * (CLONE_VM of any kind: threads, vfork, and posix_spawn alike). The caller sets rax/rsp/fs and resumes it fully. null: no room. */
+  cloneThread(): Context | null;
+  /** Copies the address space (fork(2)); the answer is the child's one stopped thread, a copy of this one. Negative: -errno. */
+  fork(): Context | number;
+}
+
+/** One host process that holds a guest's memory. */
+export interface AddressSpace {
+  /** True once the host process is gone; every Context of it then shows EVENT_GONE. */
+  readonly dead: boolean;
+  /** Copies guest memory [addr, addr+len) to buf[off..]. 0, or -EFAULT if any byte is not readable (earlier bytes may be copied). */
+  read(addr: number, buf: Uint8Array, off: number, len: number): number;
+  /** Copies buf[off..off+len) to guest memory. 0 or -EFAULT. Respects protections. */
+  write(addr: number, buf: Uint8Array, off: number, len: number): number;
+  /** Like read, but stops at what is readable: the count of bytes copied, 0 up. For strings. */
+  readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number;
+  /** Ends the host process at once. Idempotent. */
+  kill(): void;
+}
+
+export interface Platform {
+  readonly name: string;
+  /** First and last+1 address that guests may map. */
+  readonly minAddress: number;
+  readonly maxAddress: number;
+  /** Where the host's vDSO stands in every address space (0: none), with its size in bytes. */
+  readonly vdsoAddress: number;
+  readonly vdsoSize: number;
+  /** A fresh address space with nothing mapped, and its one stopped thread (for exec and the first program). Negative: -errno. */
+  newAddressSpace(): Context | number;
+  /** A descriptor that polls readable when any context may have stopped while the Sentry slept. Boot adds it to its epoll set. */
+  readonly doorbell: number;
+  /** Collects contexts that stopped since the last call: calls `stopped` for each, with event set. Returns how many. Never blocks. */
+  poll(): number;
+  /** Set by the kernel: called from poll() for each stopped context. */
+  stopped: (c: Context) => void;
+  /** Count of contexts that now run guest code. */
+  readonly running: number;
+  /** Announces that the Sentry is about to block (true) or is awake (false). After prepareSleep(true), call poll() once more before
+   * blocking: an event between the two rings the doorbell. */
+  prepareSleep(asleep: boolean): void;
+  /** Kills every address space and releases host resources. */
+  shutdown(): void;
+}

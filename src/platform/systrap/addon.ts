@@ -1,0 +1,41 @@
+// The typed face of dist/native/systrap.node (native/systrap/addon.c). All results are >= 0 or -errno; nothing throws.
+
+export interface SystrapAddon {
+  /** Reserves `bytes` of address space as an ArrayBuffer, whose address goes to out[0]; a number on failure. */
+  arena(bytes: number, out: Float64Array): ArrayBuffer | number;
+  /** Maps the control page at `address`; a descriptor through which nobody else can write it. */
+  control(address: number): number;
+  /** Maps a new context region at `address`; out: descriptors of the region, of our end of its socket, of the stub's end. */
+  space(address: number, out: Int32Array): number;
+  unmapSpace(address: number): number;
+  /** Sends a message with one descriptor, or two (fd2 >= 0). */
+  send(socket: number, kind: number, fd1: number, fd2: number): number;
+  /** Waits for a message that fills `body`; its sender's pid as the kernel knows it (0: without credentials). */
+  receive(socket: number, milliseconds: number, body: Uint8Array): number;
+  pidfdOpen(pid: number): number;
+  /** SIGKILL. */
+  pidfdKill(pidfd: number): number;
+  /** The interrupt signal to one thread. */
+  interrupt(tgid: number, tid: number): number;
+  close(fd: number): number;
+  /** Wakes the stub that sleeps on the state word of the block at this address. */
+  wake(block: number): number;
+  /** Hands over the block's command and waits for its end: the new state, -ESRCH (process died) or -ETIMEDOUT. */
+  transact(block: number, pidfd: number, spins: number, milliseconds: number): number;
+  /** Only waits. */
+  settle(block: number, pidfd: number, spins: number, milliseconds: number): number;
+  /** process_vm_readv(2), process_vm_writev(2): bytes copied. */
+  vmRead(pid: number, address: number, buf: Uint8Array, off: number, len: number): number;
+  vmWrite(pid: number, address: number, buf: Uint8Array, off: number, len: number): number;
+  epollCreate(): number;
+  epollAdd(epoll: number, fd: number, data: number): number;
+  /** The data words of ready descriptors but the doorbell's (data 0), which is reset. */
+  epollDrain(epoll: number, doorbell: number, out: Int32Array): number;
+  /** poll(2) for input on one descriptor: 1, or 0 on timeout. For a loop that has nothing but guests to wait for. */
+  waitReady(fd: number, milliseconds: number): number;
+  eventfd(): number;
+  /** Processors that this process may run on. */
+  cpus(): number;
+  /** A SOCK_SEQPACKET pair, the first with SO_PASSCRED: for whoever starts a stub. */
+  socketpair(out: Int32Array): number;
+}

@@ -1,0 +1,444 @@
+// One guest thread: its block in the context region, and the commands that its stub carries out.
+//
+// Every word of the block may be changed by the guest at any time. State words are compared with what is allowed, numbers are only
+// handed on as the guest's claims, and whatever else is found there kills the address space.
+import { EAGAIN, EFAULT, EINVAL, EIO, ENOMEM, ENOSYS, ESRCH } from '../../abi/errno.ts';
+import { MAP_ANONYMOUS, MAP_FIXED } from '../../abi/mman.ts';
+import {
+  SYS_arch_prctl,
+  SYS_madvise,
+  SYS_membarrier,
+  SYS_mincore,
+  SYS_mmap,
+  SYS_mprotect,
+  SYS_mremap,
+  SYS_msync,
+  SYS_munmap,
+} from '../../abi/nr.ts';
+import { SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
+import type { Context } from '../platform.ts';
+import { EVENT_GONE, EVENT_NONE, EVENT_SYSCALL, REG_COUNT } from '../platform.ts';
+import type { Slot } from './arena.ts';
+import type { Engine, Runner } from './engine.ts';
+import { COMMAND_LIMIT } from './engine.ts';
+import {
+  BLOCK_SIZE,
+  COMMAND_CLONE,
+  COMMAND_EXIT,
+  COMMAND_FORK,
+  COMMAND_FP_LOAD,
+  COMMAND_FP_SAVE,
+  COMMAND_HOSTCALL,
+  COMMAND_MMAP_FD,
+  COMMAND_RESUME,
+  COMMAND_RESUME_FULL,
+  EVENT_FAULT,
+  EVENT_INTERRUPTED,
+  MESSAGE_FORK,
+  MESSAGE_MAP,
+  MESSAGE_NEW,
+  STATE_GUEST,
+  STATE_SLEEPING,
+  STATE_STOPPED,
+  STUB_BASE,
+  W_CALL_ARGS,
+  W_CALL_NR,
+  W_COMMAND,
+  W_EVENT,
+  W_FAULT_ADDRESS,
+  W_FAULT_CODE,
+  W_FAULT_ERROR,
+  W_FAULT_SIGNAL,
+  W_FAULT_TRAP,
+  W_FP_SIZE,
+  W_REGS,
+  W_RESULT,
+  W_STATE,
+  W_WANT_INTERRUPT,
+} from './layout.ts';
+import { SystrapSpace } from './space.ts';
+
+const TWO32 = 4294967296;
+const TID_MAX = 4194304;
+const ARCH_SET_GS = 0x1001;
+const ARCH_SET_FS = 0x1002;
+const MREMAP_FIXED = 2;
+/** What the regs of a context show after exit(): nothing of anybody. */
+const NO_REGS = new Uint32Array(REG_COUNT * 2);
+
+/** A guest thread of the systrap engine. */
+export class SystrapContext implements Context, Runner {
+  owner: unknown = null;
+  readonly addressSpace: SystrapSpace;
+  regs: Uint32Array;
+  event = EVENT_NONE;
+  faultSignal = 0;
+  faultCode = 0;
+  faultAddress = 0;
+  faultTrap = 0;
+  faultError = 0;
+  /** Index in Engine.running; -1: stopped. */
+  position = -1;
+  /** exit() was called while it ran. */
+  exiting = false;
+  readonly words: Int32Array;
+  /** First word of its block. */
+  readonly base: number;
+  private readonly index: number;
+  private readonly tid: number;
+  private readonly engine: Engine;
+  /** Address of its block in the Sentry. */
+  private readonly address: number;
+  private interrupting = false;
+
+  constructor(space: SystrapSpace, index: number, tid: number) {
+    this.addressSpace = space;
+    this.engine = space.engine;
+    this.index = index;
+    this.tid = tid;
+    this.words = space.slot.words;
+    this.base = space.base(index);
+    this.address = space.slot.address + index * BLOCK_SIZE;
+    this.regs = new Uint32Array(space.slot.buffer, (this.base + W_REGS) * 4, REG_COUNT * 2);
+    space.attach(index, this);
+  }
+
+  get fpSize(): number {
+    return this.engine.fpSize;
+  }
+
+  resumeSyscall(result: number): void {
+    const at = this.base + W_RESULT;
+    this.words[at] = result | 0;
+    this.words[at + 1] = Math.floor(result / TWO32);
+    this.resume(COMMAND_RESUME);
+  }
+
+  resumeFull(): void {
+    this.resume(COMMAND_RESUME_FULL);
+  }
+
+  private resume(command: number): void {
+    if (this.position >= 0 || this.regs === NO_REGS) throw new Error('systrap: resume of a context that is not stopped');
+    this.event = EVENT_NONE;
+    this.engine.addRunning(this);
+    if (this.addressSpace.dead) {
+      this.engine.deaths = true; // poll() reports it
+      return;
+    }
+    this.words[this.base + W_COMMAND] = command;
+    if (Atomics.exchange(this.words, this.base + W_STATE, STATE_GUEST) === STATE_SLEEPING) this.engine.addon.wake(this.address);
+  }
+
+  /** Called by poll() for a state word that is not GUEST: takes the event over. False if nobody is to be told. */
+  collect(state: number): boolean {
+    const w = this.words;
+    const base = this.base;
+    this.engine.removeRunning(this);
+    const event = this.addressSpace.dead || (state !== STATE_STOPPED && state !== STATE_SLEEPING) ? EVENT_GONE : w[base + W_EVENT];
+    if (this.interrupting) {
+      this.interrupting = false;
+      w[base + W_WANT_INTERRUPT] = 0;
+    }
+    if (event === EVENT_SYSCALL || event === EVENT_INTERRUPTED) {
+      this.event = event;
+    } else if (event === EVENT_FAULT && this.takeFaultSignal()) {
+      this.event = event;
+      this.faultCode = w[base + W_FAULT_CODE] as number;
+      this.faultAddress = this.unsigned(W_FAULT_ADDRESS);
+      this.faultTrap = w[base + W_FAULT_TRAP] as number;
+      this.faultError = w[base + W_FAULT_ERROR] as number;
+    } else {
+      this.event = EVENT_GONE;
+      this.addressSpace.kill();
+    }
+    if (!this.exiting) return true;
+    if (!this.addressSpace.dead) this.endThread();
+    this.addressSpace.ended(this.index, true);
+    return false;
+  }
+
+  private takeFaultSignal(): boolean {
+    const signal = this.words[this.base + W_FAULT_SIGNAL] as number;
+    this.faultSignal = signal;
+    return signal === SIGSEGV || signal === SIGBUS || signal === SIGFPE || signal === SIGILL || signal === SIGTRAP;
+  }
+
+  private unsigned(at: number): number {
+    const w = this.words;
+    return ((w[this.base + at + 1] as number) >>> 0) * TWO32 + ((w[this.base + at] as number) >>> 0);
+  }
+
+  interrupt(): void {
+    if (this.position < 0 || this.addressSpace.dead) return;
+    this.interrupting = true;
+    Atomics.store(this.words, this.base + W_WANT_INTERRUPT, 1);
+    this.engine.addon.interrupt(this.addressSpace.pid, this.tid);
+  }
+
+  exit(): void {
+    if (this.regs === NO_REGS) return;
+    const space = this.addressSpace;
+    const runs = this.position >= 0;
+    this.regs = NO_REGS;
+    this.owner = null;
+    this.event = EVENT_GONE;
+    if (runs && space.dead) this.engine.removeRunning(this);
+    if (runs && !space.dead) {
+      this.interrupt();
+      this.exiting = true;
+    }
+    if (space.detach(this.index, this.exiting)) {
+      space.kill(); // a thread that still runs is reaped by poll()
+    } else if (!runs && !space.dead) {
+      this.endThread();
+      space.ended(this.index, false);
+    }
+  }
+
+  /** Lets the stopped thread exit. The process's first thread stays for ever: its pid stands for the process. */
+  private endThread(): void {
+    if (this.index === this.addressSpace.leader) return;
+    this.words[this.base + W_COMMAND] = COMMAND_EXIT;
+    if (Atomics.exchange(this.words, this.base + W_STATE, STATE_GUEST) === STATE_SLEEPING) this.engine.addon.wake(this.address);
+  }
+
+  /** Hands a command over and waits: its result as a double, -ESRCH when the address space is dead (now). */
+  private transact(command: number): number {
+    const space = this.addressSpace;
+    if (space.dead || this.position >= 0 || this.regs === NO_REGS) return -ESRCH;
+    this.words[this.base + W_COMMAND] = command;
+    const engine = this.engine;
+    const state = engine.addon.transact(this.address, space.pidfd, engine.commandSpins, COMMAND_LIMIT);
+    if (state !== STATE_STOPPED && state !== STATE_SLEEPING) {
+      space.kill();
+      return -ESRCH;
+    }
+    const at = this.base + W_RESULT;
+    return (this.words[at + 1] as number) * TWO32 + ((this.words[at] as number) >>> 0);
+  }
+
+  private setArg(i: number, value: number): void {
+    const at = this.base + W_CALL_ARGS + 2 * i;
+    this.words[at] = value | 0;
+    this.words[at + 1] = Math.floor(value / TWO32);
+  }
+
+  fpSave(address: number): number {
+    if (!(address >= 0) || address + this.fpSize > STUB_BASE) return -EFAULT;
+    this.setArg(0, address);
+    return errorOnly(this.transact(COMMAND_FP_SAVE));
+  }
+
+  fpLoad(address: number): number {
+    if (!(address >= 0) || address + this.fpSize > STUB_BASE) return -EFAULT;
+    this.setArg(0, address);
+    return errorOnly(this.transact(COMMAND_FP_LOAD));
+  }
+
+  hostcall(nr: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
+    const error = admit(nr, a0, a1, a2, a3, a4);
+    if (error < 0) return error;
+    this.words[this.base + W_CALL_NR] = nr;
+    this.words[this.base + W_CALL_NR + 1] = 0;
+    this.setArg(0, a0);
+    this.setArg(1, a1);
+    this.setArg(2, a2);
+    this.setArg(3, a3);
+    this.setArg(4, a4);
+    this.setArg(5, a5);
+    return this.transact(COMMAND_HOSTCALL);
+  }
+
+  mmap(addr: number, len: number, prot: number, flags: number, fd: number, offset: number): number {
+    if (fd < 0) return errorOnly(this.hostcall(SYS_mmap, addr, len, prot, flags | MAP_FIXED | MAP_ANONYMOUS, -1, 0));
+    const error = admit(SYS_mmap, addr, len, prot, flags | MAP_FIXED, fd);
+    if (error < 0) return error;
+    if (this.addressSpace.dead) return -ESRCH;
+    this.setArg(0, addr);
+    this.setArg(1, len);
+    this.setArg(2, prot);
+    this.setArg(3, flags | MAP_FIXED);
+    this.setArg(5, offset);
+    const sent = this.engine.addon.send(this.addressSpace.socket, MESSAGE_MAP, fd, -1);
+    if (sent < 0) return this.lost(sent);
+    return errorOnly(this.transact(COMMAND_MMAP_FD));
+  }
+
+  /** The socket does not work: a guest meddled with it, or its process is gone. */
+  private lost(error: number): number {
+    this.addressSpace.kill();
+    return error === -EAGAIN ? -EIO : error;
+  }
+
+  /** Makes the block at word `to` of `words` that of a stopped thread with this one's registers. */
+  private copyBlock(words: Int32Array, to: number): void {
+    words.fill(0, to, to + W_REGS);
+    words.set(this.words.subarray(this.base + W_REGS, this.base + W_REGS + REG_COUNT * 2), to + W_REGS);
+    Atomics.store(words, to + W_STATE, STATE_STOPPED);
+  }
+
+  cloneThread(): Context | null {
+    const space = this.addressSpace;
+    if (space.dead) return null;
+    const index = space.allocate();
+    if (index < 0) return null;
+    this.copyBlock(space.slot.words, space.base(index));
+    this.setArg(0, index);
+    const tid = this.transact(COMMAND_CLONE);
+    if (space.dead) return null;
+    if (tid < 0) {
+      space.giveBack(index);
+      return null;
+    }
+    if (!(tid > 0 && tid <= TID_MAX)) {
+      space.kill();
+      return null;
+    }
+    const c = new SystrapContext(space, index, tid);
+    c.event = EVENT_SYSCALL;
+    return c;
+  }
+
+  fork(): Context | number {
+    const space = this.addressSpace;
+    if (space.dead) return -ESRCH;
+    const birth = new Birth(this.engine);
+    let r = birth.prepare();
+    if (r < 0) return r;
+    this.copyBlock((birth.slot as Slot).words, birth.base(this.index));
+    r = birth.sendTo(space.socket, MESSAGE_FORK);
+    if (r < 0) {
+      birth.abandon();
+      return this.lost(r);
+    }
+    this.setArg(0, space.threaded ? 1 : 0);
+    r = this.transact(COMMAND_FORK);
+    if (!(r > 0)) {
+      birth.abandon();
+      return r < 0 ? r : -EIO;
+    }
+    const child = birth.complete(this.index);
+    if (typeof child === 'number') return child;
+    const c = new SystrapContext(child, this.index, child.pid);
+    c.event = this.event;
+    return c;
+  }
+}
+
+/** A fresh address space from the pristine stub, with its one stopped thread. Negative: -errno. */
+export function newSpace(engine: Engine): SystrapContext | number {
+  const birth = new Birth(engine);
+  let r = birth.prepare();
+  if (r < 0) return r;
+  const slot = birth.slot as Slot;
+  Atomics.store(slot.words, birth.base(0) + W_STATE, STATE_GUEST);
+  r = birth.sendTo(engine.stubFd, MESSAGE_NEW);
+  if (r < 0) {
+    birth.abandon();
+    return r;
+  }
+  const space = birth.complete(0);
+  if (typeof space === 'number') return space;
+  const state = engine.addon.settle(slot.address, space.pidfd, engine.commandSpins, COMMAND_LIMIT);
+  const c = new SystrapContext(space, 0, space.pid);
+  if (state !== STATE_STOPPED && state !== STATE_SLEEPING) {
+    c.exit();
+    return -EAGAIN;
+  }
+  if (engine.fpSize === 0) engine.fpSize = ((slot.words[c.base + W_FP_SIZE] as number) + 63) & ~63;
+  c.event = EVENT_SYSCALL;
+  c.regs.fill(0);
+  return c;
+}
+
+/** The steps that every new address space has in common. */
+class Birth {
+  slot: Slot | null = null;
+  private readonly engine: Engine;
+  private readonly fds = new Int32Array(3); // region, our socket, the stub's socket
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+  }
+
+  prepare(): number {
+    const slot = this.engine.arena.take();
+    if (typeof slot === 'number') return slot;
+    const r = this.engine.addon.space(slot.address, this.fds);
+    if (r < 0) {
+      this.engine.arena.release(slot);
+      return r;
+    }
+    this.slot = slot;
+    return 0;
+  }
+
+  base(index: number): number {
+    return ((this.slot as Slot).offset + index * BLOCK_SIZE) / 4;
+  }
+
+  /** Gives region and socket to the stub behind `socket`. */
+  sendTo(socket: number, kind: number): number {
+    const addon = this.engine.addon;
+    const r = addon.send(socket, kind, this.fds[0] as number, this.fds[2] as number);
+    addon.close(this.fds[0] as number);
+    addon.close(this.fds[2] as number);
+    return r;
+  }
+
+  abandon(): void {
+    this.engine.addon.close(this.fds[1] as number);
+    this.engine.arena.release(this.slot as Slot);
+  }
+
+  /** Waits until the new process has said hello. */
+  complete(leader: number): SystrapSpace | number {
+    const addon = this.engine.addon;
+    const socket = this.fds[1] as number;
+    const pid = this.engine.receiveHello(socket);
+    const pidfd = pid < 0 ? pid : addon.pidfdOpen(pid);
+    if (pidfd < 0) {
+      this.abandon();
+      return -EAGAIN; // what fork(2) says when there is no room for a process
+    }
+    return new SystrapSpace(this.engine, this.slot as Slot, socket, pid, pidfd, leader);
+  }
+}
+
+function errorOnly(result: number): number {
+  return result >= 0 ? 0 : result;
+}
+
+/** Which host calls a stub may be told to make, and with which addresses: the guest's own. 0 or -errno. */
+function admit(nr: number, a0: number, a1: number, a2: number, a3: number, a4: number): number {
+  switch (nr) {
+    case SYS_mmap:
+      if ((a3 & MAP_FIXED) === 0) return -EINVAL;
+      break;
+    case SYS_mremap:
+      if ((a3 & 1) !== 0 && (a3 & MREMAP_FIXED) === 0) return -EINVAL;
+      if ((a3 & MREMAP_FIXED) !== 0 && !inside(a4, a2)) return -ENOMEM;
+      break;
+    case SYS_mincore:
+      if (!inside(a2, Math.ceil(a1 / 4096))) return -EFAULT;
+      break;
+    case SYS_munmap:
+      return inside(a0, a1) ? 0 : -EINVAL;
+    case SYS_mprotect:
+    case SYS_madvise:
+    case SYS_msync:
+      break;
+    case SYS_membarrier:
+      return 0;
+    case SYS_arch_prctl:
+      return a0 === ARCH_SET_GS || a0 === ARCH_SET_FS ? 0 : -EINVAL;
+    default:
+      return -ENOSYS;
+  }
+  return inside(a0, a1) ? 0 : -ENOMEM;
+}
+
+function inside(addr: number, len: number): boolean {
+  return addr >= 0 && len >= 0 && addr + len <= STUB_BASE;
+}

@@ -1,0 +1,133 @@
+// What the address spaces and contexts of one sandbox share: the addon, the control page, the list of running contexts, the doorbell.
+import { EAGAIN, EIO } from '../../abi/errno.ts';
+import type { SystrapAddon } from './addon.ts';
+import { Arena, makeControl } from './arena.ts';
+import { CONTROL_ASLEEP, CONTROL_SPIN, MESSAGE_HELLO } from './layout.ts';
+
+/** Milliseconds that a stub may take for one command before its address space is killed. */
+export const COMMAND_LIMIT = 10_000;
+/** How often a stub looks for its command before it sleeps, when a processor is free (about 10 us). */
+const STUB_SPINS = 200;
+/** How often the Sentry looks for the end of a command before it sleeps. */
+const COMMAND_SPINS = 1000;
+
+/** A context as the list of running ones sees it. */
+export interface Runner {
+  /** Index in Engine.running; -1: not in it. */
+  position: number;
+}
+
+/** An address space as the watch for dead processes sees it. */
+export interface Mortal {
+  readonly id: number;
+  readonly pid: number;
+  kill(): void;
+  /** The process is known to be gone. */
+  die(): void;
+}
+
+/** State shared by everything of one platform. */
+export class Engine {
+  readonly addon: SystrapAddon;
+  readonly arena: Arena;
+  readonly stubFd: number;
+  /** Polls readable when the doorbell rang or a guest process died. */
+  readonly epoll: number;
+  readonly doorbell: number;
+  readonly control: Int32Array;
+  readonly controlFd: number;
+  readonly running: Runner[] = [];
+  readonly spaces = new Map<number, Mortal>();
+  /** Some address space died whose contexts poll() has not reported yet. */
+  deaths = false;
+  /** Bytes of vector state in a signal frame; learnt from the first address space before any guest code ran in it. */
+  fpSize = 0;
+  private readonly cpus: number;
+  private spinning = -1;
+  private lastId = 0;
+  private readonly hello = new Uint32Array(2);
+  private readonly helloBytes = new Uint8Array(this.hello.buffer);
+  private readonly ready = new Int32Array(64);
+
+  constructor(addon: SystrapAddon, stubFd: number, cpus: number) {
+    this.addon = addon;
+    this.stubFd = stubFd;
+    this.cpus = cpus;
+    this.arena = new Arena(addon);
+    this.epoll = checked(addon.epollCreate());
+    this.doorbell = checked(addon.eventfd());
+    checked(addon.epollAdd(this.epoll, this.doorbell, 0));
+    const control = makeControl(addon);
+    if (typeof control === 'number') throw new Error(`systrap: control page: error ${control}`);
+    this.control = control.words;
+    this.controlFd = control.fd;
+    this.adapt();
+  }
+
+  /** True while a processor is left for whoever only looks for an event. */
+  get spinAdvised(): boolean {
+    return this.running.length < this.cpus;
+  }
+
+  /** How long the Sentry may spin for the end of a command now. */
+  get commandSpins(): number {
+    return this.running.length < this.cpus ? COMMAND_SPINS : 0;
+  }
+
+  /** Stubs spin only while a processor is free. */
+  private adapt(): void {
+    const spins = this.running.length < this.cpus ? STUB_SPINS : 0;
+    if (spins === this.spinning) return;
+    this.spinning = spins;
+    Atomics.store(this.control, CONTROL_SPIN, spins);
+  }
+
+  setAsleep(asleep: boolean): void {
+    Atomics.store(this.control, CONTROL_ASLEEP, asleep ? 1 : 0);
+  }
+
+  addRunning(c: Runner): void {
+    c.position = this.running.length;
+    this.running.push(c);
+    this.adapt();
+  }
+
+  removeRunning(c: Runner): void {
+    const last = this.running.pop() as Runner;
+    if (last !== c) {
+      this.running[c.position] = last;
+      last.position = c.position;
+    }
+    c.position = -1;
+    this.adapt();
+  }
+
+  /** An identity for a new address space; never 0. */
+  nextId(): number {
+    this.lastId = this.lastId >= 0x7fffffff ? 1 : this.lastId + 1;
+    return this.lastId;
+  }
+
+  /** Waits for the hello of a new process on `socket`: its pid, vouched for by the kernel, or -errno. */
+  receiveHello(socket: number): number {
+    const pid = this.addon.receive(socket, COMMAND_LIMIT, this.helloBytes);
+    if (pid < 0) return pid === -EAGAIN ? -EIO : pid;
+    if (pid === 0 || this.hello[0] !== MESSAGE_HELLO) return -EIO;
+    // A pid that comes again: the process that had it is gone.
+    for (const space of this.spaces.values()) {
+      if (space.pid === pid) space.die();
+    }
+    return pid;
+  }
+
+  /** Looks for processes that died, and resets the doorbell. */
+  drain(): void {
+    const n = this.addon.epollDrain(this.epoll, this.doorbell, this.ready);
+    for (let i = 0; i < n; i++) this.spaces.get(this.ready[i] as number)?.die();
+  }
+}
+
+function checked(result: number): number {
+  if (result < 0) throw new Error(`systrap: error ${result}`);
+  return result;
+}

@@ -1,0 +1,59 @@
+// Generated from native/include/context.h by native/systrap/build.sh --update-layout. Do not edit.
+
+// Addresses and sizes, bytes.
+export const MIN_ADDRESS = 0x10000;
+export const STUB_BASE = 0x7ff000000000;
+export const STUB_END = 0x7ff040000000;
+export const VDSO_BASE = 0x7ff030000000;
+export const CONTEXTS = 0x800;
+export const BLOCK_SIZE = 0x200;
+export const REGION_SIZE = 0x100000;
+export const CONTROL_SIZE = 0x1000;
+export const INTERRUPT_SIGNAL = 0xa;
+
+// State, event and command words.
+export const STATE_NONE = 0;
+export const STATE_GUEST = 0x1;
+export const STATE_STOPPED = 0x2;
+export const STATE_SLEEPING = 0x3;
+export const EVENT_SYSCALL = 0x1;
+export const EVENT_FAULT = 0x2;
+export const EVENT_INTERRUPTED = 0x3;
+export const COMMAND_RESUME = 0x1;
+export const COMMAND_RESUME_FULL = 0x2;
+export const COMMAND_HOSTCALL = 0x3;
+export const COMMAND_MMAP_FD = 0x4;
+export const COMMAND_CLONE = 0x5;
+export const COMMAND_FORK = 0x6;
+export const COMMAND_FP_SAVE = 0x7;
+export const COMMAND_FP_LOAD = 0x8;
+export const COMMAND_EXIT = 0x9;
+
+// Messages.
+export const MESSAGE_INIT = 0x52460001;
+export const MESSAGE_NEW = 0x52460002;
+export const MESSAGE_FORK = 0x52460003;
+export const MESSAGE_MAP = 0x52460004;
+export const MESSAGE_HELLO = 0x52460005;
+export const MESSAGE_INFO = 0x52460006;
+
+// Fields of a block as indices of 32-bit words.
+export const W_STATE = 0;
+export const W_COMMAND = 1;
+export const W_EVENT = 2;
+export const W_WANT_INTERRUPT = 4;
+export const W_TID = 5;
+export const W_FAULT_SIGNAL = 6;
+export const W_FAULT_CODE = 7;
+export const W_FAULT_ADDRESS = 8;
+export const W_FAULT_TRAP = 10;
+export const W_FAULT_ERROR = 11;
+export const W_RESULT = 12;
+export const W_CALL_NR = 14;
+export const W_CALL_ARGS = 16;
+export const W_FP_SIZE = 28;
+export const W_REGS = 32;
+
+// Fields of the control page.
+export const CONTROL_ASLEEP = 0;
+export const CONTROL_SPIN = 1;

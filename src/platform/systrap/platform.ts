@@ -1,0 +1,101 @@
+// The systrap engine's Platform. See native/include/context.h for how the Sentry and its stubs talk.
+import type { Context, Platform } from '../platform.ts';
+import type { SystrapAddon } from './addon.ts';
+import type { SystrapContext } from './context.ts';
+import { newSpace } from './context.ts';
+import { Engine } from './engine.ts';
+import { MESSAGE_INFO, MESSAGE_INIT, MIN_ADDRESS, STATE_GUEST, STUB_BASE } from './layout.ts';
+
+/** How many calls of poll() may pass between two looks for dead processes while the Sentry does not sleep. */
+const POLLS_PER_DRAIN = 2000;
+const INFO_BYTES = 32;
+const INFO_LIMIT = 10_000; // milliseconds
+
+export interface SystrapOptions {
+  addon: SystrapAddon;
+  /** SOCK_SEQPACKET socket to the pristine stub. */
+  stubFd: number;
+  /** Processors that the sandbox may keep busy; by default those of this process's affinity. 1: nothing ever spins. */
+  cpus?: number;
+}
+
+/** Guest threads trapped by seccomp SIGSYS. The constructor throws when the stub does not answer. */
+export class SystrapPlatform implements Platform {
+  readonly name = 'systrap';
+  readonly minAddress = MIN_ADDRESS;
+  readonly maxAddress = STUB_BASE;
+  readonly vdsoAddress: number;
+  readonly vdsoSize: number;
+  /** First of the data pages that stand before the vDSO and end where it begins. On hosts that seal the vDSO this and the vDSO may lie
+   * below maxAddress: then guests must be kept off [vdsoDataAddress, vdsoAddress + vdsoSize). */
+  readonly vdsoDataAddress: number;
+  readonly doorbell: number;
+  stopped: (c: Context) => void = () => {};
+  private readonly engine: Engine;
+  private drainDue = false;
+  private polls = 0;
+
+  constructor(options: SystrapOptions) {
+    const { addon, stubFd } = options;
+    const engine = new Engine(addon, stubFd, options.cpus ?? addon.cpus());
+    this.engine = engine;
+    this.doorbell = engine.epoll;
+    const info = new Uint32Array(INFO_BYTES / 4);
+    let r = addon.send(stubFd, MESSAGE_INIT, engine.controlFd, engine.doorbell);
+    if (r >= 0) r = addon.receive(stubFd, INFO_LIMIT, new Uint8Array(info.buffer));
+    addon.close(engine.controlFd);
+    if (r < 0 || info[0] !== MESSAGE_INFO) throw new Error(`systrap: the stub does not answer: error ${r}`);
+    this.vdsoAddress = (info[3] as number) * 4294967296 + (info[2] as number);
+    this.vdsoSize = info[4] as number;
+    this.vdsoDataAddress = (info[7] as number) * 4294967296 + (info[6] as number);
+  }
+
+  get running(): number {
+    return this.engine.running.length;
+  }
+
+  /** Whether a loop that found nothing should look again for a while (true) or sleep at once, because guests need every processor. */
+  get spinAdvised(): boolean {
+    return this.engine.spinAdvised;
+  }
+
+  newAddressSpace(): Context | number {
+    return newSpace(this.engine);
+  }
+
+  poll(): number {
+    const engine = this.engine;
+    if (this.drainDue || ++this.polls >= POLLS_PER_DRAIN) {
+      this.drainDue = false;
+      this.polls = 0;
+      engine.drain();
+    }
+    const gone = engine.deaths;
+    engine.deaths = false;
+    const running = engine.running as SystrapContext[];
+    let count = 0;
+    for (let i = running.length - 1; i >= 0; i--) {
+      if (i >= running.length) continue; // `stopped` ended others
+      const c = running[i] as SystrapContext;
+      const state = Atomics.load(c.words, c.base);
+      if (state === STATE_GUEST && !(gone && c.addressSpace.dead)) continue;
+      if (!c.collect(state)) continue;
+      count++;
+      this.stopped(c);
+    }
+    return count;
+  }
+
+  prepareSleep(asleep: boolean): void {
+    this.engine.setAsleep(asleep);
+    if (!asleep) this.drainDue = true;
+  }
+
+  shutdown(): void {
+    const engine = this.engine;
+    for (const space of [...engine.spaces.values()]) space.kill();
+    engine.addon.close(engine.stubFd);
+    engine.addon.close(engine.doorbell);
+    engine.addon.close(engine.epoll);
+  }
+}

@@ -1,0 +1,141 @@
+// One host process that holds a guest's memory.
+import { EFAULT } from '../../abi/errno.ts';
+import type { AddressSpace, Context } from '../platform.ts';
+import { EVENT_GONE } from '../platform.ts';
+import type { Slot } from './arena.ts';
+import type { Engine } from './engine.ts';
+import { BLOCK_SIZE, CONTEXTS, STUB_BASE, W_TID } from './layout.ts';
+
+/** An address space of the systrap engine. */
+export class SystrapSpace implements AddressSpace {
+  dead = false;
+  /** True once there was a thread beside the first. */
+  threaded = false;
+  readonly id: number;
+  readonly pid: number;
+  readonly pidfd: number;
+  readonly socket: number;
+  readonly slot: Slot;
+  /** Index of the context whose thread is the process's first one: it must not end before the others. */
+  readonly leader: number;
+  readonly engine: Engine;
+  /** By index; null: free, or ending (see `ending`). */
+  private readonly contexts: (Context | null)[] = [];
+  /** Indices whose host threads were told to exit. */
+  private readonly ending: number[] = [];
+  private live = 0;
+  /** Contexts that still use the region: running ones that were told to exit. */
+  private lingering = 0;
+  private released = false;
+
+  constructor(engine: Engine, slot: Slot, socket: number, pid: number, pidfd: number, leader: number) {
+    this.engine = engine;
+    this.slot = slot;
+    this.socket = socket;
+    this.pid = pid;
+    this.pidfd = pidfd;
+    this.leader = leader;
+    this.id = engine.nextId();
+    for (let i = 0; i < leader; i++) {
+      this.contexts.push(null);
+      this.ending.push(i);
+    }
+    engine.spaces.set(this.id, this);
+    engine.addon.epollAdd(engine.epoll, pidfd, this.id);
+  }
+
+  /** The first word of a block in slot.words. */
+  base(index: number): number {
+    return (this.slot.offset + index * BLOCK_SIZE) / 4;
+  }
+
+  /** A free context index, or -1. An index is free again when the kernel has cleared the tid word of the thread that had it. */
+  allocate(): number {
+    this.threaded = true;
+    for (let i = 0; i < this.ending.length; i++) {
+      const index = this.ending[i] as number;
+      if (Atomics.load(this.slot.words, this.base(index) + W_TID) !== 0) continue;
+      this.ending[i] = this.ending[this.ending.length - 1] as number;
+      this.ending.pop();
+      return index;
+    }
+    if (this.contexts.length < CONTEXTS) {
+      this.contexts.push(null);
+      return this.contexts.length - 1;
+    }
+    return -1;
+  }
+
+  /** Undoes allocate() of an index that no thread uses. */
+  giveBack(index: number): void {
+    this.ending.push(index);
+  }
+
+  attach(index: number, c: Context): void {
+    this.contexts[index] = c;
+    this.live++;
+  }
+
+  /** The context is not used any more. `lingers`: its thread still runs and will be told to exit. The answer: was it the last? */
+  detach(index: number, lingers: boolean): boolean {
+    this.contexts[index] = null;
+    this.live--;
+    if (lingers) this.lingering++;
+    if (this.dead) this.release();
+    return this.live === 0;
+  }
+
+  /** The thread of a detached context was told to exit, or died with its process. */
+  ended(index: number, lingered: boolean): void {
+    if (lingered) this.lingering--;
+    if (this.dead) {
+      this.release();
+    } else if (index !== this.leader) {
+      this.ending.push(index);
+    }
+  }
+
+  read(addr: number, buf: Uint8Array, off: number, len: number): number {
+    if (len === 0) return 0;
+    return this.readUpTo(addr, buf, off, len) === len ? 0 : -EFAULT;
+  }
+
+  write(addr: number, buf: Uint8Array, off: number, len: number): number {
+    if (len === 0) return 0;
+    if (this.dead || !(addr >= 0) || addr + len > STUB_BASE) return -EFAULT;
+    return this.engine.addon.vmWrite(this.pid, addr, buf, off, len) === len ? 0 : -EFAULT;
+  }
+
+  readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number {
+    if (this.dead || !(addr >= 0) || addr >= STUB_BASE) return 0;
+    const n = this.engine.addon.vmRead(this.pid, addr, buf, off, addr + len > STUB_BASE ? STUB_BASE - addr : len);
+    return n < 0 ? 0 : n;
+  }
+
+  kill(): void {
+    if (this.dead) return;
+    this.engine.addon.pidfdKill(this.pidfd);
+    this.die();
+  }
+
+  /** The process is gone, or as good as: forgets it. The region stays until the last context is detached. */
+  die(): void {
+    if (this.dead) return;
+    this.dead = true;
+    const engine = this.engine;
+    engine.spaces.delete(this.id);
+    engine.addon.close(this.pidfd);
+    engine.addon.close(this.socket);
+    engine.deaths = true;
+    for (const c of this.contexts) {
+      if (c !== null && (c as Context & { position: number }).position < 0) c.event = EVENT_GONE;
+    }
+    this.release();
+  }
+
+  private release(): void {
+    if (this.live > 0 || this.lingering > 0 || this.released) return;
+    this.released = true;
+    this.engine.arena.release(this.slot);
+  }
+}
