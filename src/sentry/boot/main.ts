@@ -1,0 +1,104 @@
+// The Sentry's first code: reads its configuration, puts the kernel together and runs the loop. Nothing returns to Node's event loop
+// until the sandbox is over.
+
+import { dirname, join } from 'node:path';
+import { loadHost } from '../../host/host.ts';
+import { installClock, monotonicNs } from '../../base/clock.ts';
+import { installLatin1 } from '../../base/bytes.ts';
+import { EPOLLIN } from '../../abi/epoll.ts';
+import { SOCK_CLOEXEC } from '../../abi/socket.ts';
+import type { SystrapAddon } from '../../platform/systrap/addon.ts';
+import { SystrapPlatform } from '../../platform/systrap/platform.ts';
+import type { BootConfig } from '../../wire/boot.ts';
+import { Container } from '../control/container.ts';
+import { ControlServer } from '../control/server.ts';
+import { installEvents } from '../fs/event/install.ts';
+import { HostFdFs, openHostFd } from '../fs/hostfd/hostfd.ts';
+import { registerTtyDevices } from '../fs/tty/devices.ts';
+import { Kernel } from '../kernel/kernel.ts';
+import { Loop } from '../kernel/run.ts';
+import { installSignals } from '../kernel/signals.ts';
+import type { Task } from '../kernel/task.ts';
+import { Strace } from '../syscalls/strace.ts';
+import { handlers, names } from '../syscalls/table.ts';
+import { installTimers } from '../syscalls/timers.ts';
+import { openLog } from './log.ts';
+import { buildMounts } from './mounts.ts';
+
+const CONFIG_FD = 3;
+const IGNORED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGPIPE', 'SIGUSR1', 'SIGUSR2', 'SIGTSTP'] as const;
+
+function loadAddon(path: string): SystrapAddon {
+  const module: { exports: unknown } = { exports: {} };
+  process.dlopen(module, path);
+  return module.exports as SystrapAddon;
+}
+
+function readAll(host: ReturnType<typeof loadHost>, fd: number): string {
+  const parts: Buffer[] = [];
+  for (;;) {
+    const b = Buffer.allocUnsafe(65536);
+    const n = host.read(fd, b, 0, b.length);
+    if (n <= 0) break;
+    parts.push(b.subarray(0, n));
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function boot(): number {
+  const native = join(dirname(process.argv[1] ?? ''), 'native');
+  const host = loadHost(join(native, 'host.node'));
+  installClock((id, out) => host.clock(id, out));
+  installLatin1(Buffer.prototype.latin1Slice as never, Buffer.prototype.latin1Write as never);
+  const config = JSON.parse(readAll(host, CONFIG_FD)) as BootConfig;
+  host.close(CONFIG_FD);
+  // Nobody but the stand-in and the control socket tells the Sentry what to do.
+  for (const s of IGNORED_SIGNALS) process.on(s, () => {});
+
+  const log = openLog(host, config.logFd, config.debug);
+  const platform = new SystrapPlatform({ addon: loadAddon(join(native, 'systrap.node')), stubFd: config.stubFd });
+  const kernel = new Kernel(host, platform, log);
+  kernel.bootNs = monotonicNs();
+  kernel.cpus = native === '' ? 1 : host.native.cpuCount();
+  kernel.hostname = config.container.hostname;
+  kernel.domainname = config.container.domainname === '' ? '(none)' : config.container.domainname;
+  kernel.protectInit = config.container.protectInit === true;
+  host.random(kernel.bootId);
+  installSignals(kernel);
+  installEvents(kernel);
+  installTimers(kernel);
+  registerTtyDevices();
+
+  const mounts = buildMounts(kernel, config.container, config.goferFd);
+  kernel.mounts = mounts;
+  const hostFs = new HostFdFs(host);
+  const process0 = config.container.process;
+  const container = new Container(kernel, config.container, mounts, (fd) => openHostFd(hostFs, fd, -1, process0.uid, process0.gid));
+  const loop = new Loop(kernel, { wait: (ms) => host.wait(ms === Infinity ? -1 : ms) }, handlers);
+  loop.unknown = (t: Task, nr: number): void => {
+    const name = names.get(nr) ?? String(nr);
+    if (kernel.unsupported.has(name)) return;
+    kernel.unsupported.add(name);
+    log.warn('unsupported system call', { call: name, program: t.name });
+  };
+  if (config.straceFd >= 0) {
+    loop.tracer = new Strace((line) => {
+      const b = Buffer.from(line, 'latin1');
+      host.write(config.straceFd, b, 0, b.length);
+    });
+  }
+  container.pauseHook = () => loop.pause();
+  container.resumeHook = () => loop.resume();
+  host.watch(platform.doorbell, EPOLLIN, () => {});
+  const utf8 = { decode: (b: Uint8Array) => Buffer.from(b.buffer, b.byteOffset, b.length).toString('utf8'), encode: (s: string) => Buffer.from(s, 'utf8') };
+  new ControlServer(kernel, container, config.controlFd, config.stdio, config.standinFd, (fd) => host.native.accept(fd, SOCK_CLOEXEC), utf8);
+  if (config.readyFd >= 0) {
+    host.write(config.readyFd, new Uint8Array([1]), 0, 1);
+    host.close(config.readyFd);
+  }
+  loop.run();
+  platform.shutdown();
+  return 0;
+}
+
+process.exit(boot());

@@ -1,0 +1,233 @@
+// The tree of names of a container: its root, its mounts in the order of the configuration, the nodes of /dev, masked and read-only paths.
+
+import { EACCES, EEXIST, EFAULT, ENOENT } from '../../abi/errno.ts';
+import { ST_NODEV, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
+import type { ContainerConfig, MountConfig } from '../../wire/boot.ts';
+import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/mem.ts';
+import type { GoferClient } from '../fs/gofer/client.ts';
+import { connectGofer, GoferFileSystem } from '../fs/gofer/fs.ts';
+import { OverlayFs } from '../fs/overlay/overlay.ts';
+import { parseTmpfsOptions, TmpFs } from '../fs/tmpfs/tmpfs.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { Caller } from '../vfs/caller.ts';
+import { Credentials } from '../vfs/creds.ts';
+import type { Dentry } from '../vfs/dentry.ts';
+import { makedev } from '../vfs/devices.ts';
+import type { FileSystem } from '../vfs/filesystem.ts';
+import { FsContext } from '../vfs/fscontext.ts';
+import { makeFileSystem } from '../vfs/fstypes.ts';
+import { type Mount, newMount } from '../vfs/mount.ts';
+import { bindMount, MountNamespace, mountAt } from '../vfs/namespace.ts';
+import { mkdirPath, mknodPath, symlinkPath, unlinkPath } from '../vfs/ops.ts';
+import { changeOwner } from '../vfs/setattr.ts';
+import { LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
+import { registerFileSystems } from './filesystems.ts';
+
+/** Memory that tmpfs limits are reckoned from when the kernel knows none. */
+const DEFAULT_MEMORY = 8 * 2 ** 30;
+
+/** The kernel itself as a caller of file system operations: may do all, has no memory. */
+class BootCaller implements Caller {
+  readonly creds: Credentials = new Credentials();
+  readonly fs: FsContext;
+  readonly tid: number = 0;
+  readonly tgid: number = 0;
+
+  constructor(root: Mount) {
+    this.creds.effective = { lo: 0xffffffff, hi: 0x1ff };
+    this.creds.permitted = { lo: 0xffffffff, hi: 0x1ff };
+    this.fs = new FsContext(root, root.root, root, root.root, 0);
+  }
+
+  copyIn(): number {
+    return -EFAULT;
+  }
+
+  copyOut(): number {
+    return -EFAULT;
+  }
+
+  rlimit(): number {
+    return Infinity;
+  }
+
+  raise(): void {}
+}
+
+function fail(what: string, err: number): never {
+  throw new Error(`${what}: errno ${-err}`);
+}
+
+class Builder {
+  readonly kernel: Kernel;
+  readonly config: ContainerConfig;
+  readonly client: GoferClient;
+  readonly root: Mount;
+  readonly ns: MountNamespace;
+  readonly c: BootCaller;
+  readonly walk = new Walk();
+
+  constructor(kernel: Kernel, config: ContainerConfig, client: GoferClient) {
+    this.kernel = kernel;
+    this.config = config;
+    this.client = client;
+    this.root = newMount(this.rootFs(), ST_RELATIME, config.overlay ? 'overlay' : 'root');
+    this.ns = new MountNamespace(this.root);
+    this.c = new BootCaller(this.root);
+  }
+
+  private get memory(): number {
+    return this.kernel.memoryBytes > 0 ? this.kernel.memoryBytes : DEFAULT_MEMORY;
+  }
+
+  private attach(index: number, exclusive: boolean): GoferFileSystem {
+    const fs = GoferFileSystem.attach(this.client, index, exclusive);
+    return typeof fs === 'number' ? fail(`gofer tree ${index}`, fs) : fs;
+  }
+
+  private rootFs(): FileSystem {
+    const lower = this.attach(0, true);
+    if (!this.config.overlay) return lower;
+    const upper = new TmpFs(this.kernel.host, { size: this.memory, inodes: Infinity, mode: 0o755, uid: 0, gid: 0, shown: '' });
+    return new OverlayFs(upper, lower);
+  }
+
+  /** The file system that a mount of the configuration shows. */
+  private fsOf(m: MountConfig): FileSystem {
+    if (m.type === 'bind') return this.attach(m.attach, false);
+    let type: string = m.type;
+    let options = m.options;
+    if (type === 'cgroup') type = options.includes('cgroup2') ? 'cgroup2' : 'cgroup';
+    if (type === 'tmpfs' || type === 'devtmpfs') {
+      const known = parseTmpfsOptions(options, this.memory);
+      // Words that only other runtimes know are no reason not to start.
+      if (typeof known === 'number') options = options.filter((o) => typeof parseTmpfsOptions([o], this.memory) !== 'number');
+    }
+    let fs = makeFileSystem(this.c, type, m.source, options);
+    if (typeof fs === 'number' && options.length > 0) fs = makeFileSystem(this.c, type, m.source, []);
+    return typeof fs === 'number' ? fail(`mount ${m.type} at ${m.destination}`, fs) : fs;
+  }
+
+  /** Finds `path`, making what is missing: directories, and at the end a file unless `asDir`. 0 or -errno with `walk` filled. */
+  private reach(path: string, asDir: boolean): number {
+    const err = resolve(this.c, null, path, LOOKUP_FOLLOW, this.walk);
+    if (err !== -ENOENT) return err;
+    const parts = path.split('/').filter((p) => p !== '');
+    let at = '';
+    for (let i = 0; i < parts.length; i++) {
+      at += `/${parts[i]}`;
+      if (resolve(this.c, null, at, LOOKUP_FOLLOW, this.walk) === 0) continue;
+      const made =
+        i + 1 < parts.length || asDir ? mkdirPath(this.c, null, at, 0o755) : mknodPath(this.c, null, at, S_IFREG | 0o644, 0);
+      if (made < 0 && made !== -EEXIST) return made;
+    }
+    return resolve(this.c, null, path, LOOKUP_FOLLOW, this.walk);
+  }
+
+  mount(m: MountConfig): void {
+    const fs = this.fsOf(m);
+    let flags = ST_RELATIME;
+    if (m.readonly) flags |= ST_RDONLY;
+    if (m.nosuid) flags |= ST_NOSUID;
+    if (m.nodev) flags |= ST_NODEV;
+    if (m.noexec) flags |= ST_NOEXEC;
+    const mount = newMount(fs, flags, m.source === '' ? 'none' : m.source);
+    const destination = m.destination.startsWith('/') ? m.destination : `/${m.destination}`;
+    let err = this.reach(destination, mount.root.isDir);
+    if (err < 0) fail(`mount point ${m.destination}`, err);
+    if (destination === '/' || this.walk.dentry === this.root.root) {
+      fail(`mount over the root at ${m.destination}`, -EACCES);
+    }
+    err = mountAt(mount, this.walk.mount, this.walk.dentry);
+    if (err < 0) fail(`mount ${m.source} at ${m.destination}`, err);
+  }
+
+  /** The nodes and links of /dev, where it is not somebody else's. */
+  devices(): void {
+    let err = this.reach('/dev', true);
+    if (err < 0) return;
+    if (this.walk.mount.fs instanceof GoferFileSystem) {
+      if (this.walk.mount !== this.root) return;
+      // Written through, the nodes would litter the root of the container: give it a /dev in memory.
+      const fs = makeFileSystem(this.c, 'tmpfs', 'tmpfs', ['mode=755', 'size=65536k']);
+      if (typeof fs === 'number') return;
+      err = mountAt(newMount(fs, ST_NOSUID | ST_RELATIME, 'tmpfs'), this.walk.mount, this.walk.dentry);
+      if (err < 0) return;
+      mkdirPath(this.c, null, '/dev/shm', 0o1777);
+    }
+    for (const [name, major, minor] of DEFAULT_DEVICES) this.node(`/dev/${name}`, S_IFCHR | 0o666, makedev(major, minor), 0, 0);
+    if (this.config.process.terminal) this.node('/dev/console', S_IFCHR | 0o620, makedev(5, 1), this.config.process.uid, 5);
+    for (const d of this.config.devices) {
+      const type = d.type === 'b' ? S_IFBLK : d.type === 'p' ? S_IFIFO : S_IFCHR;
+      this.node(d.path, type | (d.mode & 0o7777), type === S_IFIFO ? 0 : makedev(d.major, d.minor), d.uid, d.gid);
+    }
+    const pts = resolve(this.c, null, '/dev/pts/ptmx', 0, this.walk) === 0;
+    for (const [name, target] of DEFAULT_LINKS) {
+      if (name === 'ptmx' && !pts) continue;
+      symlinkPath(this.c, target, null, `/dev/${name}`);
+    }
+  }
+
+  private node(path: string, mode: number, rdev: number, uid: number, gid: number): void {
+    const slash = path.lastIndexOf('/');
+    if (this.reach(slash <= 0 ? '/' : path.slice(0, slash), true) < 0) return;
+    // A plain file of the image in the place of a device would be written to instead of it.
+    if (resolve(this.c, null, path, 0, this.walk) === 0) {
+      const have = this.walk.dentry.inode!;
+      if ((have.mode & S_IFMT) === (mode & S_IFMT) && have.rdev === rdev) return;
+      if ((have.mode & S_IFMT) === S_IFDIR || unlinkPath(this.c, null, path) < 0) return;
+    }
+    const err = mknodPath(this.c, null, path, mode, rdev);
+    if (err < 0) {
+      this.kernel.log.warn('no device node', { path, errno: -err });
+      return;
+    }
+    if ((uid !== 0 || gid !== 0) && resolve(this.c, null, path, 0, this.walk) === 0) {
+      changeOwner(this.c, null, this.walk.dentry, this.walk.dentry.inode!, uid, gid);
+    }
+  }
+
+  /** Hides a path: a directory behind an empty read-only one, a file behind /dev/null. */
+  mask(path: string): void {
+    if (resolve(this.c, null, path, LOOKUP_FOLLOW, this.walk) < 0) return;
+    const mount = this.walk.mount;
+    const dentry = this.walk.dentry;
+    if (dentry.isDir) {
+      const fs = makeFileSystem(this.c, 'tmpfs', 'tmpfs', ['mode=755']);
+      if (typeof fs !== 'number') mountAt(newMount(fs, ST_RDONLY | ST_RELATIME, 'tmpfs'), mount, dentry);
+      return;
+    }
+    if (resolve(this.c, null, '/dev/null', LOOKUP_FOLLOW, this.walk) < 0) return;
+    mountAt(bindMount(this.walk.mount, this.walk.dentry, false), mount, dentry);
+  }
+
+  /** Makes a path read-only, with all that is mounted below it. */
+  freeze(path: string): void {
+    if (resolve(this.c, null, path, LOOKUP_FOLLOW, this.walk) < 0) return;
+    const mount = this.walk.mount;
+    const dentry: Dentry = this.walk.dentry;
+    const m = bindMount(mount, dentry, true);
+    m.flags |= ST_RDONLY;
+    mountAt(m, mount, dentry);
+  }
+}
+
+/**
+ * Builds the mount namespace of a container from its configuration; `goferFd` is the socket to its gofer. Throws an Error that says what
+ * could not be mounted where.
+ */
+export function buildMounts(kernel: Kernel, config: ContainerConfig, goferFd: number): MountNamespace {
+  registerMemDevices(kernel.host);
+  registerFileSystems(kernel);
+  for (const [name, value] of Object.entries(config.sysctl)) kernel.sysctls.set(name, value);
+  const b = new Builder(kernel, config, connectGofer(kernel.host, goferFd));
+  for (const m of config.mounts) b.mount(m);
+  b.devices();
+  for (const p of config.readonlyPaths) b.freeze(p);
+  for (const p of config.maskedPaths) b.mask(p);
+  if (config.rootReadonly) b.root.flags |= ST_RDONLY;
+  b.c.fs.unref();
+  return b.ns;
+}
+

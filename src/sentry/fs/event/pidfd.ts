@@ -1,0 +1,43 @@
+// pidfd_open(2): a descriptor that stands for a process, whatever becomes of its number.
+
+import { O_RDWR } from '../../../abi/fcntl.ts';
+import { POLLHUP, POLLIN, POLLRDNORM } from '../../../abi/poll.ts';
+import type { ThreadGroup } from '../../kernel/threadgroup.ts';
+import { File } from '../../vfs/file.ts';
+import { anonInode } from './anon.ts';
+
+export class PidFile extends File {
+  readonly group: ThreadGroup;
+
+  /** `flags`: O_NONBLOCK or 0. */
+  constructor(group: ThreadGroup, flags: number) {
+    super(anonInode, O_RDWR | flags);
+    this.group = group;
+    this.queue = group.exitQueue;
+  }
+
+  override get stream(): boolean {
+    return true;
+  }
+
+  /** Readable once the process has ended, with HUP once it is reaped. */
+  override poll(): number {
+    const g = this.group;
+    if (g.reaped) return POLLIN | POLLRDNORM | POLLHUP;
+    return g.zombie ? POLLIN | POLLRDNORM : 0;
+  }
+
+  override fdinfo(): string {
+    const pid = this.group.reaped ? -1 : this.group.tgid;
+    return `Pid:\t${pid}\nNSpid:\t${pid}\n`;
+  }
+
+  override anonName(): string {
+    return 'anon_inode:[pidfd]';
+  }
+}
+
+/** The process that a descriptor stands for (waitid P_PIDFD, pidfd_send_signal), or null when it is no pidfd. */
+export function pidfdGroup(f: File): ThreadGroup | null {
+  return f instanceof PidFile ? f.group : null;
+}

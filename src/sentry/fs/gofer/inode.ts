@@ -1,0 +1,462 @@
+// Inodes of the gofer file system: names are asked once and remembered, changes are made by the gofer and noted here.
+
+import { CAP_FSETID } from '../../../abi/capability.ts';
+import { EEXIST, EINVAL, EMFILE, ENODATA, ENOENT, ENOSPC, ENOTDIR, EOPNOTSUPP, EROFS, EXDEV } from '../../../abi/errno.ts';
+import { AT_REMOVEDIR, O_ACCMODE, O_RDONLY, O_RDWR } from '../../../abi/fcntl.ts';
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_IXGRP } from '../../../abi/stat.ts';
+import { RENAME_EXCHANGE } from '../../../abi/uio.ts';
+import { latin1Decode } from '../../../base/bytes.ts';
+import { monotonicNs } from '../../../base/clock.ts';
+import { NSEC_PER_SEC } from '../../../base/time.ts';
+import {
+  type NodeInfo,
+  OP_CREATE,
+  OP_GETXATTR,
+  OP_LINK,
+  OP_LISTXATTR,
+  OP_MKDIR,
+  OP_MKNOD,
+  OP_REMOVEXATTR,
+  OP_RENAME,
+  OP_SETATTR,
+  OP_SETXATTR,
+  OP_SYMLINK,
+  OP_UNLINK,
+} from '../../../wire/gofer.ts';
+import type { Caller } from '../../vfs/caller.ts';
+import type { Dentry } from '../../vfs/dentry.ts';
+import type { File } from '../../vfs/file.ts';
+import type { FileSystem } from '../../vfs/filesystem.ts';
+import { ATTR_ATIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_SIZE, ATTR_UID, type Inode, type SetAttr } from '../../vfs/inode.ts';
+import type { Mount } from '../../vfs/mount.ts';
+import { GoferDirectory, GoferFile } from './file.ts';
+import { GoferNode, type ListedName } from './node.ts';
+import type { GoferSession } from './session.ts';
+
+/** How long a name is believed in shared trees, ns. */
+const BELIEF = NSEC_PER_SEC;
+/** Most names that a directory of a shared tree remembers. */
+const MAX_RECENT = 8192;
+const EMPTY = new Uint8Array(0);
+
+/** What a directory knows of a name. */
+interface Entry {
+  ino: number;
+  /** DT_*; 0 in shared trees: the name is absent. */
+  type: number;
+  /** Listed and not yet looked up: the identifier is ours to use or give back. */
+  info: NodeInfo | null;
+  /** Shared trees: the inode that was found, and when. */
+  inode: GoferInode | null;
+  at: number;
+}
+
+export class GoferInode extends GoferNode {
+  /** Symbolic links: where it leads. */
+  private target: string;
+  /** Directories. Exclusive trees: all its names, once it was listed. Shared: names that were asked lately. */
+  private entries: Map<string, Entry> | null = null;
+  private evicted = false;
+
+  constructor(fs: FileSystem, session: GoferSession, info: NodeInfo) {
+    super(fs, session, info);
+    this.target = info.target;
+    if (info.attr.nlink > 1 && (info.attr.mode & S_IFMT) !== S_IFDIR) session.addLinked(info.attr.dev, info.attr.ino, this);
+  }
+
+  // Names.
+
+  override lookup(_c: Caller, name: string): Inode | number {
+    if ((this.mode & S_IFMT) !== S_IFDIR) return -ENOTDIR;
+    const e = this.entries === null ? undefined : this.entries.get(name);
+    if (this.session.exclusive) {
+      if (e !== undefined && e.info !== null) return this.claim(e);
+      if (e === undefined && this.entries !== null) return -ENOENT;
+      const info = this.session.client.walk(this.id, name);
+      return typeof info === 'number' ? info : this.instantiate(info);
+    }
+    const now = monotonicNs();
+    if (e !== undefined && now - e.at < BELIEF) {
+      if (e.type === 0) return -ENOENT;
+      if (e.info !== null) return this.claim(e);
+      if (e.inode !== null && !e.inode.evicted) return e.inode;
+    }
+    const info = this.session.client.walk(this.id, name);
+    if (typeof info === 'number') {
+      if (info === -ENOENT) this.remember(name, null, now);
+      return info;
+    }
+    const old = e === undefined ? null : e.inode;
+    if (old !== null && !old.evicted && old.isSame(info)) {
+      old.adopt(info);
+      e!.at = now;
+      return old;
+    }
+    const inode = this.instantiate(info);
+    this.remember(name, inode, now);
+    return inode;
+  }
+
+  private isSame(info: NodeInfo): boolean {
+    const a = info.attr;
+    return a.ino === this.ino && a.dev === this.hostDev && ((a.mode ^ this.mode) & S_IFMT) === 0 && info.target === this.target;
+  }
+
+  /** The same file under a newer identifier: that one's name is surely right. */
+  private adopt(info: NodeInfo): void {
+    this.session.client.clunk(this.id);
+    this.id = info.id;
+    this.apply(info.attr);
+  }
+
+  /** An inode for what the gofer found; names of one file share theirs. */
+  private instantiate(info: NodeInfo): GoferInode {
+    if (info.attr.nlink > 1 && (info.attr.mode & S_IFMT) !== S_IFDIR) {
+      const known = this.session.findLinked(info.attr.dev, info.attr.ino);
+      if (known instanceof GoferInode && !known.evicted && known.isSame(info)) {
+        known.adopt(info);
+        return known;
+      }
+    }
+    return new GoferInode(this.fs, this.session, info);
+  }
+
+  /** Turns what a listing told into an inode. */
+  private claim(e: Entry): GoferInode {
+    const inode = this.instantiate(e.info!);
+    e.info = null;
+    if (!this.session.exclusive) e.inode = inode;
+    return inode;
+  }
+
+  /** Shared trees: notes what a name led to (null: nowhere). */
+  private remember(name: string, inode: GoferInode | null, now: number): void {
+    if (this.entries === null) this.entries = new Map();
+    else if (this.entries.size >= MAX_RECENT) this.forget();
+    if (this.entries === null) this.entries = new Map();
+    const old = this.entries.get(name);
+    if (old !== undefined && old.info !== null) this.session.client.clunk(old.info.id);
+    this.entries.set(name, {
+      ino: inode === null ? 0 : inode.ino,
+      type: inode === null ? 0 : inode.mode >> 12,
+      info: null,
+      inode,
+      at: now,
+    });
+  }
+
+  /** A name now leads to `inode`, or (null) nowhere: by our own doing. */
+  private note(name: string, inode: GoferInode | null): void {
+    this.dirty = true;
+    if (!this.session.exclusive) {
+      this.remember(name, inode, monotonicNs());
+    } else if (this.entries !== null) {
+      const old = this.entries.get(name);
+      if (old !== undefined && old.info !== null) this.session.client.clunk(old.info.id);
+      if (inode === null) this.entries.delete(name);
+      else this.entries.set(name, { ino: inode.ino, type: inode.mode >> 12, info: null, inode: null, at: 0 });
+    }
+  }
+
+  /** Drops what is known of names. */
+  private forget(): void {
+    if (this.entries === null) return;
+    for (const e of this.entries.values()) if (e.info !== null) this.session.client.clunk(e.info.id);
+    this.entries = null;
+    this.session.removeListed(this);
+  }
+
+  override drop(): void {
+    if ((this.mode & S_IFMT) === S_IFDIR) this.forget();
+    else this.closeDescriptors();
+  }
+
+  override list(): ListedName[] | number {
+    const exclusive = this.session.exclusive;
+    const out: ListedName[] = [];
+    if (exclusive && this.entries !== null) {
+      for (const [name, e] of this.entries) out.push({ name, ino: e.ino, type: e.type });
+      return out;
+    }
+    const all = this.session.client.readdir(this.id);
+    if (typeof all === 'number') return all;
+    const now = exclusive ? 0 : monotonicNs();
+    const old = this.entries;
+    const entries = new Map<string, Entry>();
+    for (const info of all) {
+      const type = (info.attr.mode & S_IFMT) >> 12;
+      const known = old === null ? undefined : old.get(info.name);
+      const e: Entry = { ino: info.attr.ino, type, info, inode: null, at: now };
+      if (known !== undefined && known.inode !== null && !known.inode.evicted && known.inode.isSame(info)) {
+        known.inode.adopt(info);
+        e.inode = known.inode;
+        e.info = null;
+      }
+      entries.set(info.name, e);
+      out.push({ name: info.name, ino: info.attr.ino, type });
+    }
+    this.forget();
+    this.entries = entries;
+    this.session.addListed(this, all.length);
+    return out;
+  }
+
+  // Changes of names.
+
+  /** Fills the request's mode and owner for a new file, as Linux's inode_init_owner. */
+  private owner(c: Caller, mode: number): void {
+    const q = this.session.client.q;
+    const cr = c.creds;
+    q.uid = cr.fsuid;
+    q.gid = cr.fsgid;
+    q.mode = mode;
+    if ((this.mode & S_ISGID) === 0) return;
+    q.gid = this.gid;
+    if ((mode & S_IFMT) === S_IFDIR) q.mode |= S_ISGID;
+    else if ((mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP) && !cr.inGroup(this.gid) && !cr.has(CAP_FSETID)) q.mode &= ~S_ISGID;
+  }
+
+  private make(op: number, name: string): GoferInode | number {
+    const client = this.session.client;
+    client.q.id = this.id;
+    client.q.name = name;
+    const err = client.call(op);
+    if (err === -EMFILE) {
+      // It was made, but its descriptor was lost: open() asks for another.
+      this.session.dropIdle();
+      const info = client.walk(this.id, name);
+      if (typeof info === 'number') return err;
+      const inode = new GoferInode(this.fs, this.session, info);
+      this.note(name, inode);
+      return inode;
+    }
+    if (err < 0) {
+      // Somebody else made it: what we believed of the name is wrong.
+      if (err === -EEXIST) this.forget();
+      return err;
+    }
+    const fd = client.donated;
+    const inode = new GoferInode(this.fs, this.session, client.r.node!);
+    inode.rfd = fd;
+    inode.wfd = fd;
+    if (fd >= 0) this.session.addIdle(inode);
+    this.note(name, inode);
+    return inode;
+  }
+
+  override create(c: Caller, name: string, mode: number, rdev: number): Inode | number {
+    if (this.session.readonly) return -EROFS;
+    const q = this.session.client.q;
+    this.owner(c, mode);
+    if ((mode & S_IFMT) === S_IFREG) {
+      q.flags = O_RDWR;
+      return this.make(OP_CREATE, name);
+    }
+    q.major = (rdev >>> 8) & 0xfff;
+    q.minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
+    return this.make(OP_MKNOD, name);
+  }
+
+  override mkdir(c: Caller, name: string, mode: number): Inode | number {
+    if (this.session.readonly) return -EROFS;
+    this.owner(c, S_IFDIR | mode);
+    const r = this.make(OP_MKDIR, name);
+    if (typeof r !== 'number') {
+      this.nlink++;
+      // Nobody else fills it: it is known to be empty.
+      if (this.session.exclusive) r.entries = new Map();
+    }
+    return r;
+  }
+
+  override symlink(c: Caller, name: string, target: string): Inode | number {
+    if (this.session.readonly) return -EROFS;
+    this.owner(c, S_IFLNK | 0o777);
+    this.session.client.q.text = target;
+    return this.make(OP_SYMLINK, name);
+  }
+
+  override link(_c: Caller, name: string, target: Inode): number {
+    if (this.session.readonly) return -EROFS;
+    if (!(target instanceof GoferInode) || target.session !== this.session) return -EXDEV;
+    const client = this.session.client;
+    client.q.id = target.id;
+    client.q.newDir = this.id;
+    client.q.newName = name;
+    const err = client.call(OP_LINK);
+    if (err < 0) return err;
+    target.apply(client.r.attr!);
+    this.session.addLinked(target.hostDev, target.ino, target);
+    this.note(name, target);
+    return 0;
+  }
+
+  private remove(name: string, target: Inode, flags: number): number {
+    if (this.session.readonly) return -EROFS;
+    if (!(target instanceof GoferInode)) return -EXDEV;
+    const client = this.session.client;
+    client.q.id = this.id;
+    client.q.name = name;
+    client.q.flags = flags;
+    client.q.child = target.survives ? target.id : 0;
+    const err = client.call(OP_UNLINK);
+    if (err < 0) {
+      if (err === -ENOENT) this.note(name, null);
+      return err;
+    }
+    this.note(name, null);
+    target.lostName();
+    return 0;
+  }
+
+  /** Will be asked for things after this name is gone. */
+  private get survives(): boolean {
+    return this.opens > 0 || (this.nlink > 1 && (this.mode & S_IFMT) !== S_IFDIR);
+  }
+
+  private lostName(): void {
+    if ((this.mode & S_IFMT) === S_IFDIR) {
+      this.nlink = 0;
+      this.forget();
+      if (this.session.exclusive) this.entries = new Map();
+      return;
+    }
+    if (this.nlink > 0) this.nlink--;
+    this.dirty = this.nlink > 0 || this.opens > 0;
+    if (this.nlink === 0 && this.opens === 0) {
+      this.session.removeIdle(this);
+      this.closeDescriptors();
+    }
+  }
+
+  override unlink(_c: Caller, name: string, target: Inode): number {
+    return this.remove(name, target, 0);
+  }
+
+  override rmdir(_c: Caller, name: string, target: Inode): number {
+    const err = this.remove(name, target, AT_REMOVEDIR);
+    if (err === 0 && this.nlink > 2) this.nlink--;
+    return err;
+  }
+
+  override rename(_c: Caller, name: string, inode: Inode, newDir: Inode, newName: string, target: Inode | null, flags: number): number {
+    if (this.session.readonly) return -EROFS;
+    if (!(inode instanceof GoferInode) || !(newDir instanceof GoferInode) || newDir.session !== this.session) return -EXDEV;
+    if (target !== null && !(target instanceof GoferInode)) return -EXDEV;
+    const exchange = (flags & RENAME_EXCHANGE) !== 0;
+    const client = this.session.client;
+    const q = client.q;
+    q.id = this.id;
+    q.name = name;
+    q.newDir = newDir.id;
+    q.newName = newName;
+    q.flags = flags;
+    q.child = inode.id;
+    q.newChild = target === null || (!exchange && !target.survives) ? 0 : target.id;
+    const err = client.call(OP_RENAME);
+    if (err < 0) return err;
+    newDir.note(newName, inode);
+    this.note(name, exchange ? target : null);
+    inode.dirty = true;
+    if (exchange) target!.dirty = true;
+    else if (target !== null) target.lostName();
+    return 0;
+  }
+
+  // The file itself.
+
+  override readlink(_c: Caller): string | number {
+    return (this.mode & S_IFMT) === S_IFLNK ? this.target : -EINVAL;
+  }
+
+  override open(_c: Caller, flags: number, mount: Mount, dentry: Dentry): File | number {
+    if ((this.mode & S_IFMT) === S_IFDIR) return new GoferDirectory(this, flags, mount, dentry);
+    const acc = flags & O_ACCMODE;
+    const err = acc === O_RDONLY ? this.ensureRead() : this.ensureWrite();
+    if (err < 0) return err;
+    if (!this.session.exclusive) this.refreshNow();
+    return new GoferFile(this, flags, mount, dentry);
+  }
+
+  override setattr(_c: Caller, a: SetAttr): number {
+    if (this.session.readonly) return -EROFS;
+    const client = this.session.client;
+    const q = client.q;
+    // SET_* of the protocol and ATTR_* of the kernel are the same bits but for ctime, which is the host's to keep.
+    let mask = a.mask & (ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_SIZE | ATTR_ATIME | ATTR_MTIME);
+    if ((mask & ATTR_SIZE) !== 0 && this.wfd >= 0) {
+      const err = client.host.ftruncate(this.wfd, a.size);
+      if (err < 0) return err;
+      // The host sets the times when the size changes; the same size needs them set.
+      mask &= a.size !== this.size ? ~(ATTR_SIZE | ATTR_MTIME) : ~ATTR_SIZE;
+      this.size = a.size;
+      this.dirty = true;
+      if (mask === 0) return 0;
+    }
+    q.id = this.id;
+    q.mask = mask;
+    q.mode = a.mode & 0o7777;
+    q.uid = a.uid;
+    q.gid = a.gid;
+    q.size = a.size;
+    q.atimeSec = a.atimeSec;
+    q.atimeNsec = a.atimeNsec;
+    q.mtimeSec = a.mtimeSec;
+    q.mtimeNsec = a.mtimeNsec;
+    const err = client.call(OP_SETATTR);
+    if (err < 0) return err;
+    this.apply(client.r.attr!);
+    return 0;
+  }
+
+  // Extended attributes: only those of users exist here (xattr(7)); see the gofer.
+
+  private xattr(op: number, name: string): number {
+    this.session.client.q.id = this.id;
+    this.session.client.q.text = name;
+    return this.session.client.call(op);
+  }
+
+  override getxattr(_c: Caller, name: string): Uint8Array | number {
+    if (!name.startsWith('user.')) return name.startsWith('trusted.') || name.startsWith('security.') ? -ENODATA : -EOPNOTSUPP;
+    const err = this.xattr(OP_GETXATTR, name);
+    return err < 0 ? err : this.session.client.r.bytes;
+  }
+
+  override setxattr(_c: Caller, name: string, value: Uint8Array, flags: number): number {
+    if (!name.startsWith('user.')) return -EOPNOTSUPP;
+    if (value.length > 65536) return -ENOSPC;
+    const q = this.session.client.q;
+    q.bytes = value;
+    q.flags = flags;
+    const err = this.xattr(OP_SETXATTR, name);
+    q.bytes = EMPTY;
+    if (err === 0) this.dirty = true;
+    return err;
+  }
+
+  override listxattr(_c: Caller): string[] | number {
+    const err = this.xattr(OP_LISTXATTR, '');
+    if (err < 0) return err === -EOPNOTSUPP ? [] : err;
+    const b = this.session.client.r.bytes;
+    return b.length === 0 ? [] : latin1Decode(b, 0, b.length - 1).split('\0');
+  }
+
+  override removexattr(_c: Caller, name: string): number {
+    if (!name.startsWith('user.')) return -EOPNOTSUPP;
+    const err = this.xattr(OP_REMOVEXATTR, name);
+    if (err === 0) this.dirty = true;
+    return err;
+  }
+
+  override evict(): void {
+    if (this.evicted) return;
+    this.evicted = true;
+    this.session.removeIdle(this);
+    this.session.removeLinked(this.hostDev, this.ino, this);
+    this.forget();
+    this.closeDescriptors();
+    this.session.client.clunk(this.id);
+    this.id = 0;
+  }
+}

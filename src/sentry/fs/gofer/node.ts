@@ -1,0 +1,187 @@
+// The part of a gofer inode that files need: identifier, attributes, and the host descriptors that all descriptions share.
+
+import { EACCES, EMFILE, EROFS, ESTALE } from '../../../abi/errno.ts';
+import { O_RDONLY, O_RDWR, O_WRONLY } from '../../../abi/fcntl.ts';
+import { monotonicNs } from '../../../base/clock.ts';
+import { NSEC_PER_SEC } from '../../../base/time.ts';
+import type { HostStat } from '../../../platform/hostio.ts';
+import type { Attr, NodeInfo } from '../../../wire/gofer.ts';
+import type { FileSystem } from '../../vfs/filesystem.ts';
+import { Inode } from '../../vfs/inode.ts';
+import type { Droppable, GoferSession } from './session.ts';
+
+const scratch: HostStat = {
+  dev: 0,
+  ino: 0,
+  mode: 0,
+  nlink: 0,
+  uid: 0,
+  gid: 0,
+  rdev: 0,
+  size: 0,
+  blksize: 0,
+  blocks: 0,
+  atimeSec: 0,
+  atimeNsec: 0,
+  mtimeSec: 0,
+  mtimeNsec: 0,
+  ctimeSec: 0,
+  ctimeNsec: 0,
+};
+
+/** A directory entry as a listing tells it. */
+export interface ListedName {
+  name: string;
+  ino: number;
+  /** DT_*. */
+  type: number;
+}
+
+export abstract class GoferNode extends Inode implements Droppable {
+  readonly session: GoferSession;
+  /** What the gofer calls it; 0 when it was given back. */
+  id: number;
+  /** Device of the host, which together with `ino` says which file it is. */
+  readonly hostDev: number;
+  /** Host descriptors for reading and for writing (often one and the same), or -1. */
+  rfd = -1;
+  wfd = -1;
+  /** Open descriptions. */
+  opens = 0;
+  /** Cached attributes are no longer those of the host (written, mapped for writing, entries changed). */
+  dirty = false;
+  /** A guest may store to it without our knowledge: always ask. */
+  mappedShared = false;
+  /** When the attributes were true, in ns of the monotonic clock (shared trees only). */
+  checkedAt = 0;
+
+  constructor(fs: FileSystem, session: GoferSession, info: NodeInfo) {
+    super(fs, info.attr.ino, info.attr.mode);
+    this.session = session;
+    this.id = info.id;
+    this.hostDev = info.attr.dev;
+    this.apply(info.attr);
+  }
+
+  /** Takes over attributes that the host told just now. */
+  apply(a: Attr | HostStat): void {
+    this.mode = a.mode;
+    this.nlink = a.nlink;
+    this.uid = a.uid;
+    this.gid = a.gid;
+    this.rdev = a.rdev;
+    this.size = a.size;
+    this.blksize = a.blksize;
+    this.blocks = a.blocks;
+    this.atimeSec = a.atimeSec;
+    this.atimeNsec = a.atimeNsec;
+    this.mtimeSec = a.mtimeSec;
+    this.mtimeNsec = a.mtimeNsec;
+    this.ctimeSec = a.ctimeSec;
+    this.ctimeNsec = a.ctimeNsec;
+    this.dirty = false;
+    if (!this.session.exclusive) this.checkedAt = monotonicNs();
+  }
+
+  override refresh(): number {
+    if (!this.dirty && !this.mappedShared && (this.session.exclusive || monotonicNs() - this.checkedAt < NSEC_PER_SEC)) return 0;
+    return this.refreshNow();
+  }
+
+  /** Asks the host: by a descriptor when there is one, else the gofer. Attributes stay as they were when it cannot say. */
+  refreshNow(): number {
+    const fd = this.rfd >= 0 ? this.rfd : this.wfd;
+    if (fd >= 0) {
+      const err = this.session.client.host.fstat(fd, scratch);
+      if (err < 0) return err;
+      // The descriptor, not the name: what fstat says of type and number cannot differ.
+      this.apply(scratch);
+      return 0;
+    }
+    if (this.id === 0) return 0;
+    const a = this.session.client.getattr(this.id);
+    if (typeof a === 'number') {
+      if (a !== -ESTALE) return a;
+      this.dirty = false;
+      return 0;
+    }
+    if (((a.mode ^ this.mode) & 0xf000) === 0) this.apply(a);
+    return 0;
+  }
+
+  /** Makes sure that there is a descriptor for reading. 0 or -errno. */
+  ensureRead(): number {
+    if (this.rfd >= 0) return 0;
+    const fd = this.request(O_RDONLY);
+    if (fd < 0) return fd;
+    this.opened();
+    this.rfd = fd;
+    return 0;
+  }
+
+  /** Makes sure that there is a descriptor for writing: one for both where the host allows it. 0 or -errno. */
+  ensureWrite(): number {
+    if (this.wfd >= 0) return 0;
+    if (this.session.readonly) return -EROFS;
+    const client = this.session.client;
+    let fd = this.request(O_RDWR);
+    if (fd >= 0) {
+      this.opened();
+      if (this.rfd >= 0) client.host.close(this.rfd);
+      this.rfd = fd;
+      this.wfd = fd;
+      return 0;
+    }
+    if (fd !== -EACCES) return fd;
+    fd = this.request(O_WRONLY);
+    if (fd < 0) return fd;
+    this.opened();
+    this.wfd = fd;
+    return 0;
+  }
+
+  private request(flags: number): number {
+    const { client } = this.session;
+    const fd = client.open(this.id, flags);
+    if (fd !== -EMFILE) return fd;
+    this.session.dropIdle();
+    return client.open(this.id, flags);
+  }
+
+  /** The answer to an open brought attributes: they are the newest. */
+  private opened(): void {
+    const a = this.session.client.r.attr;
+    if (a !== null && ((a.mode ^ this.mode) & 0xf000) === 0) this.apply(a);
+  }
+
+  /** One description more. */
+  acquire(): void {
+    this.opens++;
+    if (this.opens === 1) this.session.removeIdle(this);
+  }
+
+  /** One description less; descriptors of the last one are kept a while, unless the file is gone. */
+  unacquire(): void {
+    if (--this.opens > 0) return;
+    if (this.nlink === 0 || this.id === 0) this.closeDescriptors();
+    else if (this.rfd >= 0 || this.wfd >= 0) this.session.addIdle(this);
+  }
+
+  closeDescriptors(): void {
+    const host = this.session.client.host;
+    if (this.mappedShared) {
+      this.mappedShared = false;
+      this.dirty = true;
+    }
+    if (this.wfd >= 0 && this.wfd !== this.rfd) host.close(this.wfd);
+    if (this.rfd >= 0) host.close(this.rfd);
+    this.rfd = -1;
+    this.wfd = -1;
+  }
+
+  /** Droppable: called by the session when too much is cached. */
+  abstract drop(): void;
+
+  /** The entries of a directory but "." and "..", or -errno. */
+  abstract list(): ListedName[] | number;
+}

@@ -1,0 +1,95 @@
+// What all inodes of one gofer file system share: the client, the mode, and the bounds of its caches.
+
+import type { Inode } from '../../vfs/inode.ts';
+import type { GoferClient } from './client.ts';
+
+/** Most host descriptors kept open for files that no guest has open. */
+const MAX_IDLE = 256;
+/** Most directory entries with attributes kept for names that were listed but not yet looked up. */
+const MAX_LISTED = 100000;
+
+/** Something whose cached state can be dropped without loss. */
+export interface Droppable {
+  drop(): void;
+}
+
+export class GoferSession {
+  readonly client: GoferClient;
+  /** True: nobody else changes the tree, what was learnt stays true. False: it is believed for a second. */
+  readonly exclusive: boolean;
+  /** The attach point refuses changes. */
+  readonly readonly: boolean;
+  /** Files with several names, by host device and inode number, so that all names lead to one inode. */
+  private readonly linked = new Map<number, Map<number, Inode>>();
+  /** Files with host descriptors that no description uses, the longest unused first. */
+  private readonly idle = new Set<Droppable>();
+  /** Directories with unclaimed entries, the oldest listing first, and how many entries they have in all. */
+  private readonly listed = new Map<Droppable, number>();
+  private listedCount = 0;
+
+  constructor(client: GoferClient, exclusive: boolean, readonly: boolean) {
+    this.client = client;
+    this.exclusive = exclusive;
+    this.readonly = readonly;
+  }
+
+  /** The inode of a file with several names, or null when none is known. */
+  findLinked(dev: number, ino: number): Inode | null {
+    return this.linked.get(dev)?.get(ino) ?? null;
+  }
+
+  addLinked(dev: number, ino: number, inode: Inode): void {
+    // Numbers beyond 2^53 lose bits on their way: two files could look like one.
+    if (ino > Number.MAX_SAFE_INTEGER) return;
+    let m = this.linked.get(dev);
+    if (m === undefined) {
+      m = new Map();
+      this.linked.set(dev, m);
+    }
+    m.set(ino, inode);
+  }
+
+  removeLinked(dev: number, ino: number, inode: Inode): void {
+    const m = this.linked.get(dev);
+    if (m !== undefined && m.get(ino) === inode) m.delete(ino);
+  }
+
+  /** `f` has descriptors and no user any more: they are kept until too many are. */
+  addIdle(f: Droppable): void {
+    this.idle.delete(f);
+    this.idle.add(f);
+    while (this.idle.size > MAX_IDLE) {
+      const first = this.idle.values().next().value!;
+      this.idle.delete(first);
+      first.drop();
+    }
+  }
+
+  removeIdle(f: Droppable): void {
+    this.idle.delete(f);
+  }
+
+  /** Closes all descriptors that no description uses: the Sentry has run out of them. */
+  dropIdle(): void {
+    for (const f of this.idle) f.drop();
+    this.idle.clear();
+  }
+
+  addListed(d: Droppable, count: number): void {
+    this.removeListed(d);
+    this.listed.set(d, count);
+    this.listedCount += count;
+    while (this.listedCount > MAX_LISTED && this.listed.size > 1) {
+      const first = this.listed.keys().next().value!;
+      this.removeListed(first);
+      first.drop();
+    }
+  }
+
+  removeListed(d: Droppable): void {
+    const n = this.listed.get(d);
+    if (n === undefined) return;
+    this.listed.delete(d);
+    this.listedCount -= n;
+  }
+}

@@ -1,0 +1,267 @@
+// Files over host descriptors that were donated to the sandbox: standard streams and preserved descriptors. Regular files are read and
+// written at once; pipes, sockets and devices are made non-blocking and watched for readiness.
+
+import { EINVAL, ENODEV, ENOTTY, ENXIO, EPIPE, ESPIPE } from '../../../abi/errno.ts';
+import { O_ACCMODE, O_APPEND, O_RDWR } from '../../../abi/fcntl.ts';
+import { FIONREAD } from '../../../abi/ioctl.ts';
+import { POLLERR, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM } from '../../../abi/poll.ts';
+import { SIGPIPE } from '../../../abi/signal.ts';
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from '../../../abi/stat.ts';
+import type { HostIO, HostStat } from '../../../platform/hostio.ts';
+import type { Caller } from '../../vfs/caller.ts';
+import type { Dentry } from '../../vfs/dentry.ts';
+import type { File, MapBacking } from '../../vfs/file.ts';
+import { anonDev, FileSystem, type StatFs } from '../../vfs/filesystem.ts';
+import { ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_SIZE, ATTR_UID, Inode, type SetAttr } from '../../vfs/inode.ts';
+import type { Mount } from '../../vfs/mount.ts';
+import { RegularFile } from '../../vfs/regular.ts';
+
+/** EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP, edge triggered: the numbers are those of poll. */
+const WATCHED = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | -2147483648;
+const ANON_INODE_FS_MAGIC = 0x09041934;
+
+const st: HostStat = {
+  dev: 0,
+  ino: 0,
+  mode: 0,
+  nlink: 0,
+  uid: 0,
+  gid: 0,
+  rdev: 0,
+  size: 0,
+  blksize: 0,
+  blocks: 0,
+  atimeSec: 0,
+  atimeNsec: 0,
+  mtimeSec: 0,
+  mtimeNsec: 0,
+  ctimeSec: 0,
+  ctimeNsec: 0,
+};
+
+/** The file system that all donated descriptors belong to. */
+export class HostFdFs extends FileSystem {
+  readonly host: HostIO;
+  readonly root: Inode;
+  nextIno = 2;
+
+  constructor(host: HostIO) {
+    super('hostfd', anonDev());
+    this.host = host;
+    this.root = new HostFdInode(this, -1, S_IFDIR | 0o500);
+  }
+
+  statfs(out: StatFs): number {
+    out.type = ANON_INODE_FS_MAGIC;
+    out.bsize = 4096;
+    out.blocks = 0;
+    out.bfree = 0;
+    out.bavail = 0;
+    out.files = 0;
+    out.ffree = 0;
+    return 0;
+  }
+}
+
+export class HostFdInode extends Inode {
+  readonly host: HostIO;
+  readonly fd: number;
+  /** Descriptions that watch it; the host descriptor is closed with the last. */
+  users = 0;
+  readonly stream: boolean;
+  /** The descriptions to be told of readiness. */
+  readonly files: Set<HostFile> = new Set();
+  private watching = false;
+  /** The type that the host says, for names. */
+  readonly #kind: number;
+
+  constructor(fs: HostFdFs, fd: number, mode: number) {
+    super(fs, fs.nextIno++, mode);
+    this.host = fs.host;
+    this.fd = fd;
+    this.opensItself = true;
+    const type = mode & S_IFMT;
+    this.#kind = type;
+    this.stream = type === S_IFIFO || type === S_IFSOCK || type === S_IFCHR;
+    this.refresh();
+  }
+
+  get kind(): number {
+    return this.#kind;
+  }
+
+  override refresh(): number {
+    if (this.fd < 0) return 0;
+    const err = this.host.fstat(this.fd, st);
+    if (err < 0) return err;
+    // Owners are the host's: the guest sees the ids that boot gave.
+    this.mode = st.mode;
+    this.nlink = st.nlink;
+    this.size = st.size;
+    this.blocks = st.blocks;
+    this.blksize = st.blksize;
+    this.atimeSec = st.atimeSec;
+    this.atimeNsec = st.atimeNsec;
+    this.mtimeSec = st.mtimeSec;
+    this.mtimeNsec = st.mtimeNsec;
+    this.ctimeSec = st.ctimeSec;
+    this.ctimeNsec = st.ctimeNsec;
+    if (this.kind === S_IFCHR || this.kind === S_IFBLK) this.rdev = st.rdev;
+    return 0;
+  }
+
+  /** Reopened by way of /proc/PID/fd: another description of the same host object. */
+  override open(_c: Caller, flags: number, mount: Mount, dentry: Dentry): File | number {
+    return this.fd < 0 ? -ENXIO : new HostFile(this, flags, mount, dentry);
+  }
+
+  override setattr(_c: Caller, a: SetAttr): number {
+    if ((a.mask & ATTR_SIZE) !== 0) {
+      const err = this.host.ftruncate(this.fd, a.size);
+      if (err < 0) return err;
+      this.size = a.size;
+    }
+    if ((a.mask & ATTR_UID) !== 0) this.uid = a.uid;
+    if ((a.mask & ATTR_GID) !== 0) this.gid = a.gid;
+    if ((a.mask & ATTR_MODE) !== 0) this.mode = (this.mode & S_IFMT) | a.mode;
+    if ((a.mask & ATTR_MTIME) !== 0) this.mtimeSec = a.mtimeSec;
+    return 0;
+  }
+
+  /** Begins to watch a stream, once. */
+  watch(): void {
+    if (this.watching || !this.stream) return;
+    this.watching = true;
+    this.host.setNonblock(this.fd, true);
+    this.host.watch(this.fd, WATCHED, (events) => {
+      const mask = events | ((events & POLLIN) !== 0 ? POLLRDNORM : 0) | ((events & POLLOUT) !== 0 ? POLLWRNORM : 0);
+      for (const f of this.files) f.queue.notify(mask);
+    });
+  }
+
+  drop(f: HostFile): void {
+    this.files.delete(f);
+    if (--this.users > 0) return;
+    if (this.watching) {
+      this.host.unwatch(this.fd);
+      this.host.setNonblock(this.fd, false);
+    }
+    this.host.close(this.fd);
+  }
+}
+
+export class HostFile extends RegularFile {
+  readonly node: HostFdInode;
+
+  constructor(inode: HostFdInode, flags: number, mount: Mount | null, dentry: Dentry | null) {
+    super(inode, flags, mount, dentry);
+    this.node = inode;
+    inode.users++;
+    inode.files.add(this);
+    inode.watch();
+  }
+
+  override get stream(): boolean {
+    return this.node.stream;
+  }
+
+  protected override release(): void {
+    this.node.drop(this);
+  }
+
+  override read(c: Caller, buf: Uint8Array, off: number, len: number): number {
+    if (this.node.stream) return this.node.host.read(this.node.fd, buf, off, len);
+    return super.read(c, buf, off, len);
+  }
+
+  override write(_c: Caller, buf: Uint8Array, off: number, len: number): number {
+    const n = this.node;
+    if (!n.stream) {
+      // The host descriptor's own position and O_APPEND are shared with the outside.
+      if ((this.flags & O_APPEND) !== 0) {
+        const r = n.host.write(n.fd, buf, off, len);
+        if (r > 0) n.refresh();
+        return r;
+      }
+      const r = this.pwrite(_c, buf, off, len, this.pos);
+      if (r > 0) this.pos += r;
+      return r;
+    }
+    const r = n.host.write(n.fd, buf, off, len);
+    if (r === -EPIPE) _c.raise(SIGPIPE);
+    return r;
+  }
+
+  override pread(_c: Caller, buf: Uint8Array, off: number, len: number, pos: number): number {
+    return this.node.stream ? -ESPIPE : this.node.host.pread(this.node.fd, buf, off, len, pos);
+  }
+
+  override pwrite(_c: Caller, buf: Uint8Array, off: number, len: number, pos: number): number {
+    const n = this.node;
+    if (n.stream) return -ESPIPE;
+    const r = n.host.pwrite(n.fd, buf, off, len, pos);
+    if (r > 0 && pos + r > n.size) n.size = pos + r;
+    return r;
+  }
+
+  override seek(c: Caller, offset: number, whence: number): number {
+    if (this.node.stream) return -ESPIPE;
+    this.node.refresh();
+    return super.seek(c, offset, whence);
+  }
+
+  override poll(): number {
+    const n = this.node;
+    if (!n.stream) return super.poll();
+    const want = (this.readable ? POLLIN | POLLRDHUP | POLLPRI : 0) | (this.writable ? POLLOUT : 0);
+    const r = n.host.pollNow(n.fd, want);
+    if (r < 0) return POLLERR;
+    return r | ((r & POLLIN) !== 0 ? POLLRDNORM : 0) | ((r & POLLOUT) !== 0 ? POLLWRNORM : 0);
+  }
+
+  override ioctl(c: Caller, cmd: number, arg: number): number {
+    if (cmd !== FIONREAD || !this.node.stream) return -ENOTTY;
+    const word = new Uint8Array(4);
+    const r = this.node.host.ioctl(this.node.fd, cmd, word);
+    return r < 0 ? r : c.copyOut(arg, word, 0, 4);
+  }
+
+  override mapping(_c: Caller, offset: number, _len: number, _shared: boolean, _write: boolean): MapBacking | number {
+    return this.node.kind === S_IFREG ? { fd: this.node.fd, offset } : -ENODEV;
+  }
+
+  override fsync(dataOnly: boolean): number {
+    return this.node.stream ? -EINVAL : this.node.host.fsync(this.node.fd, dataOnly);
+  }
+
+  override truncate(_c: Caller, size: number): number {
+    const r = this.node.host.ftruncate(this.node.fd, size);
+    if (r === 0) this.node.size = size;
+    return r;
+  }
+
+  override anonName(): string {
+    const kind = this.node.kind;
+    if (kind === S_IFIFO) return `pipe:[${this.inode.ino}]`;
+    if (kind === S_IFSOCK) return `socket:[${this.inode.ino}]`;
+    return kind === S_IFCHR ? '/dev/char' : 'host:[file]';
+  }
+}
+
+/**
+ * A description over host descriptor `fd`, which it owns from now on. `access`: O_RDONLY, O_WRONLY or O_RDWR with O_APPEND as the host
+ * descriptor was opened; -1: both ways. The file (one reference) or -errno.
+ */
+export function openHostFd(fs: HostFdFs, fd: number, access: number, uid: number, gid: number): File | number {
+  const err = fs.host.fstat(fd, st);
+  if (err < 0) return err;
+  const inode = new HostFdInode(fs, fd, st.mode);
+  inode.uid = uid;
+  inode.gid = gid;
+  const f = new HostFile(inode, access < 0 ? O_RDWR : access & (O_ACCMODE | O_APPEND), null, null);
+  if (!inode.stream) {
+    const pos = fs.host.lseek(fd, 0, 1);
+    if (pos > 0) f.pos = pos;
+  }
+  return f;
+}

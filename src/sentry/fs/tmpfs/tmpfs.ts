@@ -1,0 +1,577 @@
+// tmpfs(5): files in the Sentry's memory. Small files are byte arrays; larger or mapped ones live in a memfd, which mappings are made of.
+
+import { EEXIST, EINVAL, ENODATA, ENOENT, ENOSPC, ENOTEMPTY, EPERM } from '../../../abi/errno.ts';
+import { F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK } from '../../../abi/fcntl.ts';
+import { TMPFS_MAGIC } from '../../../abi/mount.ts';
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../abi/stat.ts';
+import { RENAME_EXCHANGE } from '../../../abi/uio.ts';
+import { XATTR_CREATE, XATTR_REPLACE } from '../../../abi/xattr.ts';
+import type { HostIO, HostStat } from '../../../platform/hostio.ts';
+import type { Caller } from '../../vfs/caller.ts';
+import type { Dentry } from '../../vfs/dentry.ts';
+import type { File } from '../../vfs/file.ts';
+import { anonDev, FileSystem, type StatFs } from '../../vfs/filesystem.ts';
+import {
+  ATTR_ATIME,
+  ATTR_CTIME,
+  ATTR_GID,
+  ATTR_MODE,
+  ATTR_MTIME,
+  ATTR_SIZE,
+  ATTR_UID,
+  Inode,
+  type SetAttr,
+} from '../../vfs/inode.ts';
+import type { Mount } from '../../vfs/mount.ts';
+import { initOwner } from '../../vfs/permission.ts';
+import { TmpDirFile, TmpFile } from './tmpfile.ts';
+
+const PAGE = 4096;
+/** Byte arrays grow to this size, then the file moves to a memfd. */
+const ARRAY_LIMIT = 1 << 20;
+const DIR_ENTRY_SIZE = 20;
+const NAME_LENGTH = 255;
+const ALL_TIMES = ATTR_ATIME | ATTR_MTIME | ATTR_CTIME;
+
+export interface TmpfsOptions {
+  /** Bytes; Infinity: no limit. */
+  size: number;
+  /** Inodes; Infinity: no limit. */
+  inodes: number;
+  mode: number;
+  uid: number;
+  gid: number;
+  /** The options as given, for mountinfo. */
+  shown: string;
+}
+
+/** Bytes of "64k", "1g", "50%" (of `total`); NaN when malformed. */
+function parseSize(s: string, total: number): number {
+  const m = /^(\d+)([kKmMgGtTpP%]?)$/.exec(s);
+  if (m === null) return Number.NaN;
+  const n = Number(m[1]);
+  const unit = m[2]!.toLowerCase();
+  if (unit === '%') return (total * n) / 100;
+  return n * 1024 ** (unit === '' ? 0 : 'kmgtp'.indexOf(unit) + 1);
+}
+
+/** Reads mount options of tmpfs(5). `total`: bytes of memory, of which half is the default size. -EINVAL for unknown or bad ones. */
+export function parseTmpfsOptions(options: readonly string[], total: number): TmpfsOptions | number {
+  const o: TmpfsOptions = { size: Math.floor(total / 2), inodes: Infinity, mode: 0o1777, uid: 0, gid: 0, shown: '' };
+  const shown: string[] = [];
+  for (const word of options) {
+    const eq = word.indexOf('=');
+    const key = eq < 0 ? word : word.slice(0, eq);
+    const value = eq < 0 ? '' : word.slice(eq + 1);
+    let n = 0;
+    switch (key) {
+      case 'size':
+        n = parseSize(value, total);
+        o.size = n === 0 ? Infinity : Math.ceil(n / PAGE) * PAGE;
+        shown.push(`size=${Math.ceil(n / 1024)}k`);
+        break;
+      case 'nr_blocks':
+        n = parseSize(value, total);
+        o.size = n === 0 ? Infinity : n * PAGE;
+        shown.push(`size=${n * 4}k`);
+        break;
+      case 'nr_inodes':
+        n = parseSize(value, total);
+        o.inodes = n === 0 ? Infinity : n;
+        shown.push(`nr_inodes=${value}`);
+        break;
+      case 'mode':
+        n = /^[0-7]+$/.test(value) ? Number.parseInt(value, 8) : Number.NaN;
+        o.mode = n & 0o7777;
+        shown.push(`mode=${o.mode.toString(8)}`);
+        break;
+      case 'uid':
+      case 'gid':
+        n = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+        if (key === 'uid') o.uid = n;
+        else o.gid = n;
+        shown.push(word);
+        break;
+      case 'huge':
+      case 'mpol':
+      case 'noswap':
+      case 'inode32':
+      case 'inode64':
+      case '':
+        break;
+      default:
+        return -EINVAL;
+    }
+    if (Number.isNaN(n)) return -EINVAL;
+  }
+  o.shown = shown.join(',');
+  return o;
+}
+
+export class TmpFs extends FileSystem {
+  readonly host: HostIO;
+  readonly limits: TmpfsOptions;
+  root: TmpInode;
+  /** Pages and inodes in use. */
+  pages = 0;
+  inodes = 0;
+  #nextIno = 1;
+
+  constructor(host: HostIO, limits: TmpfsOptions, name = 'tmpfs') {
+    super(name, anonDev());
+    this.host = host;
+    this.limits = limits;
+    this.root = this.newInode(S_IFDIR | limits.mode);
+    this.root.uid = limits.uid;
+    this.root.gid = limits.gid;
+    this.root.nlink = 2;
+  }
+
+  newInode(mode: number): TmpInode {
+    this.inodes++;
+    const i = new TmpInode(this, this.#nextIno++, mode);
+    i.touch(ALL_TIMES);
+    i.btimeSec = i.ctimeSec;
+    i.btimeNsec = i.ctimeNsec;
+    return i;
+  }
+
+  /** A regular file without a name (memfd_create(2), O_TMPFILE, shared anonymous memory). */
+  newFile(mode: number): TmpInode {
+    const i = this.newInode(S_IFREG | mode);
+    i.nlink = 0;
+    return i;
+  }
+
+  statfs(out: StatFs): number {
+    const max = this.limits.size === Infinity ? 0 : Math.floor(this.limits.size / PAGE);
+    out.type = TMPFS_MAGIC;
+    out.bsize = PAGE;
+    out.blocks = max;
+    out.bfree = Math.max(0, max - this.pages);
+    out.bavail = out.bfree;
+    out.files = this.limits.inodes === Infinity ? 0 : this.limits.inodes;
+    out.ffree = Math.max(0, out.files - this.inodes);
+    out.namelen = NAME_LENGTH;
+    return 0;
+  }
+
+  override options(): string {
+    return this.limits.shown === '' ? 'rw' : `rw,${this.limits.shown}`;
+  }
+}
+
+/** A name in a directory: where readdir stands is the entry's own rising number. */
+export interface TmpEntry {
+  inode: TmpInode;
+  position: number;
+}
+
+const hostStat: HostStat = {
+  dev: 0,
+  ino: 0,
+  mode: 0,
+  nlink: 0,
+  uid: 0,
+  gid: 0,
+  rdev: 0,
+  size: 0,
+  blksize: 0,
+  blocks: 0,
+  atimeSec: 0,
+  atimeNsec: 0,
+  mtimeSec: 0,
+  mtimeNsec: 0,
+  ctimeSec: 0,
+  ctimeNsec: 0,
+};
+
+const noBytes = new Uint8Array(0);
+
+export class TmpInode extends Inode {
+  readonly tmp: TmpFs;
+  entries: Map<string, TmpEntry> | null = null;
+  nextPosition = 2;
+  /** Contents while memfd is -1; longer than `size` when it has room. */
+  data: Uint8Array = noBytes;
+  memfd = -1;
+  /** Pages charged to the file system. */
+  charged = 0;
+  target = '';
+  xattrs: Map<string, Uint8Array> | null = null;
+  /** F_SEAL_*, -1 for files that cannot be sealed. */
+  seals = -1;
+  /** Written since the last read: relatime wants the next read to be noted. */
+  atimeStale = false;
+  /** Made by O_TMPFILE: may still be linked into a directory. */
+  linkable = false;
+  /** What /proc/PID/fd shows for memfds; '' otherwise. */
+  label = '';
+
+  constructor(fs: TmpFs, ino: number, mode: number) {
+    super(fs, ino, mode);
+    this.tmp = fs;
+    if ((mode & S_IFMT) === S_IFDIR) {
+      this.entries = new Map();
+      this.nlink = 2;
+    }
+  }
+
+  override refresh(): number {
+    if (this.memfd >= 0 && this.tmp.host.fstat(this.memfd, hostStat) === 0) this.blocks = hostStat.blocks;
+    return 0;
+  }
+
+  // Storage.
+
+  /** Charges pages up to `end` of a write at `pos`. 0 or -ENOSPC. */
+  private charge(pos: number, end: number): number {
+    const size = this.size;
+    if (end <= size) return 0;
+    const from = Math.max(Math.ceil(size / PAGE), Math.floor(pos / PAGE));
+    const more = Math.ceil(end / PAGE) - from;
+    if (more <= 0) return 0;
+    if ((this.tmp.pages + more) * PAGE > this.tmp.limits.size) return -ENOSPC;
+    this.charged += more;
+    this.tmp.pages += more;
+    this.blocks = this.charged * (PAGE / 512);
+    return 0;
+  }
+
+  private uncharge(size: number): void {
+    const keep = Math.min(this.charged, Math.ceil(size / PAGE));
+    this.tmp.pages -= this.charged - keep;
+    this.charged = keep;
+    this.blocks = keep * (PAGE / 512);
+  }
+
+  /** Moves the contents to a memfd, where mappings can share them. The descriptor or -errno. */
+  toMemfd(): number {
+    if (this.memfd >= 0) return this.memfd;
+    const host = this.tmp.host;
+    const fd = host.memfd('ringfence');
+    if (fd < 0) return fd;
+    let err = host.ftruncate(fd, this.size);
+    for (let done = 0; err >= 0 && done < this.size && done < this.data.length; ) {
+      err = host.pwrite(fd, this.data, done, Math.min(this.size, this.data.length) - done, done);
+      if (err === 0) break;
+      done += err;
+    }
+    if (err < 0) {
+      host.close(fd);
+      return err;
+    }
+    this.memfd = fd;
+    this.data = noBytes;
+    return fd;
+  }
+
+  /** Makes the array hold `end` bytes, or moves to a memfd. 0 or -errno. */
+  private reserve(end: number): number {
+    if (this.memfd >= 0) return 0;
+    if (end > ARRAY_LIMIT) {
+      const fd = this.toMemfd();
+      return fd < 0 ? fd : 0;
+    }
+    if (end > this.data.length) {
+      let n = this.data.length === 0 ? 64 : this.data.length * 2;
+      while (n < end) n *= 2;
+      const grown = new Uint8Array(n);
+      grown.set(this.data.length > this.size ? this.data.subarray(0, this.size) : this.data);
+      this.data = grown;
+    }
+    return 0;
+  }
+
+  readAt(buf: Uint8Array, off: number, len: number, pos: number): number {
+    const left = this.size - pos;
+    if (left <= 0) return 0;
+    let n = len < left ? len : left;
+    if (this.memfd >= 0) return this.tmp.host.pread(this.memfd, buf, off, n, pos);
+    const have = this.data.length - pos;
+    if (n <= have) {
+      copy(buf, off, this.data, pos, n);
+    } else {
+      if (have > 0) copy(buf, off, this.data, pos, have);
+      buf.fill(0, off + Math.max(0, have), off + n);
+    }
+    if (n < 0) n = 0;
+    return n;
+  }
+
+  writeAt(buf: Uint8Array, off: number, len: number, pos: number): number {
+    let end = pos + len;
+    if (end > this.size) {
+      if (this.seals > 0 && (this.seals & F_SEAL_GROW) !== 0) return -EPERM;
+      if (this.charge(pos, end) < 0) {
+        // As much as fits in what is left.
+        const room = Math.floor(this.tmp.limits.size / PAGE) - this.tmp.pages;
+        const fits = Math.max(Math.ceil(this.size / PAGE), Math.floor(pos / PAGE)) * PAGE + Math.max(0, room) * PAGE;
+        if (fits <= pos) return -ENOSPC;
+        end = Math.min(end, fits);
+        len = end - pos;
+        if (this.charge(pos, end) < 0) return -ENOSPC;
+      }
+    }
+    const err = this.reserve(end);
+    if (err < 0) return err;
+    if (this.memfd >= 0) {
+      const n = this.tmp.host.pwrite(this.memfd, buf, off, len, pos);
+      if (n > 0 && pos + n > this.size) this.size = pos + n;
+      return n;
+    }
+    if (pos > this.size) this.data.fill(0, this.size, pos);
+    copy(this.data, pos, buf, off, len);
+    if (end > this.size) this.size = end;
+    return len;
+  }
+
+  /** Cuts or extends. 0 or -errno. */
+  resize(size: number): number {
+    if (this.seals > 0) {
+      if (size < this.size && (this.seals & F_SEAL_SHRINK) !== 0) return -EPERM;
+      if (size > this.size && (this.seals & F_SEAL_GROW) !== 0) return -EPERM;
+    }
+    if (this.memfd >= 0) {
+      const err = this.tmp.host.ftruncate(this.memfd, size);
+      if (err < 0) return err;
+    } else if (size > this.size) {
+      // The tail of the array may hold old bytes; beyond the array reads give zero.
+      if (this.data.length > this.size) this.data.fill(0, this.size);
+      if (size > ARRAY_LIMIT) {
+        const fd = this.toMemfd();
+        if (fd < 0) return fd;
+        const err = this.tmp.host.ftruncate(fd, size);
+        if (err < 0) return err;
+      }
+    } else if (size === 0) {
+      this.data = noBytes;
+    }
+    if (size < this.size) this.uncharge(size);
+    this.size = size;
+    return 0;
+  }
+
+  /** fallocate(2) with mode 0: storage for [0, end). 0 or -errno. */
+  preallocate(pos: number, end: number): number {
+    const err = this.charge(pos, end);
+    if (err < 0) return err;
+    if (end > ARRAY_LIMIT || this.memfd >= 0) {
+      const fd = this.toMemfd();
+      if (fd < 0) return fd;
+      return this.tmp.host.fallocate(fd, 1, pos, end - pos);
+    }
+    return 0;
+  }
+
+  /** Zeroes [pos, end) within the size. 0 or -errno. */
+  zero(pos: number, end: number): number {
+    if (this.memfd >= 0) return this.tmp.host.fallocate(this.memfd, 3, pos, end - pos);
+    this.data.fill(0, Math.min(pos, this.data.length), Math.min(end, this.data.length));
+    return 0;
+  }
+
+  // Directories.
+
+  override lookup(_c: Caller, name: string): Inode | number {
+    const e = this.entries!.get(name);
+    return e === undefined ? -ENOENT : e.inode;
+  }
+
+  /** Puts a name in; the caller has checked that there is none. */
+  add(name: string, inode: TmpInode): void {
+    this.entries!.set(name, { inode, position: this.nextPosition++ });
+    this.size += DIR_ENTRY_SIZE;
+    if (inode.entries !== null) this.nlink++;
+    this.touch(ATTR_MTIME | ATTR_CTIME);
+  }
+
+  remove(name: string): void {
+    const e = this.entries!.get(name);
+    if (e === undefined) return;
+    this.entries!.delete(name);
+    this.size -= DIR_ENTRY_SIZE;
+    if (e.inode.entries !== null) this.nlink--;
+    this.touch(ATTR_MTIME | ATTR_CTIME);
+  }
+
+  private make(c: Caller, name: string, mode: number): TmpInode | number {
+    if (this.nlink === 0) return -ENOENT;
+    if (this.entries!.has(name)) return -EEXIST;
+    if (this.tmp.inodes >= this.tmp.limits.inodes) return -ENOSPC;
+    const i = this.tmp.newInode(mode);
+    initOwner(c, i, this);
+    return i;
+  }
+
+  override create(c: Caller, name: string, mode: number, rdev: number): Inode | number {
+    const i = this.make(c, name, mode);
+    if (typeof i === 'number') return i;
+    i.rdev = rdev;
+    this.add(name, i);
+    return i;
+  }
+
+  override mkdir(c: Caller, name: string, mode: number): Inode | number {
+    return this.create(c, name, mode | S_IFDIR, 0);
+  }
+
+  override symlink(c: Caller, name: string, target: string): Inode | number {
+    const i = this.make(c, name, S_IFLNK | 0o777);
+    if (typeof i === 'number') return i;
+    i.target = target;
+    i.size = target.length;
+    this.add(name, i);
+    return i;
+  }
+
+  override link(_c: Caller, name: string, target: Inode): number {
+    const t = target as TmpInode;
+    if (this.nlink === 0) return -ENOENT;
+    if (t.nlink === 0 && !t.linkable) return -ENOENT;
+    if (this.entries!.has(name)) return -EEXIST;
+    t.nlink++;
+    t.linkable = false;
+    t.touch(ATTR_CTIME);
+    this.add(name, t);
+    return 0;
+  }
+
+  /** One name of `t` is gone. */
+  private dropName(t: TmpInode): void {
+    t.nlink = t.entries !== null ? 0 : t.nlink - 1;
+    t.touch(ATTR_CTIME);
+    if (t.nlink === 0 && t.holds === 0) t.evict();
+  }
+
+  override unlink(_c: Caller, name: string, target: Inode): number {
+    this.remove(name);
+    this.dropName(target as TmpInode);
+    return 0;
+  }
+
+  override rmdir(_c: Caller, name: string, target: Inode): number {
+    const t = target as TmpInode;
+    if (t.entries!.size > 0) return -ENOTEMPTY;
+    this.remove(name);
+    this.dropName(t);
+    return 0;
+  }
+
+  override rename(_c: Caller, name: string, inode: Inode, newDir: Inode, newName: string, target: Inode | null, flags: number): number {
+    const i = inode as TmpInode;
+    const d = newDir as TmpInode;
+    const t = target as TmpInode | null;
+    if (d.nlink === 0) return -ENOENT;
+    if ((flags & RENAME_EXCHANGE) !== 0) {
+      this.remove(name);
+      d.remove(newName);
+      this.add(name, t!);
+      d.add(newName, i);
+      t!.touch(ATTR_CTIME);
+      i.touch(ATTR_CTIME);
+      return 0;
+    }
+    if (t !== null && t.entries !== null && t.entries.size > 0) return -ENOTEMPTY;
+    this.remove(name);
+    if (t !== null) {
+      d.remove(newName);
+      this.dropName(t);
+    }
+    d.add(newName, i);
+    i.touch(ATTR_CTIME);
+    return 0;
+  }
+
+  override tmpfile(c: Caller, mode: number): Inode | number {
+    if (this.tmp.inodes >= this.tmp.limits.inodes) return -ENOSPC;
+    const i = this.tmp.newFile(mode & 0o7777);
+    i.linkable = true;
+    initOwner(c, i, this);
+    return i;
+  }
+
+  // All kinds.
+
+  override readlink(_c: Caller): string | number {
+    return (this.mode & S_IFMT) === S_IFLNK ? this.target : -EINVAL;
+  }
+
+  override open(_c: Caller, flags: number, mount: Mount, dentry: Dentry): File | number {
+    return this.entries !== null ? new TmpDirFile(this, flags, mount, dentry) : new TmpFile(this, flags, mount, dentry);
+  }
+
+  override setattr(_c: Caller, a: SetAttr): number {
+    const m = a.mask;
+    if ((m & ATTR_SIZE) !== 0) {
+      const err = this.resize(a.size);
+      if (err < 0) return err;
+    }
+    if ((m & ATTR_MODE) !== 0) this.mode = (this.mode & S_IFMT) | (a.mode & 0o7777);
+    if ((m & ATTR_UID) !== 0) this.uid = a.uid;
+    if ((m & ATTR_GID) !== 0) this.gid = a.gid;
+    if ((m & ATTR_ATIME) !== 0) {
+      this.atimeSec = a.atimeSec;
+      this.atimeNsec = a.atimeNsec;
+    }
+    if ((m & ATTR_MTIME) !== 0) {
+      this.mtimeSec = a.mtimeSec;
+      this.mtimeNsec = a.mtimeNsec;
+      this.atimeStale = false;
+    }
+    this.touch(ATTR_CTIME);
+    return 0;
+  }
+
+  override getxattr(_c: Caller, name: string): Uint8Array | number {
+    const v = this.xattrs === null ? undefined : this.xattrs.get(name);
+    return v === undefined ? -ENODATA : v;
+  }
+
+  override setxattr(_c: Caller, name: string, value: Uint8Array, flags: number): number {
+    const has = this.xattrs?.has(name) === true;
+    if ((flags & XATTR_CREATE) !== 0 && has) return -EEXIST;
+    if ((flags & XATTR_REPLACE) !== 0 && !has) return -ENODATA;
+    if (this.xattrs === null) this.xattrs = new Map();
+    this.xattrs.set(name, value);
+    this.touch(ATTR_CTIME);
+    return 0;
+  }
+
+  override listxattr(_c: Caller): string[] | number {
+    return this.xattrs === null ? [] : [...this.xattrs.keys()];
+  }
+
+  override removexattr(_c: Caller, name: string): number {
+    if (this.xattrs === null || !this.xattrs.delete(name)) return -ENODATA;
+    this.touch(ATTR_CTIME);
+    return 0;
+  }
+
+  override getSeals(): number {
+    return this.seals < 0 ? -EINVAL : this.seals;
+  }
+
+  override addSeals(seals: number): number {
+    if (this.seals < 0) return -EINVAL;
+    if ((this.seals & F_SEAL_SEAL) !== 0) return -EPERM;
+    this.seals |= seals;
+    return 0;
+  }
+
+  override evict(): void {
+    if (this.nlink > 0) return;
+    this.tmp.inodes--;
+    this.uncharge(0);
+    this.data = noBytes;
+    if (this.memfd >= 0) this.tmp.host.close(this.memfd);
+    this.memfd = -1;
+    this.size = 0;
+  }
+}
+
+/** Copies `n` bytes; short ones without making views. */
+function copy(dst: Uint8Array, to: number, src: Uint8Array, from: number, n: number): void {
+  if (n <= 32) for (let i = 0; i < n; i++) dst[to + i] = src[from + i]!;
+  else dst.set(src.subarray(from, from + n), to);
+}

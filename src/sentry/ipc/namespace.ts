@@ -1,0 +1,92 @@
+// The System V objects of a kernel, and the texts of /proc/sysvipc.
+
+import type { Kernel } from '../kernel/kernel.ts';
+import { MSGMAX, MSGMNB, MSGMNI, MsgTable } from './msg.ts';
+import { SEMMNI, SEMMNS, SEMMSL, SEMOPM, SemTable } from './sem.ts';
+import { SHMMNI, ShmTable } from './shm.ts';
+
+export class IpcNamespace {
+  readonly shm: ShmTable;
+  readonly sem: SemTable = new SemTable();
+  readonly msg: MsgTable = new MsgTable();
+
+  constructor(kernel: Kernel) {
+    this.shm = new ShmTable(kernel.host);
+    kernel.groupEnded.push((g) => this.sem.leave(g, g.tgid));
+  }
+}
+
+const spaces = new WeakMap<Kernel, IpcNamespace>();
+
+/** The IPC objects of a kernel, made on first use. */
+export function ipcOf(kernel: Kernel): IpcNamespace {
+  let ns = spaces.get(kernel);
+  if (ns === undefined) {
+    ns = new IpcNamespace(kernel);
+    spaces.set(kernel, ns);
+  }
+  return ns;
+}
+
+function pad(v: number, width: number): string {
+  return String(v).padStart(width);
+}
+
+/** The files of /proc/sysvipc: name to a function that renders the text now. */
+export function procSysvipc(kernel: Kernel): ReadonlyMap<string, () => string> {
+  const ns = ipcOf(kernel);
+  return new Map<string, () => string>([
+    ['shm', () => shm(ns)],
+    ['sem', () => sem(ns)],
+    ['msg', () => msg(ns)],
+  ]);
+}
+
+function shm(ns: IpcNamespace): string {
+  let out = '       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n';
+  ns.shm.forEach((s) => {
+    out +=
+      `${pad(s.key | 0, 10)} ${pad(s.id, 10)}  ${s.mode.toString(8).padStart(4)} ${pad(s.size, 21)} ${pad(s.cpid, 5)} ${pad(s.lpid, 5)}  ` +
+      `${pad(s.attached, 5)} ${pad(s.uid, 5)} ${pad(s.gid, 5)} ${pad(s.cuid, 5)} ${pad(s.cgid, 5)} ${pad(s.atime, 10)} ${pad(s.dtime, 10)} ` +
+      `${pad(s.ctime, 10)} ${pad(s.size, 21)} ${pad(0, 21)}\n`;
+  });
+  return out;
+}
+
+function sem(ns: IpcNamespace): string {
+  let out = '       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n';
+  ns.sem.forEach((s) => {
+    out +=
+      `${pad(s.key | 0, 10)} ${pad(s.id, 10)}  ${s.mode.toString(8).padStart(4)} ${pad(s.count, 10)} ${pad(s.uid, 5)} ${pad(s.gid, 5)} ` +
+      `${pad(s.cuid, 5)} ${pad(s.cgid, 5)} ${pad(s.otime, 10)} ${pad(s.ctime, 10)}\n`;
+  });
+  return out;
+}
+
+function msg(ns: IpcNamespace): string {
+  let out = '       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n';
+  ns.msg.forEach((q) => {
+    out +=
+      `${pad(q.key | 0, 10)} ${pad(q.id, 10)}  ${q.mode.toString(8).padStart(4)}  ${pad(q.bytes, 10)} ${pad(q.count, 10)} ${pad(q.lspid, 5)} ` +
+      `${pad(q.lrpid, 5)} ${pad(q.uid, 5)} ${pad(q.gid, 5)} ${pad(q.cuid, 5)} ${pad(q.cgid, 5)} ${pad(q.stime, 10)} ${pad(q.rtime, 10)} ` +
+      `${pad(q.ctime, 10)}\n`;
+  });
+  return out;
+}
+
+/** Sysctls of System V and POSIX IPC: dotted name to its text. */
+export const IPC_SYSCTLS: ReadonlyMap<string, string> = new Map([
+  ['kernel.shmmax', '18446744073692774399'],
+  ['kernel.shmall', '18446744073692774399'],
+  ['kernel.shmmni', String(SHMMNI)],
+  ['kernel.shm_rmid_forced', '0'],
+  ['kernel.sem', `${SEMMSL}\t${SEMMNS}\t${SEMOPM}\t${SEMMNI}`],
+  ['kernel.msgmax', String(MSGMAX)],
+  ['kernel.msgmnb', String(MSGMNB)],
+  ['kernel.msgmni', String(MSGMNI)],
+  ['fs.mqueue.msg_max', '10'],
+  ['fs.mqueue.msgsize_max', '8192'],
+  ['fs.mqueue.msg_default', '10'],
+  ['fs.mqueue.msgsize_default', '8192'],
+  ['fs.mqueue.queues_max', '256'],
+]);

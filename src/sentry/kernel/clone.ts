@@ -1,0 +1,167 @@
+// Making tasks: fork, vfork, clone, clone3 (clone(2); kernel/fork.c).
+
+import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../../abi/errno.ts';
+import { RLIMIT_NOFILE, RLIMIT_NPROC } from '../../abi/resource.ts';
+import {
+  CLONE_CHILD_CLEARTID,
+  CLONE_CHILD_SETTID,
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_NEWNS,
+  CLONE_PARENT,
+  CLONE_PARENT_SETTID,
+  CLONE_PIDFD,
+  CLONE_SETTLS,
+  CLONE_SIGHAND,
+  CLONE_THREAD,
+  CLONE_VFORK,
+  CLONE_VM,
+} from '../../abi/sched.ts';
+import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE } from '../../abi/capability.ts';
+import { monotonicNs } from '../../base/clock.ts';
+import { type Context, REG_FS_BASE, REG_RAX, REG_RSP } from '../../platform/platform.ts';
+import type { Kernel } from './kernel.ts';
+import { Task } from './task.ts';
+import { ThreadGroup } from './threadgroup.ts';
+
+/** What clone3 and the older calls ask for. */
+export interface CloneArgs {
+  flags: number;
+  /** CLONE_CLEAR_SIGHAND, which lies beyond 32 bits. */
+  clearHandlers: boolean;
+  exitSignal: number;
+  /** New stack pointer, 0: the parent's. */
+  stack: number;
+  parentTid: number;
+  childTid: number;
+  tls: number;
+  /** Makes a pidfd for the child and writes its descriptor to this guest address; 0: none. */
+  pidfd: number;
+}
+
+function setReg(c: Context, r: number, v: number): void {
+  c.regs[2 * r] = v;
+  c.regs[2 * r + 1] = Math.floor(v / 4294967296);
+}
+
+function countProcesses(k: Kernel, uid: number): number {
+  let n = 0;
+  for (const t of k.tasks.values()) if (t.creds.ruid === uid) n++;
+  return n;
+}
+
+/** Namespaces that clone cannot make yet: asked for, it answers EINVAL as a kernel without them. */
+const NEW_NAMESPACES = 0x7e020000 & ~CLONE_NEWNS;
+
+function check(t: Task, a: CloneArgs): number {
+  const f = a.flags;
+  if ((f & CLONE_SIGHAND) !== 0 && (f & CLONE_VM) === 0) return -EINVAL;
+  if ((f & CLONE_THREAD) !== 0 && (f & CLONE_SIGHAND) === 0) return -EINVAL;
+  if ((f & CLONE_FS) !== 0 && (f & CLONE_NEWNS) !== 0) return -EINVAL;
+  if (a.clearHandlers && (f & CLONE_SIGHAND) !== 0) return -EINVAL;
+  if ((f & CLONE_PARENT) !== 0 && (f & CLONE_THREAD) === 0 && t.kernel.init === t.tg) return -EINVAL;
+  if ((f & (CLONE_PIDFD | CLONE_THREAD)) === (CLONE_PIDFD | CLONE_THREAD)) return -EINVAL;
+  if ((f & NEW_NAMESPACES) !== 0) return -EINVAL;
+  if ((f & CLONE_NEWNS) !== 0) {
+    if (!t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
+    return -EINVAL;
+  }
+  if (a.exitSignal < 0 || a.exitSignal > 64) return -EINVAL;
+  const c = t.creds;
+  if (c.ruid !== 0 && !c.has(CAP_SYS_RESOURCE) && !c.has(CAP_SYS_ADMIN) && countProcesses(t.kernel, c.ruid) >= t.rlimit(RLIMIT_NPROC)) return -EAGAIN;
+  return 0;
+}
+
+/** Makes a child task, stopped with its registers ready: the caller lets it go with resumeFull. Or -errno. */
+export function cloneTask(t: Task, a: CloneArgs): Task | number {
+  const err = check(t, a);
+  if (err < 0) return err;
+  const k = t.kernel;
+  const tid = k.allocPid();
+  if (tid < 0) return -EAGAIN;
+  const shareVm = (a.flags & CLONE_VM) !== 0;
+  let ctx: Context;
+  if (shareVm) {
+    const c = t.ctx.cloneThread();
+    if (c === null) return -EAGAIN;
+    ctx = c;
+  } else {
+    const c = t.ctx.fork();
+    if (typeof c === 'number') return c < 0 ? c : -ENOMEM;
+    ctx = c;
+  }
+  const mm = shareVm ? t.mm : t.mm.fork(ctx.addressSpace);
+  if (shareVm) mm.users++;
+
+  const thread = (a.flags & CLONE_THREAD) !== 0;
+  let fs = t.fs;
+  if ((a.flags & CLONE_FS) !== 0) fs.refs++;
+  else fs = fs.copy();
+  let fds = t.fds;
+  const share = (a.flags & CLONE_FILES) !== 0;
+  const c = new Task(k, tid, ctx, mm, t.creds, fs, fds, t.name);
+  if (share) fds.refs++;
+  else {
+    fds = fds.copy(() => c.rlimit(RLIMIT_NOFILE));
+    c.fds = fds;
+  }
+  c.maskLo = t.maskLo;
+  c.maskHi = t.maskHi;
+  if (t.hasSavedMask) {
+    c.maskLo = t.savedMaskLo;
+    c.maskHi = t.savedMaskHi;
+  }
+  if (!shareVm || (a.flags & CLONE_VFORK) !== 0) {
+    c.altStack = t.altStack;
+    c.altStackSize = t.altStackSize;
+    c.altStackFlags = t.altStackFlags;
+  }
+  c.nice = t.resetOnFork && t.nice < 0 ? 0 : t.nice;
+  c.policy = t.resetOnFork ? 0 : t.policy;
+  c.rtPriority = t.resetOnFork ? 0 : t.rtPriority;
+  c.cpuLo = t.cpuLo;
+  c.cpuHi = t.cpuHi;
+  c.timerSlackNs = t.timerSlackNs;
+  c.keepCaps = t.keepCaps;
+  c.personality = t.personality;
+  c.nr = t.nr;
+
+  if (thread) {
+    c.tg = t.tg;
+  } else {
+    const g = t.tg;
+    let handlers = g.handlers;
+    if ((a.flags & CLONE_SIGHAND) !== 0) handlers.refs++;
+    else {
+      handlers = handlers.copy();
+      if (a.clearHandlers) for (const h of handlers.actions) if (h.handler > 1) h.handler = 0;
+    }
+    const parent = (a.flags & CLONE_PARENT) !== 0 ? g.parent : g;
+    const ng = new ThreadGroup(k, tid, c, parent, handlers, g.pgrp, (a.flags & CLONE_PARENT) !== 0 ? g.exitSignal : a.exitSignal, g.container, monotonicNs());
+    ng.limitSoft.set(g.limitSoft);
+    ng.limitHard.set(g.limitHard);
+    ng.oomScoreAdj = g.oomScoreAdj;
+    c.tg = ng;
+    if (parent !== null) parent.children.add(ng);
+    k.groups.set(tid, ng);
+    k.forks++;
+  }
+  c.tg.tasks.add(c);
+  k.tasks.set(tid, c);
+
+  setReg(ctx, REG_RAX, 0);
+  if (a.stack !== 0) setReg(ctx, REG_RSP, a.stack);
+  if ((a.flags & CLONE_SETTLS) !== 0) setReg(ctx, REG_FS_BASE, a.tls);
+  if ((a.flags & CLONE_PARENT_SETTID) !== 0) t.writeU32(a.parentTid, tid);
+  if ((a.flags & CLONE_CHILD_SETTID) !== 0) c.writeU32(a.childTid, tid);
+  if ((a.flags & CLONE_CHILD_CLEARTID) !== 0) c.clearChildTid = a.childTid;
+  if ((a.flags & CLONE_PIDFD) !== 0) {
+    const fd = k.makePidfd === null ? -EINVAL : k.makePidfd(t, c.tg);
+    if (fd >= 0 && t.writeU32(a.pidfd, fd) < 0) return -EFAULT;
+  }
+  if ((a.flags & CLONE_VFORK) !== 0 && !thread) {
+    c.tg.vforkParent = t;
+    t.vforkChild = c.tg;
+  }
+  return c;
+}

@@ -1,0 +1,175 @@
+// The end of tasks and thread groups (exit(2), exit_group(2), wait(2); kernel/exit.c).
+//
+// Ending needs no cooperation of the guest: host threads are told to exit or their host process is killed, and the kernel's objects go
+// at once.
+
+import { CLD_DUMPED, CLD_EXITED, CLD_KILLED, SA_NOCLDWAIT, SIGCHLD, SIGCONT, SIGHUP, SIGKILL } from '../../abi/signal.ts';
+import { exitRobustList, futexForget, futexWakeAddress } from './futex.ts';
+import type { Kernel } from './kernel.ts';
+import type { ProcessGroup } from './session.ts';
+import { SigInfo } from './siginfo.ts';
+import { TASK_DEAD, type Task } from './task.ts';
+import type { ThreadGroup } from './threadgroup.ts';
+
+const SI_KERNEL = 0x80;
+
+/** Takes a task out of the world: memory words, descriptors, address space. The group's end is the caller's business. */
+function endTask(t: Task): void {
+  if (t.state === TASK_DEAD) return;
+  const k = t.kernel;
+  futexForget(t);
+  t.clearWaits();
+  t.state = TASK_DEAD;
+  const g = t.tg;
+  // Robust mutexes and the thread's join word, while its memory is still there.
+  if (t.robustList !== 0) exitRobustList(t);
+  if (t.clearChildTid !== 0 && t.mm.users > 1) {
+    t.writeU32(t.clearChildTid, 0);
+    futexWakeAddress(t, t.clearChildTid, 1);
+  }
+  t.fds.unref(t);
+  t.fs.unref();
+  if (!t.mm.unref()) t.ctx.exit();
+  t.ctx.owner = null;
+  g.tasks.delete(t);
+  if (t !== g.leader) k.tasks.delete(t.tid);
+  endVfork(g, t);
+}
+
+/** The parent of a vfork goes on when the child's memory is no longer the parent's. */
+export function endVfork(g: ThreadGroup, t: Task): void {
+  const p = g.vforkParent;
+  if (p === null || t !== g.leader) return;
+  g.vforkParent = null;
+  p.wake();
+}
+
+/** exit(2) of one thread. `status` is wait(2)'s encoding, used if it is the last. */
+export function exitTask(t: Task, status: number): void {
+  const g = t.tg;
+  endTask(t);
+  if (g.tasks.size === 0) {
+    if (!g.exiting) g.exitStatus = status;
+    finishGroup(g);
+  }
+}
+
+/** exit_group(2), or death by a signal: `status` is wait(2)'s encoding. */
+export function exitGroup(g: ThreadGroup, status: number): void {
+  if (g.zombie) return;
+  g.exiting = true;
+  g.exitStatus = status;
+  for (const t of [...g.tasks]) endTask(t);
+  finishGroup(g);
+}
+
+/** execve(2): all other threads of the group end, and `t` becomes the leader. */
+export function endOtherThreads(t: Task): void {
+  const g = t.tg;
+  const k = t.kernel;
+  for (const o of [...g.tasks]) if (o !== t) endTask(o);
+  if (g.leader !== t) {
+    k.tasks.delete(t.tid);
+    t.tid = g.tgid;
+    g.leader = t;
+    k.tasks.set(t.tid, t);
+  }
+}
+
+/** Where the children of a dying group go: the nearest subreaper above, or the first process. */
+function reaperOf(g: ThreadGroup): ThreadGroup | null {
+  for (let p = g.parent; p !== null; p = p.parent) if (p.subreaper && !p.zombie) return p;
+  const init = g.kernel.init;
+  return init === g ? null : init;
+}
+
+function hangUpOrphans(p: ProcessGroup): void {
+  for (const m of [...p.members]) {
+    if (m.zombie) continue;
+    m.kernel.signalGroup(m, new SigInfo(SIGHUP, SI_KERNEL));
+    m.kernel.signalGroup(m, new SigInfo(SIGCONT, SI_KERNEL));
+  }
+}
+
+function finishGroup(g: ThreadGroup): void {
+  const k = g.kernel;
+  g.zombie = true;
+  g.stopped = false;
+  for (const it of g.itimers) if (it !== null) k.timers.cancel(it.timer);
+  for (const hook of k.groupEnded) hook(g);
+
+  // Job control: stopped groups that lose their last link to the session get SIGHUP and SIGCONT.
+  const orphanedBefore: ProcessGroup[] = [];
+  for (const c of g.children) if (!c.zombie && c.pgrp !== g.pgrp && c.pgrp.session === g.session && !c.pgrp.orphaned()) orphanedBefore.push(c.pgrp);
+  const ownWasLinked = g.parent !== null && g.parent.pgrp !== g.pgrp && g.parent.session === g.session;
+
+  const reaper = reaperOf(g);
+  for (const c of [...g.children]) {
+    g.children.delete(c);
+    c.parent = reaper;
+    if (c.leader.parentDeathSignal !== 0 && !c.zombie) k.signalTask(c.leader, new SigInfo(c.leader.parentDeathSignal, 0));
+    if (reaper === null) {
+      if (c.zombie) reap(c);
+      continue;
+    }
+    reaper.children.add(c);
+    c.exitSignal = SIGCHLD;
+    if (c.zombie) notifyParent(c);
+  }
+  for (const p of orphanedBefore) if (p.hasStopped && p.orphaned()) hangUpOrphans(p);
+  if (ownWasLinked && g.pgrp.hasStopped && g.pgrp.orphaned(g)) hangUpOrphans(g.pgrp);
+
+  // A session leader takes its terminal along.
+  if (g.session.leader === g) {
+    const tty = g.session.tty;
+    if (tty !== null) {
+      g.session.tty = null;
+      tty.hangup();
+    }
+    g.session.leader = null;
+  }
+
+  // pid_namespaces(7): with the first process go all.
+  if (k.init === g) for (const o of [...k.groups.values()]) if (o !== g && !o.zombie) exitGroup(o, SIGKILL);
+
+  g.exitQueue.notify(-1);
+  if (g.parent === null) reap(g);
+  else notifyParent(g);
+}
+
+function notifyParent(g: ThreadGroup): void {
+  const p = g.parent!;
+  const a = p.handlers.actions[SIGCHLD]!;
+  const auto = g.exitSignal === SIGCHLD && (a.handler === 1 || (a.flags & SA_NOCLDWAIT) !== 0);
+  if (g.exitSignal !== 0 && !(auto && a.handler === 1)) {
+    const sig = g.exitStatus & 0x7f;
+    const info = new SigInfo(g.exitSignal, sig === 0 ? CLD_EXITED : (g.exitStatus & 0x80) !== 0 ? CLD_DUMPED : CLD_KILLED);
+    info.pid = g.tgid;
+    info.uid = g.leader.creds.ruid;
+    info.status = sig === 0 ? g.exitStatus >> 8 : sig;
+    g.kernel.signalGroup(p, info);
+  }
+  if (auto) reap(g);
+  p.childQueue.notify(-1);
+}
+
+/** The zombie's last traces go; its pid is free again. */
+export function reap(g: ThreadGroup): void {
+  if (g.reaped) return;
+  g.reaped = true;
+  const k: Kernel = g.kernel;
+  const p = g.parent;
+  if (p !== null) {
+    p.children.delete(g);
+    p.childrenUserNs += g.deadUserNs + g.childrenUserNs;
+    p.childrenSystemNs += g.childrenSystemNs;
+  }
+  k.tasks.delete(g.leader.tid);
+  k.groups.delete(g.tgid);
+  const pg = g.pgrp;
+  pg.members.delete(g);
+  if (pg.members.size === 0 && k.pgrps.get(pg.pgid) === pg) {
+    k.pgrps.delete(pg.pgid);
+    if (--pg.session.groups === 0) k.sessions.delete(pg.session.sid);
+  }
+}

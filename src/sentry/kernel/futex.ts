@@ -1,0 +1,248 @@
+// Futexes (futex(2), kernel/futex): waiting on a word of guest memory. The Sentry's one thread is the lock: a wait reads the word and
+// queues in one step, so no wake-up between the two is lost.
+
+import { EAGAIN, EFAULT, EINTR, EINVAL, ETIMEDOUT } from '../../abi/errno.ts';
+import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS } from '../../abi/futex.ts';
+import { MAP_SHARED } from '../../abi/mman.ts';
+import { BLOCKED, ERESTARTSYS } from '../../base/result.ts';
+import type { Task } from './task.ts';
+
+/** One waiting task in one queue. */
+export class FutexWaiter {
+  readonly task: Task;
+  bitset: number;
+  woken = false;
+  queue: FutexQueue | null = null;
+  /** Place in the list of futex_waitv. */
+  index = 0;
+
+  constructor(task: Task, bitset: number) {
+    this.task = task;
+    this.bitset = bitset;
+  }
+}
+
+interface FutexQueue {
+  table: Map<number, FutexQueue>;
+  key: number;
+  waiters: FutexWaiter[];
+}
+
+type FutexTable = Map<number, FutexQueue>;
+
+/** Futexes in memory that several address spaces share: by object, then by offset. */
+const sharedTables = new WeakMap<object, FutexTable>();
+
+function tableOf(owner: { futexes: unknown }): FutexTable {
+  if (owner.futexes === null) owner.futexes = new Map();
+  return owner.futexes as FutexTable;
+}
+
+let keyTable: FutexTable;
+let keyOffset = 0;
+
+/** Finds the table and key of a word; leaves them in keyTable and keyOffset. 0 or -errno. */
+function locate(t: Task, addr: number, shared: boolean): number {
+  if (addr % 4 !== 0) return -EINVAL;
+  if (addr + 4 > t.kernel.platform.maxAddress) return -EFAULT;
+  if (shared) {
+    const v = t.mm.vmas.find(addr);
+    if (v === null) return -EFAULT;
+    if ((v.flags & MAP_SHARED) !== 0 && v.object !== null) {
+      let table = sharedTables.get(v.object.key);
+      if (table === undefined) {
+        table = new Map();
+        sharedTables.set(v.object.key, table);
+      }
+      keyTable = table;
+      keyOffset = v.offset + (addr - v.start);
+      return 0;
+    }
+  }
+  keyTable = tableOf(t.mm);
+  keyOffset = addr;
+  return 0;
+}
+
+function enqueue(w: FutexWaiter, table: FutexTable, key: number): void {
+  let q = table.get(key);
+  if (q === undefined) {
+    q = { table, key, waiters: [] };
+    table.set(key, q);
+  }
+  q.waiters.push(w);
+  w.queue = q;
+}
+
+function dequeue(w: FutexWaiter): void {
+  const q = w.queue;
+  if (q === null) return;
+  const i = q.waiters.indexOf(w);
+  if (i >= 0) q.waiters.splice(i, 1);
+  if (q.waiters.length === 0) q.table.delete(q.key);
+  w.queue = null;
+}
+
+/** FUTEX_WAIT(_BITSET). The deadline is in t.rs already. */
+export function futexWait(t: Task, addr: number, value: number, bitset: number, shared: boolean): number {
+  if (bitset === 0) return -EINVAL;
+  let w = t.rs.obj as FutexWaiter | null;
+  if (w === null) {
+    const r = locate(t, addr, shared);
+    if (r < 0) return r;
+    const now = t.readU32(addr);
+    if (now < 0) return now;
+    if (now !== value >>> 0) return -EAGAIN;
+    w = new FutexWaiter(t, bitset);
+    t.rs.obj = w;
+    enqueue(w, keyTable, keyOffset);
+  }
+  if (w.woken) return 0;
+  if (t.expired()) {
+    dequeue(w);
+    return -ETIMEDOUT;
+  }
+  const r = t.block(t.rs.deadline === Infinity ? ERESTARTSYS : EINTR);
+  if (r !== BLOCKED && r !== -ERESTARTSYS) dequeue(w);
+  else if (r !== BLOCKED) {
+    // A restart begins anew: the word is read again.
+    dequeue(w);
+    t.rs.obj = null;
+  }
+  return r;
+}
+
+function wakeQueue(q: FutexQueue | undefined, count: number, bitset: number): number {
+  if (q === undefined) return 0;
+  let n = 0;
+  for (let i = 0; i < q.waiters.length && n < count; ) {
+    const w = q.waiters[i]!;
+    if ((w.bitset & bitset) === 0) {
+      i++;
+      continue;
+    }
+    q.waiters.splice(i, 1);
+    w.queue = null;
+    w.woken = true;
+    w.task.wake();
+    n++;
+  }
+  if (q.waiters.length === 0) q.table.delete(q.key);
+  return n;
+}
+
+/** FUTEX_WAKE(_BITSET). How many were woken. */
+export function futexWake(t: Task, addr: number, count: number, bitset: number, shared: boolean): number {
+  if (bitset === 0) return -EINVAL;
+  const r = locate(t, addr, shared);
+  if (r < 0) return r;
+  return wakeQueue(keyTable.get(keyOffset), count, bitset);
+}
+
+/** Wakes waiters of a word as the kernel does at thread exit, private and shared alike. */
+export function futexWakeAddress(t: Task, addr: number, count: number): void {
+  if (locate(t, addr, true) < 0) return;
+  const n = wakeQueue(keyTable.get(keyOffset), count, 0xffffffff);
+  if (n < count) wakeQueue(tableOf(t.mm).get(addr), count - n, 0xffffffff);
+}
+
+/** FUTEX_REQUEUE and FUTEX_CMP_REQUEUE (`compare` null: without). Woken plus requeued (or woken alone without compare). */
+export function futexRequeue(t: Task, addr: number, wake: number, requeue: number, addr2: number, compare: number | null, shared: boolean): number {
+  if (wake < 0 || requeue < 0) return -EINVAL;
+  let r = locate(t, addr, shared);
+  if (r < 0) return r;
+  const table = keyTable;
+  const key = keyOffset;
+  r = locate(t, addr2, shared);
+  if (r < 0) return r;
+  const table2 = keyTable;
+  const key2 = keyOffset;
+  if (compare !== null) {
+    const now = t.readU32(addr);
+    if (now < 0) return now;
+    if (now !== compare >>> 0) return -EAGAIN;
+  }
+  const woken = wakeQueue(table.get(key), wake, 0xffffffff);
+  let moved = 0;
+  const q = table.get(key);
+  if (q !== undefined && !(table === table2 && key === key2)) {
+    while (moved < requeue && q.waiters.length > 0) {
+      const w = q.waiters[0]!;
+      dequeue(w);
+      enqueue(w, table2, key2);
+      moved++;
+    }
+  }
+  return compare === null ? woken : woken + moved;
+}
+
+const OP_SET = 0;
+const OP_ADD = 1;
+const OP_OR = 2;
+const OP_ANDN = 3;
+const OP_XOR = 4;
+
+/** FUTEX_WAKE_OP: changes the word at addr2, wakes addr, and addr2 if the old value meets the comparison. */
+export function futexWakeOp(t: Task, addr: number, count: number, addr2: number, count2: number, code: number, shared: boolean): number {
+  let op = (code >>> 28) & 15;
+  const cmp = (code >>> 24) & 15;
+  let oparg = (code << 8) >> 20;
+  const cmparg = (code << 20) >> 20;
+  if ((op & 8) !== 0) {
+    oparg = 1 << (oparg & 31);
+    op &= 7;
+  }
+  const r = locate(t, addr2, shared);
+  if (r < 0) return r;
+  const table2 = keyTable;
+  const key2 = keyOffset;
+  const old = t.readU32(addr2);
+  if (old < 0) return old;
+  const o = old | 0;
+  let v: number;
+  if (op === OP_SET) v = oparg;
+  else if (op === OP_ADD) v = o + oparg;
+  else if (op === OP_OR) v = o | oparg;
+  else if (op === OP_ANDN) v = o & ~oparg;
+  else if (op === OP_XOR) v = o ^ oparg;
+  else return -EINVAL;
+  if (t.writeU32(addr2, v >>> 0) < 0) return -EFAULT;
+  let n = futexWake(t, addr, count, 0xffffffff, shared);
+  if (n < 0) return n;
+  const meets = cmp === 0 ? o === cmparg : cmp === 1 ? o !== cmparg : cmp === 2 ? o < cmparg : cmp === 3 ? o <= cmparg : cmp === 4 ? o > cmparg : cmp === 5 ? o >= cmparg : null;
+  if (meets === null) return -EINVAL;
+  if (meets) n += wakeQueue(table2.get(key2), count2, 0xffffffff);
+  return n;
+}
+
+/** A wait that ends for another reason (exit, signal): leaves its queue. */
+export function futexForget(t: Task): void {
+  const o = t.rs.obj;
+  if (o instanceof FutexWaiter) dequeue(o);
+}
+
+const ROBUST_LIMIT = 2048;
+
+/** Marks the mutexes of a dying thread's robust list as orphaned and wakes a waiter of each (get_robust_list(2)). */
+export function exitRobustList(t: Task): void {
+  const head = t.robustList;
+  const offset = t.kernel.word;
+  if (t.mm.read(head + 8, offset, 0, 8) < 0) return;
+  const futexOffset = (t.kernel.word32[1]! | 0) * 4294967296 + t.kernel.word32[0]!;
+  const pending = t.readU64(head + 16);
+  let entry = t.readU64(head);
+  for (let i = 0; i < ROBUST_LIMIT && entry > 0 && entry !== head; i++) {
+    const at = entry - (entry % 2);
+    const next = t.readU64(at);
+    if (at !== pending - (pending % 2)) robustDeath(t, at + futexOffset, entry % 2 === 1);
+    entry = next;
+  }
+  if (pending > 0) robustDeath(t, pending - (pending % 2) + futexOffset, pending % 2 === 1);
+}
+
+function robustDeath(t: Task, addr: number, pi: boolean): void {
+  const v = t.readU32(addr);
+  if (v < 0 || (v & FUTEX_TID_MASK) !== t.tid) return;
+  if (t.writeU32(addr, ((v & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0) < 0) return;
+  if (!pi && (v & FUTEX_WAITERS) !== 0) futexWakeAddress(t, addr, 1);
+}

@@ -1,0 +1,253 @@
+// The loop of the Sentry: takes events from the engine, invokes handlers, lets tasks go on, sleeps when there is nothing to do.
+//
+// One thread, no locks. A pass takes all stopped contexts, then all tasks that were woken, then due timers. The hot path (an event, its
+// handler, the resume) allocates nothing.
+
+import { ENOSYS } from '../../abi/errno.ts';
+import { SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
+import { monotonicNs } from '../../base/clock.ts';
+import { BLOCKED, ERESTART_RESTARTBLOCK, ERESTARTSYS, NO_RESULT, TASK_EXITED } from '../../base/result.ts';
+import { type Context, EVENT_FAULT, EVENT_GONE, EVENT_INTERRUPTED, EVENT_SYSCALL, REG_R8, REG_R9, REG_R10, REG_RAX, REG_RDI, REG_RDX, REG_RIP, REG_RSI } from '../../platform/platform.ts';
+import { exitGroup } from './exit.ts';
+import type { Kernel } from './kernel.ts';
+import { SigInfo } from './siginfo.ts';
+import { deliverSignals, forceSignal, GO_AGAIN, GO_NOWHERE } from './signals.ts';
+import { TASK_BLOCKED, TASK_DEAD, TASK_RUNNING, TASK_STOPPED, type Task } from './task.ts';
+
+/** Waits for host descriptors. Implemented by boot over epoll. */
+export interface Poller {
+  /** Dispatches what is ready; waits up to `ms` (fractions allowed, Infinity: for ever, 0: not at all). */
+  wait(ms: number): number;
+}
+
+export type SyscallHandler = (t: Task) => number;
+
+/** Called before and after a handler when strace is on. */
+export interface Tracer {
+  enter(t: Task): void;
+  leave(t: Task, result: number): void;
+}
+
+/** Passes between two looks at host descriptors while the loop is busy. */
+const HOST_EVERY = 64;
+/** How long an idle loop looks for work before it sleeps, ns, while guests run and a core is free for it. */
+const SPIN_NS = 30_000;
+const RESTART_LIMIT = -ERESTARTSYS;
+const RESTART_LOWEST = -ERESTART_RESTARTBLOCK;
+
+export class Loop {
+  private readonly k: Kernel;
+  private readonly poller: Poller;
+  private readonly table: readonly (SyscallHandler | undefined)[];
+  tracer: Tracer | null = null;
+  /** Told once of each number without a handler. */
+  unknown: (t: Task, nr: number) => void = () => {};
+
+  constructor(k: Kernel, poller: Poller, table: readonly (SyscallHandler | undefined)[]) {
+    this.k = k;
+    this.poller = poller;
+    this.table = table;
+    k.platform.stopped = (c) => this.event(c);
+  }
+
+  /** Runs until kernel.done. */
+  run(): void {
+    const k = this.k;
+    const p = k.platform;
+    let busy = 0;
+    let idleSince = 0;
+    while (!k.done) {
+      let n = p.poll();
+      n += this.runReady();
+      if (n > 0) {
+        idleSince = 0;
+        if (++busy < HOST_EVERY) continue;
+        busy = 0;
+        this.runTimers();
+        this.poller.wait(0);
+        continue;
+      }
+      this.runTimers();
+      if (k.readyHead !== null) continue;
+      busy = 0;
+      if (p.running > 0 && p.running < k.cpus) {
+        const now = monotonicNs();
+        if (idleSince === 0) idleSince = now;
+        if (now - idleSince < SPIN_NS) continue;
+      }
+      idleSince = 0;
+      p.prepareSleep(true);
+      if (p.poll() > 0 || k.readyHead !== null || k.done) {
+        p.prepareSleep(false);
+        continue;
+      }
+      const next = k.timers.next;
+      this.poller.wait(next === Infinity ? Infinity : Math.max(0, (next - monotonicNs()) / 1e6));
+      p.prepareSleep(false);
+    }
+  }
+
+  private runTimers(): void {
+    if (this.k.timers.next !== Infinity) this.k.timers.run(monotonicNs());
+  }
+
+  private runReady(): number {
+    const k = this.k;
+    if (k.paused) return 0;
+    let n = 0;
+    for (;;) {
+      const t = k.dequeue();
+      if (t === null) return n;
+      n++;
+      if (t.state !== TASK_BLOCKED) continue;
+      if (t.tg.stopped) {
+        t.state = TASK_STOPPED;
+        continue;
+      }
+      if (t.returning) {
+        t.returning = false;
+        t.state = TASK_RUNNING;
+        k.current = t;
+        this.toUser(t, false, 0);
+      } else {
+        t.clearWaits();
+        t.state = TASK_RUNNING;
+        t.rs.fresh = false;
+        k.current = t;
+        this.invoke(t);
+      }
+      k.current = null;
+    }
+  }
+
+  /** A context has stopped. */
+  event(c: Context): void {
+    const t = c.owner as Task | null;
+    if (t === null || t.state === TASK_DEAD) return;
+    const k = this.k;
+    if (k.paused && c.event !== EVENT_GONE) {
+      k.parked.push(t);
+      return;
+    }
+    k.current = t;
+    const e = c.event;
+    if (e === EVENT_SYSCALL) {
+      const r = c.regs;
+      const a = t.args;
+      a[0] = r[2 * REG_RDI]!;
+      a[1] = r[2 * REG_RDI + 1]!;
+      a[2] = r[2 * REG_RSI]!;
+      a[3] = r[2 * REG_RSI + 1]!;
+      a[4] = r[2 * REG_RDX]!;
+      a[5] = r[2 * REG_RDX + 1]!;
+      a[6] = r[2 * REG_R10]!;
+      a[7] = r[2 * REG_R10 + 1]!;
+      a[8] = r[2 * REG_R8]!;
+      a[9] = r[2 * REG_R8 + 1]!;
+      a[10] = r[2 * REG_R9]!;
+      a[11] = r[2 * REG_R9 + 1]!;
+      t.nr = r[2 * REG_RAX + 1] === 0 ? r[2 * REG_RAX]! : -1;
+      t.rs.reset();
+      t.syscalls++;
+      this.invoke(t);
+    } else if (e === EVENT_INTERRUPTED) {
+      this.toUser(t, false, 0);
+    } else if (e === EVENT_FAULT) {
+      this.fault(t, c);
+    } else if (e === EVENT_GONE) {
+      exitGroup(t.tg, SIGKILL);
+    }
+    k.current = null;
+  }
+
+  private invoke(t: Task): void {
+    const h = this.table[t.nr];
+    let r: number;
+    if (this.tracer !== null && t.rs.fresh) this.tracer.enter(t);
+    if (h === undefined) {
+      this.unknown(t, t.nr);
+      r = -ENOSYS;
+    } else {
+      try {
+        r = h(t);
+      } catch (e) {
+        r = this.bug(t, e);
+      }
+    }
+    if (r === BLOCKED) {
+      t.state = TASK_BLOCKED;
+      const d = t.rs.deadline;
+      if (d !== Infinity && !t.queued) this.k.timers.arm(t.timer, d);
+      return;
+    }
+    if (this.tracer !== null) this.tracer.leave(t, r);
+    if (r === TASK_EXITED || t.state === TASK_DEAD) return;
+    t.clearWaits();
+    if (r === NO_RESULT) {
+      this.toUser(t, false, 0);
+      return;
+    }
+    if (!t.attention && !t.hasSavedMask && (r > RESTART_LIMIT || r < RESTART_LOWEST)) {
+      t.ctx.resumeSyscall(r);
+      return;
+    }
+    this.toUser(t, true, r);
+  }
+
+  /** Back to guest code with signals looked at. */
+  private toUser(t: Task, inCall: boolean, r: number): void {
+    if (!inCall && !t.attention && !t.hasSavedMask) {
+      t.ctx.resumeFull();
+      return;
+    }
+    const next = deliverSignals(t, inCall, r);
+    if (next === GO_NOWHERE) return;
+    if (next === GO_AGAIN) {
+      t.state = TASK_BLOCKED;
+      this.k.enqueue(t);
+      return;
+    }
+    t.ctx.resumeFull();
+  }
+
+  private fault(t: Task, c: Context): void {
+    const sig = c.faultSignal;
+    if (sig !== SIGSEGV && sig !== SIGBUS && sig !== SIGFPE && sig !== SIGILL && sig !== SIGTRAP) {
+      exitGroup(t.tg, SIGKILL);
+      return;
+    }
+    const info = new SigInfo(sig, c.faultCode);
+    info.addr = c.faultAddress;
+    forceSignal(t, info);
+    this.toUser(t, false, 0);
+  }
+
+  /** A handler threw: our own mistake. The task ends with a report; the sandbox goes on. */
+  private bug(t: Task, e: unknown): number {
+    const args: string[] = [];
+    for (let i = 0; i < 6; i++) args.push(`0x${t.arg(i).toString(16)}`);
+    this.k.log.error('bug in a system call handler: the process is ended', {
+      nr: t.nr,
+      args: args.join(', '),
+      tid: t.tid,
+      name: t.name,
+      rip: `0x${(t.ctx.regs[2 * REG_RIP + 1]! * 4294967296 + t.ctx.regs[2 * REG_RIP]!).toString(16)}`,
+      stack: e instanceof Error ? e.stack : String(e),
+    });
+    exitGroup(t.tg, SIGSEGV);
+    return TASK_EXITED;
+  }
+
+  /** Pauses the container: guests are called back and stay where they are. */
+  pause(): void {
+    const k = this.k;
+    k.paused = true;
+    for (const t of k.tasks.values()) if (t.state === TASK_RUNNING) t.ctx.interrupt();
+  }
+
+  resume(): void {
+    const k = this.k;
+    k.paused = false;
+    for (const t of k.parked.splice(0)) if (t.state !== TASK_DEAD) this.event(t.ctx);
+  }
+}

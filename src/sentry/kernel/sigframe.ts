@@ -1,0 +1,210 @@
+// Signal frames of x86-64: struct rt_sigframe (arch/x86/include/asm/sigframe.h) with its ucontext and siginfo.
+
+import { EFAULT } from '../../abi/errno.ts';
+import { SA_ONSTACK, SA_RESTORER, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGIO, SIGSEGV, SIGSYS, SIGTRAP, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK } from '../../abi/signal.ts';
+import {
+  REG_CS,
+  REG_EFLAGS,
+  REG_R8,
+  REG_R9,
+  REG_R10,
+  REG_R11,
+  REG_R12,
+  REG_R13,
+  REG_R14,
+  REG_R15,
+  REG_RAX,
+  REG_RBP,
+  REG_RBX,
+  REG_RCX,
+  REG_RDI,
+  REG_RDX,
+  REG_RIP,
+  REG_RSI,
+  REG_RSP,
+  REG_SS,
+} from '../../platform/platform.ts';
+import type { SigAction, SigInfo } from './siginfo.ts';
+import { UNBLOCKABLE_LO } from './siginfo.ts';
+import type { Task } from './task.ts';
+
+// Offsets in struct rt_sigframe.
+const UC = 8; // behind pretcode
+const UC_STACK = UC + 16;
+const MCONTEXT = UC + 40;
+const UC_SIGMASK = UC + 296;
+const INFO = UC + 304;
+const FRAME_SIZE = INFO + 128;
+/** Registers in the order of struct sigcontext. */
+const ORDER = [REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RDI, REG_RSI, REG_RBP, REG_RBX, REG_RDX, REG_RAX, REG_RCX, REG_RSP, REG_RIP, REG_EFLAGS];
+const MC_SEGMENTS = MCONTEXT + 144;
+const MC_ERR = MCONTEXT + 152;
+const MC_TRAPNO = MCONTEXT + 160;
+const MC_OLDMASK = MCONTEXT + 168;
+const MC_CR2 = MCONTEXT + 176;
+const MC_FPSTATE = MCONTEXT + 184;
+
+const UC_FP_XSTATE = 1;
+const UC_SIGCONTEXT_SS = 2;
+const UC_STRICT_RESTORE_SS = 4;
+const RED_ZONE = 128;
+const USER_CS = 0x33;
+const USER_SS = 0x2b;
+/** DF, RF, TF are cleared for the handler. */
+const CLEAR_FLAGS = 0x400 | 0x10000 | 0x100;
+/** Flags that sigreturn may set: AC OF DF TF SF ZF AF PF CF RF. */
+const FIX_EFLAGS = 0x40000 | 0x800 | 0x400 | 0x100 | 0x80 | 0x40 | 0x10 | 0x4 | 0x1 | 0x10000;
+
+const frame = new Uint8Array(FRAME_SIZE);
+const view = new DataView(frame.buffer);
+
+function put64(at: number, v: number): void {
+  view.setUint32(at, v, true);
+  view.setUint32(at + 4, Math.floor(v / 4294967296), true);
+}
+
+function get64(at: number): number {
+  return view.getUint32(at + 4, true) * 4294967296 + view.getUint32(at, true);
+}
+
+function reg(t: Task, r: number): number {
+  return t.ctx.regs[2 * r + 1]! * 4294967296 + t.ctx.regs[2 * r]!;
+}
+
+function setReg(t: Task, r: number, v: number): void {
+  t.ctx.regs[2 * r] = v;
+  t.ctx.regs[2 * r + 1] = Math.floor(v / 4294967296);
+}
+
+function onAltStack(t: Task, sp: number): boolean {
+  return (t.altStackFlags & (SS_DISABLE | SS_AUTODISARM)) === 0 && sp > t.altStack && sp - t.altStack <= t.altStackSize;
+}
+
+/** Flags as sigaltstack(2) shows them for stack pointer sp. */
+export function altStackState(t: Task, sp: number): number {
+  if (t.altStackSize === 0) return SS_DISABLE;
+  return onAltStack(t, sp) ? SS_ONSTACK : 0;
+}
+
+/** Writes siginfo_t (128 bytes) at `at` of `b`. */
+export function encodeSigInfo(info: SigInfo, b: Uint8Array, at: number): void {
+  const v = new DataView(b.buffer, b.byteOffset + at, 128);
+  for (let i = 0; i < 32; i++) v.setUint32(i * 4, 0, true);
+  v.setInt32(0, info.signo, true);
+  v.setInt32(4, info.errno, true);
+  v.setInt32(8, info.code, true);
+  const s = info.signo;
+  const fault = info.code > 0 && (s === SIGSEGV || s === SIGBUS || s === SIGFPE || s === SIGILL || s === SIGTRAP);
+  if (fault) {
+    v.setUint32(16, info.addr, true);
+    v.setUint32(20, Math.floor(info.addr / 4294967296), true);
+  } else if (s === SIGSYS && info.code > 0) {
+    v.setUint32(16, info.addr, true);
+    v.setUint32(20, Math.floor(info.addr / 4294967296), true);
+    v.setInt32(24, info.status, true);
+    v.setUint32(28, 0xc000003e, true);
+  } else if (info.code === -2) {
+    // SI_TIMER
+    v.setInt32(16, info.timerId, true);
+    v.setInt32(20, info.overrun, true);
+    v.setUint32(24, info.valueLo, true);
+    v.setUint32(28, info.valueHi, true);
+  } else if (s === SIGCHLD && info.code > 0) {
+    v.setInt32(16, info.pid, true);
+    v.setUint32(20, info.uid, true);
+    v.setInt32(24, info.status, true);
+    v.setUint32(32, info.utime, true);
+    v.setUint32(40, info.stime, true);
+  } else if (s === SIGIO && info.code > 0 && info.code !== 0x80) {
+    v.setUint32(16, info.band, true);
+    v.setInt32(24, info.fd, true);
+  } else {
+    v.setInt32(16, info.pid, true);
+    v.setUint32(20, info.uid, true);
+    v.setUint32(24, info.valueLo, true);
+    v.setUint32(28, info.valueHi, true);
+  }
+}
+
+/** Builds the frame for `info` on the guest's stack and points the registers at the handler. 0 or -EFAULT. */
+export function buildFrame(t: Task, info: SigInfo, a: SigAction, maskLo: number, maskHi: number): number {
+  const sp0 = reg(t, REG_RSP);
+  let sp = sp0 - RED_ZONE;
+  const nested = onAltStack(t, sp0);
+  if ((a.flags & SA_ONSTACK) !== 0 && altStackState(t, sp0) === 0) sp = t.altStack + t.altStackSize;
+  const fpSize = t.ctx.fpSize;
+  const fp = sp - fpSize - ((sp - fpSize) % 64);
+  const at = fp - FRAME_SIZE - ((fp - FRAME_SIZE) % 16) - 8;
+  if (at < 4096 || (nested && at < t.altStack)) return -EFAULT;
+  frame.fill(0);
+  put64(0, (a.flags & SA_RESTORER) !== 0 ? a.restorer : 0);
+  put64(UC, UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS);
+  put64(UC_STACK, t.altStack);
+  view.setUint32(UC_STACK + 8, t.altStackSize === 0 ? SS_DISABLE : (t.altStackFlags & SS_AUTODISARM) | (nested ? SS_ONSTACK : 0), true);
+  put64(UC_STACK + 16, t.altStackSize);
+  for (let i = 0; i < ORDER.length; i++) {
+    const r = ORDER[i]!;
+    view.setUint32(MCONTEXT + 8 * i, t.ctx.regs[2 * r]!, true);
+    view.setUint32(MCONTEXT + 8 * i + 4, t.ctx.regs[2 * r + 1]!, true);
+  }
+  view.setUint16(MC_SEGMENTS, USER_CS, true);
+  view.setUint16(MC_SEGMENTS + 6, USER_SS, true);
+  if (info.code > 0 && info.addr !== 0) {
+    put64(MC_ERR, t.ctx.faultError);
+    put64(MC_TRAPNO, t.ctx.faultTrap);
+    put64(MC_CR2, info.addr);
+  }
+  view.setUint32(MC_OLDMASK, maskLo, true);
+  view.setUint32(MC_OLDMASK + 4, maskHi, true);
+  put64(MC_FPSTATE, fp);
+  view.setUint32(UC_SIGMASK, maskLo, true);
+  view.setUint32(UC_SIGMASK + 4, maskHi, true);
+  encodeSigInfo(info, frame, INFO);
+  if (t.ctx.fpSave(fp) < 0) return -EFAULT;
+  if (t.mm.write(at, frame, 0, FRAME_SIZE) < 0) return -EFAULT;
+  if ((t.altStackFlags & SS_AUTODISARM) !== 0) {
+    t.altStack = 0;
+    t.altStackSize = 0;
+    t.altStackFlags = SS_DISABLE;
+  }
+  setReg(t, REG_RDI, info.signo);
+  setReg(t, REG_RSI, at + INFO);
+  setReg(t, REG_RDX, at + UC);
+  setReg(t, REG_RAX, 0);
+  setReg(t, REG_RSP, at);
+  setReg(t, REG_RIP, a.handler);
+  setReg(t, REG_EFLAGS, (t.ctx.regs[2 * REG_EFLAGS]! & ~CLEAR_FLAGS) >>> 0);
+  setReg(t, REG_CS, USER_CS);
+  setReg(t, REG_SS, USER_SS);
+  return 0;
+}
+
+/** What rt_sigreturn found: the mask to set. */
+export interface RestoredFrame {
+  maskLo: number;
+  maskHi: number;
+}
+
+/** rt_sigreturn(2): loads registers, vector state and the alternate stack from the frame below rsp. 0 or -EFAULT. */
+export function restoreFrame(t: Task, out: RestoredFrame): number {
+  const at = reg(t, REG_RSP) - 8;
+  if (at < 0 || t.mm.read(at, frame, 0, FRAME_SIZE) < 0) return -EFAULT;
+  for (let i = 0; i < ORDER.length; i++) {
+    const r = ORDER[i]!;
+    let lo = view.getUint32(MCONTEXT + 8 * i, true);
+    let hi = view.getUint32(MCONTEXT + 8 * i + 4, true);
+    if (r === REG_EFLAGS) {
+      lo = ((t.ctx.regs[2 * r]! & ~FIX_EFLAGS) | (lo & FIX_EFLAGS)) >>> 0;
+      hi = 0;
+    }
+    t.ctx.regs[2 * r] = lo;
+    t.ctx.regs[2 * r + 1] = hi;
+  }
+  out.maskLo = (view.getUint32(UC_SIGMASK, true) & ~UNBLOCKABLE_LO) >>> 0;
+  out.maskHi = view.getUint32(UC_SIGMASK + 4, true);
+  const flags = view.getUint32(UC_STACK + 8, true);
+  t.altStack = get64(UC_STACK);
+  t.altStackSize = (flags & SS_DISABLE) !== 0 ? 0 : get64(UC_STACK + 16);
+  t.altStackFlags = t.altStackSize === 0 ? SS_DISABLE : flags & SS_AUTODISARM;
+  return t.ctx.fpLoad(get64(MC_FPSTATE)) < 0 ? -EFAULT : 0;
+}

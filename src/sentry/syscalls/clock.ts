@@ -1,0 +1,196 @@
+// Clocks and accounting: clock_gettime(2), gettimeofday(2), times(2), getrusage(2), adjtimex(2).
+
+import { CAP_SYS_TIME } from '../../abi/capability.ts';
+import { EFAULT, EINVAL, EOPNOTSUPP, EPERM } from '../../abi/errno.ts';
+import { RUSAGE, TIMEX } from '../../abi/layouts.ts';
+import {
+  SYS_adjtimex,
+  SYS_clock_adjtime,
+  SYS_clock_getres,
+  SYS_clock_gettime,
+  SYS_clock_settime,
+  SYS_getrusage,
+  SYS_gettimeofday,
+  SYS_settimeofday,
+  SYS_time,
+  SYS_times,
+} from '../../abi/nr.ts';
+import { RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD } from '../../abi/resource.ts';
+import {
+  CLOCK_MONOTONIC_COARSE,
+  CLOCK_PROCESS_CPUTIME_ID,
+  CLOCK_REALTIME,
+  CLOCK_REALTIME_COARSE,
+  CLOCK_SGI_CYCLE,
+  CLOCK_TAI,
+  CLOCK_THREAD_CPUTIME_ID,
+  STA_UNSYNC,
+  TIME_ERROR,
+} from '../../abi/time.ts';
+import { getU32, putU32, putU64 } from '../../base/bytes.ts';
+import { monotonicNs, readClock, realtime } from '../../base/clock.ts';
+import type { Task } from '../kernel/task.ts';
+import { groupCpuNs, taskCpuNs } from './cputime.ts';
+import { full, partial, type Row } from './row.ts';
+
+/** USER_HZ: what times(2) counts in. */
+const USER_HZ = 100;
+const COARSE_NS = 4000000;
+const now = new Float64Array(2);
+const out = new Uint8Array(RUSAGE.size);
+
+function putTimespec(t: Task, addr: number, ns: number): number {
+  putU64(out, 0, Math.floor(ns / 1e9));
+  putU64(out, 8, ns % 1e9);
+  return t.copyOut(addr, out, 0, 16);
+}
+
+/** Processor time that a clock number of clock_getcpuclockid(3) or pthread_getcpuclockid(3) names; -EINVAL. */
+function cpuClock(t: Task, id: number): number {
+  const pid = ~(id >> 3);
+  const thread = (id & 4) !== 0;
+  if ((id & 3) === 3) return -EINVAL;
+  if (thread) {
+    const task = pid === 0 ? t : t.kernel.findTask(pid);
+    return task === null || task.tg !== t.tg ? -EINVAL : taskCpuNs(task);
+  }
+  const g = pid === 0 ? t.tg : t.kernel.findGroup(pid);
+  return g === null ? -EINVAL : groupCpuNs(g);
+}
+
+/** clock_gettime(2). */
+export function sys_clock_gettime(t: Task): number {
+  const id = t.argI(0);
+  if (id < 0 || id === CLOCK_PROCESS_CPUTIME_ID || id === CLOCK_THREAD_CPUTIME_ID) {
+    const ns = id === CLOCK_PROCESS_CPUTIME_ID ? groupCpuNs(t.tg) : id === CLOCK_THREAD_CPUTIME_ID ? taskCpuNs(t) : cpuClock(t, id);
+    return ns < 0 ? ns : putTimespec(t, t.arg(1), ns);
+  }
+  if (id > CLOCK_TAI || id === CLOCK_SGI_CYCLE) return -EINVAL;
+  const r = readClock(id, now);
+  if (r < 0) return r;
+  putU64(out, 0, now[0]!);
+  putU64(out, 8, now[1]!);
+  return t.copyOut(t.arg(1), out, 0, 16);
+}
+
+/** clock_getres(2). */
+export function sys_clock_getres(t: Task): number {
+  const id = t.argI(0);
+  if (id > CLOCK_TAI || id === CLOCK_SGI_CYCLE) return -EINVAL;
+  if (id < 0) {
+    const ns = cpuClock(t, id);
+    if (ns < 0) return ns;
+  }
+  if (t.arg(1) === 0) return 0;
+  return putTimespec(t, t.arg(1), id === CLOCK_REALTIME_COARSE || id === CLOCK_MONOTONIC_COARSE ? COARSE_NS : 1);
+}
+
+/** clock_settime(2) and settimeofday(2): a sandbox has no clock of its own to set. */
+export function sys_clock_settime(t: Task): number {
+  const id = t.argI(0);
+  return id === CLOCK_REALTIME ? -EPERM : -EINVAL;
+}
+
+export function sys_settimeofday(_t: Task): number {
+  return -EPERM;
+}
+
+/** gettimeofday(2). */
+export function sys_gettimeofday(t: Task): number {
+  if (t.arg(0) !== 0) {
+    realtime(now);
+    putU64(out, 0, now[0]!);
+    putU64(out, 8, Math.floor(now[1]! / 1000));
+    if (t.copyOut(t.arg(0), out, 0, 16) < 0) return -EFAULT;
+  }
+  if (t.arg(1) === 0) return 0;
+  out.fill(0, 0, 8);
+  return t.copyOut(t.arg(1), out, 0, 8);
+}
+
+/** time(2). */
+export function sys_time(t: Task): number {
+  realtime(now);
+  const sec = now[0]!;
+  if (t.arg(0) !== 0 && t.writeU64(t.arg(0), sec) < 0) return -EFAULT;
+  return sec;
+}
+
+function ticks(ns: number): number {
+  return Math.floor((ns * USER_HZ) / 1e9);
+}
+
+/** times(2). */
+export function sys_times(t: Task): number {
+  if (t.arg(0) !== 0) {
+    putU64(out, 0, ticks(groupCpuNs(t.tg)));
+    putU64(out, 8, 0);
+    putU64(out, 16, ticks(t.tg.childrenUserNs));
+    putU64(out, 24, ticks(t.tg.childrenSystemNs));
+    if (t.copyOut(t.arg(0), out, 0, 32) < 0) return -EFAULT;
+  }
+  return ticks(monotonicNs());
+}
+
+function putTimeval(off: number, ns: number): void {
+  putU64(out, off, Math.floor(ns / 1e9));
+  putU64(out, off + 8, Math.floor((ns % 1e9) / 1000));
+}
+
+/** getrusage(2). */
+export function sys_getrusage(t: Task): number {
+  const who = t.argI(0);
+  if (who !== RUSAGE_SELF && who !== RUSAGE_CHILDREN && who !== RUSAGE_THREAD) return -EINVAL;
+  out.fill(0);
+  if (who === RUSAGE_CHILDREN) {
+    putTimeval(RUSAGE.ru_utime, t.tg.childrenUserNs);
+    putTimeval(RUSAGE.ru_stime, t.tg.childrenSystemNs);
+  } else {
+    putTimeval(RUSAGE.ru_utime, who === RUSAGE_SELF ? groupCpuNs(t.tg) : taskCpuNs(t));
+    putU64(out, RUSAGE.ru_maxrss, Math.floor(t.mm.vmas.total / 1024));
+  }
+  return t.copyOut(t.arg(1), out, 0, RUSAGE.size);
+}
+
+/** adjtimex(2) on the struct timex at `addr`: may be looked at only. */
+function adjust(t: Task, addr: number): number {
+  const b = new Uint8Array(TIMEX.size);
+  if (t.copyIn(addr, b, 0, TIMEX.size) < 0) return -EFAULT;
+  if (getU32(b, TIMEX.modes) !== 0) return t.creds.has(CAP_SYS_TIME) ? -EOPNOTSUPP : -EPERM;
+  b.fill(0);
+  realtime(now);
+  putU64(b, TIMEX.maxerror, 16000000);
+  putU64(b, TIMEX.esterror, 16000000);
+  putU32(b, TIMEX.status, STA_UNSYNC);
+  putU64(b, TIMEX.constant, 2);
+  putU64(b, TIMEX.precision, 1);
+  putU64(b, TIMEX.tolerance, 32768000);
+  putU64(b, TIMEX.time, now[0]!);
+  putU64(b, TIMEX.time + 8, Math.floor(now[1]! / 1000));
+  putU64(b, TIMEX.tick, 10000);
+  return t.copyOut(addr, b, 0, TIMEX.size) < 0 ? -EFAULT : TIME_ERROR;
+}
+
+export function sys_adjtimex(t: Task): number {
+  return adjust(t, t.arg(0));
+}
+
+export function sys_clock_adjtime(t: Task): number {
+  return t.argI(0) === CLOCK_REALTIME ? adjust(t, t.arg(1)) : -EOPNOTSUPP;
+}
+
+const QUERY_ONLY = 'clocks cannot be adjusted';
+const NO_SYSTEM_TIME = 'all processor time counts as user time';
+
+export const rows: readonly Row[] = [
+  full(SYS_clock_gettime, 'clock_gettime', sys_clock_gettime, 'int', 'ptr'),
+  full(SYS_clock_getres, 'clock_getres', sys_clock_getres, 'int', 'ptr'),
+  partial(SYS_clock_settime, 'clock_settime', sys_clock_settime, 'always EPERM', 'int', 'ptr'),
+  partial(SYS_settimeofday, 'settimeofday', sys_settimeofday, 'always EPERM', 'ptr', 'ptr'),
+  full(SYS_gettimeofday, 'gettimeofday', sys_gettimeofday, 'ptr', 'ptr'),
+  full(SYS_time, 'time', sys_time, 'ptr'),
+  partial(SYS_times, 'times', sys_times, NO_SYSTEM_TIME, 'ptr'),
+  partial(SYS_getrusage, 'getrusage', sys_getrusage, NO_SYSTEM_TIME, 'int', 'ptr'),
+  partial(SYS_adjtimex, 'adjtimex', sys_adjtimex, QUERY_ONLY, 'ptr'),
+  partial(SYS_clock_adjtime, 'clock_adjtime', sys_clock_adjtime, QUERY_ONLY, 'int', 'ptr'),
+];

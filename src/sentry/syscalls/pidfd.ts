@@ -1,0 +1,96 @@
+// Descriptors of processes: pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2).
+
+import { CAP_SYS_PTRACE } from '../../abi/capability.ts';
+import { EBADF, EFAULT, EINVAL, EPERM, ESRCH } from '../../abi/errno.ts';
+import { O_NONBLOCK } from '../../abi/fcntl.ts';
+import { SYS_pidfd_getfd, SYS_pidfd_open, SYS_pidfd_send_signal } from '../../abi/nr.ts';
+import { SI_TKILL, SI_USER } from '../../abi/signal.ts';
+import { getI32, getU32 } from '../../base/bytes.ts';
+import { PidFile, pidfdGroup } from '../fs/event/pidfd.ts';
+import { SigInfo } from '../kernel/siginfo.ts';
+import { signalGroup } from '../kernel/signals.ts';
+import type { Task } from '../kernel/task.ts';
+import type { ThreadGroup } from '../kernel/threadgroup.ts';
+import { type Row, full, partial } from './row.ts';
+import { mayKill } from './signal.ts';
+
+const NSIG = 64;
+const SIGINFO_SIZE = 128;
+
+/** pidfd_open(2). */
+export function sys_pidfd_open(t: Task): number {
+  const pid = t.argI(0);
+  const flags = t.argU(1);
+  if ((flags & ~O_NONBLOCK) !== 0 || pid <= 0) return -EINVAL;
+  const g = t.kernel.findGroup(pid);
+  if (g === null || g.reaped) return t.kernel.findTask(pid) === null ? -ESRCH : -EINVAL;
+  return t.fds.install(new PidFile(g, flags), true);
+}
+
+function groupAt(t: Task, fd: number): ThreadGroup | number {
+  const f = t.fds.get(fd);
+  return f === null ? -EBADF : (pidfdGroup(f) ?? -EBADF);
+}
+
+/** The siginfo_t at `addr`: only codes below zero are a program's to give, unless it sends to itself. */
+function readInfo(t: Task, addr: number, sig: number, self: boolean): SigInfo | number {
+  const b = t.kernel.tmp;
+  if (t.copyIn(addr, b, 0, SIGINFO_SIZE) < 0) return -EFAULT;
+  const code = getI32(b, 8);
+  if (getI32(b, 0) !== sig) return -EINVAL;
+  if ((code >= 0 || code === SI_TKILL) && !self) return -EPERM;
+  const info = new SigInfo(sig, code);
+  info.errno = getI32(b, 4);
+  info.pid = getI32(b, 16);
+  info.uid = getU32(b, 20);
+  info.valueLo = getU32(b, 24);
+  info.valueHi = getU32(b, 28);
+  return info;
+}
+
+/** pidfd_send_signal(2). */
+export function sys_pidfd_send_signal(t: Task): number {
+  const sig = t.argI(1);
+  if (t.argU(3) !== 0) return -EINVAL;
+  const g = groupAt(t, t.argI(0));
+  if (typeof g === 'number') return g;
+  if (sig < 0 || sig > NSIG) return -EINVAL;
+  let info: SigInfo | number;
+  if (t.arg(2) !== 0) info = readInfo(t, t.arg(2), sig, g === t.tg);
+  else {
+    info = new SigInfo(sig, SI_USER);
+    info.pid = t.tgid;
+    info.uid = t.creds.ruid;
+  }
+  if (typeof info === 'number') return info;
+  if (g.reaped) return -ESRCH;
+  if (!mayKill(t, g, sig)) return -EPERM;
+  if (sig !== 0) signalGroup(g, info);
+  return 0;
+}
+
+/** True if `t` may look into `g` as a tracer could (ptrace(2), PTRACE_MODE_ATTACH_REALCREDS). */
+function mayAttach(t: Task, g: ThreadGroup): boolean {
+  const c = t.creds;
+  const o = g.leader.creds;
+  if (g === t.tg || c.has(CAP_SYS_PTRACE)) return true;
+  const users = c.ruid === o.euid && c.ruid === o.suid && c.ruid === o.ruid;
+  return users && c.rgid === o.egid && c.rgid === o.sgid && c.rgid === o.rgid;
+}
+
+/** pidfd_getfd(2). */
+export function sys_pidfd_getfd(t: Task): number {
+  if (t.argU(2) !== 0) return -EINVAL;
+  const g = groupAt(t, t.argI(0));
+  if (typeof g === 'number') return g;
+  if (g.zombie) return -ESRCH;
+  if (!mayAttach(t, g)) return -EPERM;
+  const f = g.leader.fds.get(t.argI(1));
+  return f === null ? -EBADF : t.fds.install(f.ref(), true);
+}
+
+export const rows: readonly Row[] = [
+  full(SYS_pidfd_open, 'pidfd_open', sys_pidfd_open, 'int', 'hex'),
+  partial(SYS_pidfd_send_signal, 'pidfd_send_signal', sys_pidfd_send_signal, 'no descriptors of /proc/PID', 'fd', 'signal', 'ptr', 'hex'),
+  full(SYS_pidfd_getfd, 'pidfd_getfd', sys_pidfd_getfd, 'fd', 'fd', 'hex'),
+];

@@ -1,0 +1,155 @@
+// Waiting for children: wait4, waitid (wait(2)).
+
+import { EBADF, ECHILD, EFAULT, EINVAL, ESRCH } from '../../abi/errno.ts';
+import { SYS_wait4, SYS_waitid } from '../../abi/nr.ts';
+import { RUSAGE } from '../../abi/layouts.ts';
+import { CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT } from '../../abi/signal.ts';
+import { __WALL, __WCLONE, __WNOTHREAD, P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED } from '../../abi/wait.ts';
+import { putU32, putU64 } from '../../base/bytes.ts';
+import { reap } from '../kernel/exit.ts';
+import { encodeSigInfo } from '../kernel/sigframe.ts';
+import { SigInfo } from '../kernel/siginfo.ts';
+import type { Task } from '../kernel/task.ts';
+import type { ThreadGroup } from '../kernel/threadgroup.ts';
+import { full, type Row } from './row.ts';
+
+/** Which children a wait is about. */
+const ALL = 0;
+const PID = 1;
+const PGRP = 2;
+
+function matches(c: ThreadGroup, kind: number, id: number, options: number): boolean {
+  if (kind === PID && c.tgid !== id) return false;
+  if (kind === PGRP && c.pgrp.pgid !== id) return false;
+  // Children that signal otherwise are "clone" children.
+  if ((options & __WALL) === 0 && (c.exitSignal !== SIGCHLD) !== ((options & __WCLONE) !== 0)) return false;
+  return true;
+}
+
+/** What was found: the child and why. */
+interface Found {
+  child: ThreadGroup;
+  /** CLD_* */
+  code: number;
+  /** wait(2) status word. */
+  status: number;
+}
+
+const found: Found = { child: null as unknown as ThreadGroup, code: 0, status: 0 };
+
+/** Looks for a child that meets `options`. 1: found; 0: none yet; -ECHILD. */
+function look(t: Task, kind: number, id: number, options: number): number {
+  let any = false;
+  for (const c of t.tg.children) {
+    if (!matches(c, kind, id, options)) continue;
+    any = true;
+    if (c.zombie && (options & WEXITED) !== 0) {
+      const sig = c.exitStatus & 0x7f;
+      found.child = c;
+      found.code = sig === 0 ? CLD_EXITED : (c.exitStatus & 0x80) !== 0 ? CLD_DUMPED : CLD_KILLED;
+      found.status = c.exitStatus;
+      return 1;
+    }
+    if (c.zombie) continue;
+    if (c.stopped && !c.stopReported && (options & WSTOPPED) !== 0) {
+      found.child = c;
+      found.code = CLD_STOPPED;
+      found.status = (c.stopSignal << 8) | 0x7f;
+      if ((options & WNOWAIT) === 0) c.stopReported = true;
+      return 1;
+    }
+    if (c.continuedPending && (options & WCONTINUED) !== 0) {
+      found.child = c;
+      found.code = CLD_CONTINUED;
+      found.status = 0xffff;
+      if ((options & WNOWAIT) === 0) c.continuedPending = false;
+      return 1;
+    }
+  }
+  return any ? 0 : -ECHILD;
+}
+
+function writeRusage(t: Task, c: ThreadGroup, addr: number): number {
+  const b = t.kernel.tmp;
+  b.fill(0, 0, RUSAGE.size);
+  const user = c.deadUserNs + c.childrenUserNs;
+  putU64(b, 0, Math.floor(user / 1e9));
+  putU64(b, 8, Math.floor((user % 1e9) / 1e3));
+  return t.copyOut(addr, b, 0, RUSAGE.size);
+}
+
+/** Reports what look() found and reaps the dead. */
+function take(options: number): ThreadGroup {
+  const c = found.child;
+  if (c.zombie && (options & WNOWAIT) === 0) reap(c);
+  return c;
+}
+
+export function sys_wait4(t: Task): number {
+  const pid = t.argI(0);
+  const options = t.argU(2);
+  if ((options & ~(WNOHANG | WUNTRACED | WCONTINUED | __WALL | __WCLONE | __WNOTHREAD)) >>> 0 !== 0) return -EINVAL;
+  if (pid === -2147483648) return -ESRCH;
+  const kind = pid === -1 ? ALL : pid > 0 ? PID : PGRP;
+  const id = pid > 0 ? pid : pid === 0 ? t.tg.pgrp.pgid : -pid;
+  const want = options | WEXITED;
+  const r = look(t, kind, id, want);
+  if (r < 0) return r;
+  if (r === 0) return (options & WNOHANG) !== 0 ? 0 : t.waitOn(t.tg.childQueue, -1);
+  const status = found.status;
+  const c = found.child;
+  if (t.arg(1) !== 0 && t.writeU32(t.arg(1), status) < 0) return -EFAULT;
+  if (t.arg(3) !== 0 && writeRusage(t, c, t.arg(3)) < 0) return -EFAULT;
+  return take(want).tgid;
+}
+
+export function sys_waitid(t: Task): number {
+  const type = t.argI(0);
+  let id = t.argI(1);
+  const options = t.argU(3);
+  if ((options & ~(WNOHANG | WEXITED | WSTOPPED | WCONTINUED | WNOWAIT | __WALL | __WCLONE | __WNOTHREAD)) >>> 0 !== 0) return -EINVAL;
+  if ((options & (WEXITED | WSTOPPED | WCONTINUED)) === 0) return -EINVAL;
+  let kind = ALL;
+  if (type === P_PID) {
+    if (id <= 0) return -EINVAL;
+    kind = PID;
+  } else if (type === P_PGID) {
+    if (id < 0) return -EINVAL;
+    kind = PGRP;
+    if (id === 0) id = t.tg.pgrp.pgid;
+  } else if (type === P_PIDFD) {
+    const f = t.fds.get(id);
+    if (f === null || t.kernel.pidfdGroup === null) return -EBADF;
+    const g = t.kernel.pidfdGroup(f);
+    if (g === null) return -EBADF;
+    kind = PID;
+    id = g.tgid;
+  } else if (type !== P_ALL) return -EINVAL;
+  const r = look(t, kind, id, options);
+  if (r < 0) return r;
+  const infop = t.arg(2);
+  const b = t.kernel.tmp;
+  if (r === 0) {
+    if ((options & WNOHANG) === 0) return t.waitOn(t.tg.childQueue, -1);
+    b.fill(0, 0, 128);
+    return infop !== 0 ? t.copyOut(infop, b, 0, 128) : 0;
+  }
+  const c = found.child;
+  if (infop !== 0) {
+    const info = new SigInfo(SIGCHLD, found.code);
+    info.pid = c.tgid;
+    info.uid = c.leader.creds.ruid;
+    info.status = found.code === CLD_EXITED ? found.status >> 8 : found.code === CLD_STOPPED ? c.stopSignal : found.code === CLD_CONTINUED ? SIGCONT : found.status & 0x7f;
+    encodeSigInfo(info, b, 0);
+    putU32(b, 4, 0);
+    if (t.copyOut(infop, b, 0, 128) < 0) return -EFAULT;
+  }
+  if (t.arg(4) !== 0 && writeRusage(t, c, t.arg(4)) < 0) return -EFAULT;
+  take(options);
+  return 0;
+}
+
+export const rows: readonly Row[] = [
+  full(SYS_wait4, 'wait4', sys_wait4, 'int', 'ptr', 'hex', 'ptr'),
+  full(SYS_waitid, 'waitid', sys_waitid, 'int', 'int', 'ptr', 'hex', 'ptr'),
+];
