@@ -1,0 +1,45 @@
+// The options that stand before the command, and what follows from them.
+
+import { openSync } from 'node:fs';
+import { callerVariable } from './host.ts';
+
+export interface GlobalOptions {
+  root?: string;
+  log?: string;
+  logFormat?: string;
+  debug?: boolean;
+  debugLog?: string;
+  strace?: boolean;
+  platform?: string;
+  network?: string;
+}
+
+export type Network = 'none' | 'host' | 'sandbox';
+
+/** Where containers' states live: --root, or the default for this user. */
+export function stateRoot(options: GlobalOptions): string {
+  if (options.root !== undefined && options.root !== '') return options.root;
+  const runtimeDir = callerVariable('XDG_RUNTIME_DIR');
+  if (process.geteuid?.() !== 0 && runtimeDir !== undefined && runtimeDir !== '') return `${runtimeDir}/ringfence`;
+  if (process.geteuid?.() !== 0) return `/tmp/ringfence-${process.geteuid?.() ?? 0}`;
+  return '/run/ringfence';
+}
+
+/** Descriptors of the log files of a sandbox; -1: none. */
+export interface LogFds {
+  log: number;
+  strace: number;
+}
+
+/** Opens --debug-log (`%ID%` and `%COMMAND%` are replaced; a folder gets one file a container). Without it, --debug and --strace go to `fallback`. */
+export function openLogs(options: GlobalOptions, id: string, command: string, fallback: number): LogFds {
+  let fd = -1;
+  if (options.debugLog !== undefined && options.debugLog !== '') {
+    let path = options.debugLog.replaceAll('%ID%', id).replaceAll('%COMMAND%', command);
+    if (path.endsWith('/')) path += `ringfence.${id}.${command}.log`;
+    fd = openSync(path, 'a', 0o644);
+  } else if (options.debug === true || options.strace === true) {
+    fd = fallback;
+  }
+  return { log: options.debug === true || options.debugLog !== undefined ? fd : -1, strace: options.strace === true ? fd : -1 };
+}

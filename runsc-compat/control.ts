@@ -1,0 +1,125 @@
+// A client of the control protocol (src/wire/control.ts).
+
+import { closeSync, constants as fsConstants, mkdtempSync, openSync, read, rmdirSync, unlinkSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET } from '../src/abi/socket.ts';
+import { unixAddress } from '../src/host/paths.ts';
+import { type ControlRequest, type ControlResponse, MAX_PACKET } from '../src/wire/control.ts';
+import { CliError } from './errors.ts';
+import { check, errnoName, host } from './host.ts';
+
+const MSG_NOSIGNAL = 0x4000;
+const SHUT_RDWR = 2;
+const BACKLOG = 128;
+
+/** The sandbox ended while a request was under way. */
+export class SandboxGone extends CliError {}
+
+export class Control {
+  private readonly fd: number;
+  private buffer: Buffer | undefined;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  close(): void {
+    host().close(this.fd);
+  }
+
+  /** Ends the connection, and with it a request that waits: nothing may hold up the end of this process. */
+  abort(): void {
+    host().shutdown(this.fd, SHUT_RDWR);
+  }
+
+  /** Sends a request, with descriptors, and waits for its answer. One at a time per connection. */
+  async request(r: ControlRequest, fds: number[] = []): Promise<ControlResponse> {
+    this.send(r, fds);
+    return await this.receive();
+  }
+
+  send(r: ControlRequest, fds: number[] = []): void {
+    const packet = Buffer.from(JSON.stringify(r), 'utf8');
+    if (packet.length > MAX_PACKET) throw new CliError(`the request is too long: ${packet.length} bytes, ${MAX_PACKET} are allowed`);
+    const n = host().sendmsg(this.fd, packet, 0, packet.length, Int32Array.from(fds), fds.length, MSG_NOSIGNAL);
+    if (n < 0) throw new SandboxGone(`the sandbox does not answer (${errnoName(n)})`);
+  }
+
+  private receive(): Promise<ControlResponse> {
+    this.buffer ??= Buffer.allocUnsafe(MAX_PACKET);
+    const b = this.buffer;
+    return new Promise((resolve, reject) => {
+      // read(2) on the thread pool: libuv knows no sequenced packets.
+      read(this.fd, b, 0, b.length, null, (error, n) => {
+        if (error !== null || n === 0) reject(new SandboxGone('the sandbox ended'));
+        else resolve(JSON.parse(b.toString('utf8', 0, n)) as ControlResponse);
+      });
+    });
+  }
+}
+
+function newSocket(): number {
+  return check(host().socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), 'cannot create a socket');
+}
+
+/** The address of a socket in an open folder: short, however long the folder's path is (unix(7) allows 107 bytes). */
+function addressIn(dirFd: number, name: string): Uint8Array {
+  const address = unixAddress(`/proc/self/fd/${dirFd}/${name}`);
+  if (address === null) throw new CliError(`the socket's name is too long: ${name}`);
+  return address;
+}
+
+function withFolder<T>(folder: string, f: (fd: number) => T): T {
+  const fd = openSync(folder, fsConstants.O_RDONLY | fsConstants.O_DIRECTORY);
+  try {
+    return f(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Creates the listening socket `name` in a folder; the descriptor goes to the Sentry. */
+export function listenIn(folder: string, name: string): number {
+  return withFolder(folder, (dir) => {
+    const fd = newSocket();
+    check(host().bind(fd, addressIn(dir, name)), `cannot bind ${folder}/${name}`);
+    check(host().listen(fd, BACKLOG), `cannot listen on ${folder}/${name}`);
+    return fd;
+  });
+}
+
+/** Connects to the control socket `name` in a folder. Throws SandboxGone when nobody listens there any more. */
+export function connectIn(folder: string, name: string): Control {
+  return withFolder(folder, (dir) => {
+    const fd = newSocket();
+    const r = host().connect(fd, addressIn(dir, name));
+    if (r < 0) {
+      host().close(fd);
+      throw new SandboxGone(`the sandbox is not running (${errnoName(r)})`);
+    }
+    return new Control(fd);
+  });
+}
+
+/** A listening socket without a lasting name, and `count` connections to it. */
+export function privateListener(count: number): { listener: number; clients: Control[] } {
+  const folder = mkdtempSync(`${tmpdir()}/ringfence-`);
+  try {
+    const listener = listenIn(folder, 'control');
+    const clients: Control[] = [];
+    for (let i = 0; i < count; i++) clients.push(connectIn(folder, 'control'));
+    return { listener, clients };
+  } finally {
+    try {
+      unlinkSync(`${folder}/control`);
+    } catch {}
+    rmdirSync(folder);
+  }
+}
+
+/** The negative errno of an answer as a name, for messages. */
+export function answerErrno(r: ControlResponse): string {
+  if (r.ok || r.errno === undefined) return '';
+  for (const [name, value] of Object.entries(constants.errno)) if (value === -r.errno) return name;
+  return String(r.errno);
+}

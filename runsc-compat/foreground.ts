@@ -1,0 +1,178 @@
+// A guest process in the foreground of this command: streams, terminal, signals, job control and the exit status.
+
+import { closeSync, openSync } from 'node:fs';
+import { constants } from 'node:os';
+import { displayName } from '../src/host/paths.ts';
+import type { ControlResponse } from '../src/wire/control.ts';
+import { inForeground, isTerminal, rawState, reopened, setTerminalState, terminalState, type WindowSize, windowSize } from './console.ts';
+import { answerErrno, type Control, SandboxGone } from './control.ts';
+import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN } from './errors.ts';
+import type { HostStdio, Standin } from './launch.ts';
+import { FORWARDED } from './signals.ts';
+
+/** The host's terminal, saved once and put back in every case. */
+export class HostTerminal {
+  readonly fd: number;
+  private readonly saved: Buffer;
+  private raw = false;
+
+  constructor(fd: number) {
+    this.fd = fd;
+    this.saved = terminalState(fd);
+  }
+
+  size(): WindowSize | null {
+    return windowSize(this.fd);
+  }
+
+  get savedHex(): string {
+    return this.saved.toString('hex');
+  }
+
+  makeRaw(): void {
+    setTerminalState(this.fd, rawState(this.saved));
+    this.raw = true;
+  }
+
+  restore(): void {
+    if (this.raw) setTerminalState(this.fd, this.saved);
+    this.raw = false;
+  }
+}
+
+export class Foreground {
+  private readonly id: string;
+  private readonly calls: Control;
+  private readonly events: Control | undefined;
+  private readonly terminal: HostTerminal | null;
+  private readonly console: { in: number; out: number };
+
+  /** `clients`: one connection, and with a terminal a second one for what happens while the first waits. */
+  constructor(id: string, clients: Control[], terminal: HostTerminal | null) {
+    this.id = id;
+    this.calls = clients[0] as Control;
+    this.events = clients[1];
+    this.terminal = terminal;
+    this.console = terminal === null ? { in: -1, out: -1 } : { in: reopened(0, false), out: reopened(1, true) };
+  }
+
+  /** The terminal to make raw: standard input and output are one, and we are in its foreground. Else streams pass as they are. */
+  static terminal(): HostTerminal | null {
+    return isTerminal(0) && isTerminal(1) && inForeground() ? new HostTerminal(0) : null;
+  }
+
+  /** The streams for the container, opened anew where our flags would reach others. */
+  stdio(): HostStdio {
+    const raw = this.terminal !== null;
+    const stream = (fd: number): number => {
+      if (raw && isTerminal(fd)) return -1;
+      try {
+        return reopened(fd, fd !== 0);
+      } catch {
+        return openSync('/dev/null', 'r+');
+      }
+    };
+    return { fds: [stream(0), stream(1), stream(2)], consoleIn: this.console.in, consoleOut: this.console.out, extra: [] };
+  }
+
+  ttyToRestore(): { fd: number; state: string } | null {
+    return this.terminal === null ? null : { fd: this.terminal.fd, state: this.terminal.savedHex };
+  }
+
+  /** Starts the root container of a new sandbox and stays until its end. */
+  async run(standin: Standin, command: string): Promise<number> {
+    this.begin(standin);
+    let answer: ControlResponse | undefined;
+    try {
+      answer = await Promise.race([this.calls.request({ method: 'start', id: this.id }), standin.exit.then(() => undefined)]);
+    } catch (e) {
+      if (!(e instanceof SandboxGone)) throw e;
+    }
+    if (answer !== undefined && !answer.ok) {
+      this.end();
+      await standin.abandon();
+      return commandFailure(answer, command);
+    }
+    return await this.stay(standin, answer !== undefined);
+  }
+
+  /** Signals, window size and terminal from now on. */
+  begin(standin: Standin): void {
+    for (const s of FORWARDED) process.on(s, () => standin.child.kill(s));
+    process.on('exit', () => this.terminal?.restore());
+    if (this.terminal !== null) {
+      process.on('SIGWINCH', () => this.resize());
+      this.terminal.makeRaw();
+    } else {
+      process.on('SIGTSTP', () => {
+        standin.child.kill('SIGTSTP');
+        process.kill(process.pid, 'SIGSTOP');
+      });
+      process.on('SIGCONT', () => standin.child.kill('SIGCONT'));
+    }
+  }
+
+  /** Waits for the end; returns the exit status. */
+  async stay(standin: Standin, started: boolean): Promise<number> {
+    if (this.terminal !== null && started) this.followStops().catch(() => undefined);
+    const code = await standin.exit;
+    this.end();
+    for (const w of standin.warnings) process.stderr.write(`ringfence: ${w}\n`);
+    if (standin.errors.length > 0) {
+      process.stderr.write(`ringfence: ${standin.problem()}\n`);
+      return EXIT_OWN;
+    }
+    if (!started) {
+      process.stderr.write('ringfence: the sandbox ended before the command started\n');
+      return EXIT_OWN;
+    }
+    return code;
+  }
+
+  private end(): void {
+    this.terminal?.restore();
+    this.calls.abort();
+    this.events?.abort();
+  }
+
+  private resize(): void {
+    const size = this.terminal?.size();
+    if (size === null || size === undefined) return;
+    this.events?.request({ method: 'resize', id: this.id, pid: 0, rows: size.rows, cols: size.cols }).catch(() => undefined);
+  }
+
+  /** The guest's foreground was stopped from its terminal (Ctrl-Z): this command stops too, and both go on together. */
+  private async followStops(): Promise<void> {
+    for (;;) {
+      const answer = await this.calls.request({ method: 'wait', id: this.id, pid: 0 });
+      if (!answer.ok || answer.stopped === undefined) return;
+      this.terminal?.restore();
+      process.kill(process.pid, 'SIGSTOP');
+      this.terminal?.makeRaw();
+      this.resize();
+      await this.calls.request({ method: 'signal', id: this.id, signal: constants.signals.SIGCONT, pid: 0, all: true });
+    }
+  }
+
+  close(): void {
+    if (this.console.in > 2) closeSync(this.console.in);
+    if (this.console.out > 2 && this.console.out !== this.console.in) closeSync(this.console.out);
+  }
+}
+
+/** Says why a command could not be started and returns the status of a shell for it. */
+export function commandFailure(answer: ControlResponse, command: string): number {
+  if (answer.ok) return 0;
+  const name = displayName(command);
+  const errno = answerErrno(answer);
+  if (errno === 'ENOENT') {
+    process.stderr.write(`ringfence: exec: "${name}": ${name.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH'}\n`);
+    return EXIT_NOT_FOUND;
+  }
+  if (errno === 'EACCES' || errno === 'EPERM') {
+    process.stderr.write(`ringfence: exec: "${name}": ${errno === 'EACCES' ? 'permission denied' : 'operation not permitted'}\n`);
+    return EXIT_NOT_EXECUTABLE;
+  }
+  process.stderr.write(`ringfence: exec: "${name}": ${answer.error}\n`);
+  return errno === '' ? EXIT_OWN : EXIT_NOT_EXECUTABLE;
+}

@@ -1,0 +1,69 @@
+// What config.json holds, as far as it is used here (OCI runtime specification 1.2). The schema checks the rest.
+
+export interface User {
+  uid?: number;
+  gid?: number;
+  umask?: number;
+  additionalGids?: number[];
+}
+
+export interface Process {
+  terminal?: boolean;
+  consoleSize?: { height: number; width: number };
+  user?: User;
+  args?: string[];
+  env?: string[];
+  cwd: string;
+  capabilities?: { bounding?: string[]; effective?: string[]; inheritable?: string[]; permitted?: string[]; ambient?: string[] };
+  rlimits?: { type: string; soft: number; hard: number }[];
+  noNewPrivileges?: boolean;
+  oomScoreAdj?: number;
+}
+
+export interface Mount {
+  destination: string;
+  type?: string;
+  source?: string;
+  options?: string[];
+}
+
+export interface Hook {
+  path: string;
+  args?: string[];
+  env?: string[];
+  timeout?: number;
+}
+
+export type HookPoint = 'prestart' | 'createRuntime' | 'createContainer' | 'startContainer' | 'poststart' | 'poststop';
+
+export interface Device {
+  path: string;
+  type: string;
+  major?: number;
+  minor?: number;
+  fileMode?: number;
+  uid?: number;
+  gid?: number;
+}
+
+export interface Linux {
+  namespaces?: { type: string; path?: string }[];
+  devices?: Device[];
+  sysctl?: Record<string, string>;
+  maskedPaths?: string[];
+  readonlyPaths?: string[];
+  cgroupsPath?: string;
+  resources?: Record<string, unknown>;
+}
+
+export interface Spec {
+  ociVersion: string;
+  root?: { path: string; readonly?: boolean };
+  process?: Process;
+  hostname?: string;
+  domainname?: string;
+  mounts?: Mount[];
+  hooks?: Partial<Record<HookPoint, Hook[]>>;
+  annotations?: Record<string, string>;
+  linux?: Linux;
+}
