@@ -1,0 +1,48 @@
+// What tools/build.mjs promises about bundles and their code caches.
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Script } from 'node:vm';
+import { describe, expect, test } from 'vitest';
+
+const root = resolve(import.meta.dirname, '../..');
+const dist = join(root, 'dist');
+
+describe.each(['sentry', 'gofer', 'ringfence'])('bundle %s', (name) => {
+  const text = readFileSync(join(dist, `${name}.bundle.js`), 'latin1');
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  const cache = join(dist, `${name}-${hash}-${process.versions.v8}.cache`);
+
+  test('is plain ASCII, so that it may be read as latin1', () => {
+    expect(Array.from(text).every((c) => c.charCodeAt(0) < 128)).toBe(true);
+  });
+
+  test('has a loader that names the cache of this very text', () => {
+    expect(readFileSync(join(dist, `${name}.cjs`), 'latin1')).toContain(`/${name}-${hash}-`);
+    expect(existsSync(cache)).toBe(true);
+  });
+
+  test('has a cache that this node takes', () => {
+    const script = `
+      const fs = require('node:fs'), vm = require('node:vm');
+      const s = new vm.Script(fs.readFileSync(process.argv[1], 'latin1'), { cachedData: fs.readFileSync(process.argv[2]) });
+      process.exit(s.cachedDataRejected ? 1 : 0);`;
+    const r = spawnSync(process.execPath, ['-e', script, join(dist, `${name}.bundle.js`), cache], { env: {} });
+    expect(r.status).toBe(0);
+  });
+
+  test('holds no module of npm that the product does not name', () => {
+    expect(() => new Script(text)).not.toThrow();
+    for (const m of text.matchAll(/require\("([^"]+)"\)/g)) expect(m[1]).toMatch(/^node:|^[a-z_/]+$/);
+  });
+});
+
+test('a build with nothing to do takes less than a second', () => {
+  const started = performance.now();
+  const r = spawnSync(process.execPath, [join(root, 'tools/build.mjs')], { encoding: 'utf8' });
+  expect(r.status).toBe(0);
+  expect(r.stdout).not.toContain('built');
+  expect(performance.now() - started).toBeLessThan(1000);
+});
