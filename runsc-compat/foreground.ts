@@ -1,6 +1,6 @@
 // A guest process in the foreground of this command: streams, terminal, signals, job control and the exit status.
 
-import { closeSync, openSync } from 'node:fs';
+import { openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { displayName } from '../src/host/paths.ts';
 import type { ControlResponse } from '../src/wire/control.ts';
@@ -42,18 +42,18 @@ export class HostTerminal {
 
 export class Foreground {
   private readonly id: string;
+  private readonly pid: number;
   private readonly calls: Control;
   private readonly events: Control | undefined;
   private readonly terminal: HostTerminal | null;
-  private readonly console: { in: number; out: number };
 
-  /** `clients`: one connection, and with a terminal a second one for what happens while the first waits. */
-  constructor(id: string, clients: Control[], terminal: HostTerminal | null) {
+  /** `pid`: the process in the sandbox, 0 for the container's first. `clients`: one connection, and with a terminal a second one for what happens while the first waits. */
+  constructor(id: string, clients: Control[], terminal: HostTerminal | null, pid: number = 0) {
     this.id = id;
+    this.pid = pid;
     this.calls = clients[0] as Control;
     this.events = clients[1];
     this.terminal = terminal;
-    this.console = terminal === null ? { in: -1, out: -1 } : { in: reopened(0, false), out: reopened(1, true) };
   }
 
   /** The terminal to make raw: standard input and output are one, and we are in its foreground. Else streams pass as they are. */
@@ -64,6 +64,7 @@ export class Foreground {
   /** The streams for the container, opened anew where our flags would reach others. */
   stdio(): HostStdio {
     const raw = this.terminal !== null;
+    const console = raw ? reopened(0, false) : -1;
     const stream = (fd: number): number => {
       if (raw && isTerminal(fd)) return -1;
       try {
@@ -72,7 +73,7 @@ export class Foreground {
         return openSync('/dev/null', 'r+');
       }
     };
-    return { fds: [stream(0), stream(1), stream(2)], consoleIn: this.console.in, consoleOut: this.console.out, extra: [] };
+    return { fds: [stream(0), stream(1), stream(2)], consoleIn: console, consoleOut: console, extra: [] };
   }
 
   ttyToRestore(): { fd: number; state: string } | null {
@@ -129,7 +130,8 @@ export class Foreground {
     return code;
   }
 
-  private end(): void {
+  /** Puts the terminal back and ends the connections. */
+  end(): void {
     this.terminal?.restore();
     this.calls.abort();
     this.events?.abort();
@@ -138,25 +140,20 @@ export class Foreground {
   private resize(): void {
     const size = this.terminal?.size();
     if (size === null || size === undefined) return;
-    this.events?.request({ method: 'resize', id: this.id, pid: 0, rows: size.rows, cols: size.cols }).catch(() => undefined);
+    this.events?.request({ method: 'resize', id: this.id, pid: this.pid, rows: size.rows, cols: size.cols }).catch(() => undefined);
   }
 
   /** The guest's foreground was stopped from its terminal (Ctrl-Z): this command stops too, and both go on together. */
   private async followStops(): Promise<void> {
     for (;;) {
-      const answer = await this.calls.request({ method: 'wait', id: this.id, pid: 0 });
+      const answer = await this.calls.request({ method: 'wait', id: this.id, pid: this.pid });
       if (!answer.ok || answer.stopped === undefined) return;
       this.terminal?.restore();
       process.kill(process.pid, 'SIGSTOP');
       this.terminal?.makeRaw();
       this.resize();
-      await this.calls.request({ method: 'signal', id: this.id, signal: constants.signals.SIGCONT, pid: 0, all: true });
+      await this.calls.request({ method: 'signal', id: this.id, signal: constants.signals.SIGCONT, pid: this.pid, all: true });
     }
-  }
-
-  close(): void {
-    if (this.console.in > 2) closeSync(this.console.in);
-    if (this.console.out > 2 && this.console.out !== this.console.in) closeSync(this.console.out);
   }
 }
 

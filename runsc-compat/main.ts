@@ -1,24 +1,116 @@
 // ringfence: the command that container clients and people call. One file a command in cmd/.
 
-import { Command } from 'commander';
-import type { GlobalOptions } from './context.ts';
+import { Command, CommanderError, Option } from 'commander';
+import { defineCompletion } from './cmd/completion.ts';
+import { defineCreate } from './cmd/create.ts';
+import { defineDelete } from './cmd/delete.ts';
 import { defineDo } from './cmd/do.ts';
-import { CliError, messageOf } from './errors.ts';
+import { defineDoctor } from './cmd/doctor.ts';
+import { defineExec } from './cmd/exec.ts';
+import { defineFeatures } from './cmd/features.ts';
+import { defineKill } from './cmd/kill.ts';
+import { defineList } from './cmd/list.ts';
+import { definePause } from './cmd/pause.ts';
+import { definePs } from './cmd/ps.ts';
+import { defineRun } from './cmd/run.ts';
+import { defineSpec } from './cmd/spec.ts';
+import { defineStart } from './cmd/start.ts';
+import { defineState } from './cmd/state.ts';
+import { defineWait } from './cmd/wait.ts';
+import type { GlobalOptions } from './context.ts';
+import { CliError, EXIT_OWN, messageOf } from './errors.ts';
+import { logFailure } from './log.ts';
+import { SPEC_VERSION, VERSION } from './version.ts';
 
-const program = new Command('ringfence');
+/** Global flags of other runtimes that clients and their wrappers pass: understood, without effect here. */
+const IGNORED = ['--criu <path>', '--cgroup-manager <name>', '--panic-log <file>', '--user-log <file>', '--overlay2 <kind>', '--file-access <kind>'];
+const IGNORED_SWITCHES = ['--systemd-cgroup', '--net-raw', '--ignore-cgroups'];
+const SWITCHES = ['--debug', '--strace', ...IGNORED_SWITCHES];
 
-const globals = (): GlobalOptions => program.opts<GlobalOptions>();
+/** Switches as Go's flag packages write them: --debug=true, --debug=false. */
+function goSwitches(words: string[]): string[] {
+  const out: string[] = [];
+  let own = true;
+  for (const w of words) {
+    if (!w.startsWith('-')) own = false;
+    const m = own ? /^(--[a-z0-9-]+)=(true|false)$/.exec(w) : null;
+    if (m !== null && SWITCHES.includes(m[1] as string)) {
+      if (m[2] === 'true') out.push(m[1] as string);
+    } else {
+      out.push(w);
+    }
+  }
+  return out;
+}
 
-program.enablePositionalOptions().showHelpAfterError('(--help tells more)');
-program.option('--debug').option('--debug-log <file>').option('--strace').option('--network <kind>').option('--root <dir>');
-defineDo(program, globals);
+function build(): Command {
+  const program = new Command('ringfence');
+  const globals = (): GlobalOptions => program.opts<GlobalOptions>();
+  program
+    .description('Runs containers and commands on a Linux kernel written in TypeScript.')
+    .usage('[options] <command> [arguments]')
+    .version(`ringfence version ${VERSION}\nspec: ${SPEC_VERSION}`, '-v, --version', 'print the version')
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .option('--root <dir>', 'where the states of containers live (default: /run/ringfence, $XDG_RUNTIME_DIR/ringfence for ordinary users)')
+    .option('--log <file>', 'where failures are noted')
+    .addOption(new Option('--log-format <format>', 'of --log').choices(['text', 'json']).default('text'))
+    .option('--debug', "log what the sandbox does (with do: to standard error, unless there is a --debug-log)")
+    .option('--debug-log <file>', 'log to this file; %ID% and %COMMAND% are replaced, a folder gets one file a container')
+    .option('--strace', 'log every system call')
+    .addOption(new Option('--platform <name>', 'how system calls are trapped').choices(['systrap']).default('systrap'))
+    .option('--network <kind>', 'none, host or sandbox')
+    .addOption(new Option('--rootless <kind>').hideHelp());
+  for (const flags of [...IGNORED, ...IGNORED_SWITCHES]) program.addOption(new Option(flags).hideHelp());
+  program.addHelpText(
+    'after',
+    `
+Examples:
+  ringfence do -- uname -a                  a command on this host's files, changes are forgotten
+  ringfence run --bundle /srv/web web       a container from an OCI bundle
+  ringfence doctor                          what this host lacks
+
+\`ringfence <command> --help\` tells more about a command.`,
+  );
+  program.exitOverride();
+  program.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ringfence: ')) });
+  defineDo(program, globals);
+  defineRun(program, globals);
+  defineCreate(program, globals);
+  defineStart(program, globals);
+  defineState(program, globals);
+  defineKill(program, globals);
+  defineDelete(program, globals);
+  defineExec(program, globals);
+  defineList(program, globals);
+  definePs(program, globals);
+  definePause(program, globals);
+  defineWait(program, globals);
+  defineSpec(program);
+  defineFeatures(program);
+  defineDoctor(program, globals);
+  defineCompletion(program);
+  for (const c of program.commands) c.exitOverride().configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ringfence: ')) });
+  return program;
+}
 
 async function main(): Promise<void> {
+  const program = build();
   try {
-    await program.parseAsync(process.argv);
+    await program.parseAsync(goSwitches(process.argv.slice(2)), { from: 'user' });
   } catch (e) {
-    process.stderr.write(`ringfence: ${messageOf(e)}\n`);
-    process.exitCode = e instanceof CliError ? e.exitCode : 1;
+    if (e instanceof CommanderError) {
+      // It has printed its text; usage errors of `do` must not look like a status of the command.
+      const own = process.argv.includes('do') ? EXIT_OWN : 1;
+      process.exitCode = e.exitCode === 0 ? 0 : own;
+      if (e.exitCode !== 0) await logFailure(program.opts<GlobalOptions>(), e.message.replace(/^error: /, ''));
+    } else {
+      const message = messageOf(e);
+      process.stderr.write(`ringfence: ${message}\n`);
+      process.exitCode = e instanceof CliError ? e.exitCode : 1;
+      await logFailure(program.opts<GlobalOptions>(), message);
+      if (!(e instanceof CliError) && program.opts<GlobalOptions>().debug === true) process.stderr.write(`${e instanceof Error ? e.stack : ''}\n`);
+    }
   }
   process.exit();
 }

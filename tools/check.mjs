@@ -17,6 +17,7 @@ const checks = [
   { name: 'lint', argv: [bin('biome'), 'lint', '.', '--error-on-warnings', '--max-diagnostics=50'] },
   { name: 'layers', argv: [process.execPath, tool('check-layers.mjs')] },
   { name: 'abi', argv: [process.execPath, tool('check-abi.mjs')] },
+  { name: 'docs', argv: [process.execPath, tool('gen-syscalls.mjs'), '--check'] },
   { name: 'text', argv: [process.execPath, tool('check-text.mjs')] },
   { name: 'deadcode', argv: [bin('knip'), '--no-progress'] },
 ];

@@ -134,6 +134,7 @@ function containerOf(id: string, args: string[], options: DoOptions, attach: Att
     sysctl: {},
     devices: [],
     annotations: {},
+    jobControl: true,
     process: {
       args,
       env: environmentOf(options.env),

@@ -1,6 +1,29 @@
 import { describe, expect, it } from 'vitest';
 import { EAGAIN } from '../../src/abi/errno.ts';
-import { ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHOPRT, ICANON, ICRNL, IGNCR, INLCR, ISIG, ISTRIP, IUTF8, IXANY, NOFLSH, OCRNL, ONLCR, OPOST, VMIN, VTIME, XTABS } from '../../src/abi/ioctl.ts';
+import {
+  ECHO,
+  ECHOCTL,
+  ECHOE,
+  ECHOK,
+  ECHOKE,
+  ECHONL,
+  ECHOPRT,
+  ICANON,
+  ICRNL,
+  IGNCR,
+  INLCR,
+  ISIG,
+  ISTRIP,
+  IUTF8,
+  IXANY,
+  NOFLSH,
+  OCRNL,
+  ONLCR,
+  OPOST,
+  VMIN,
+  VTIME,
+  XTABS,
+} from '../../src/abi/ioctl.ts';
 import { SIGINT, SIGQUIT, SIGTSTP } from '../../src/abi/signal.ts';
 import { LineDiscipline } from '../../src/sentry/fs/tty/ldisc.ts';
 import { Termios } from '../../src/sentry/fs/tty/termios.ts';
@@ -66,7 +89,7 @@ describe('canonical input', () => {
     ['end of file behind text', 'ab\x04', 'ab', 'ab'],
     ['a tab erased', 'ab\t\x7f', 'ab\t\b\b\b\b\b\b', -EAGAIN],
     ['two tabs, one erased', '\t\t\x7f', '\t\t\b\b\b\b\b\b\b\b', -EAGAIN],
-    ['no echo', 'secret\r', '\r\n', 'secret\n', (t) => ((t.lflag &= ~ECHO), (t.lflag |= 0x40))],
+    ['no echo', 'secret\r', '\r\n', 'secret\n', (t) => (t.lflag = (t.lflag & ~ECHO) | ECHONL)],
     ['no ECHOCTL', 'a\x01b\r', 'a\x01b\r\n', 'a\x01b\n', (t) => (t.lflag &= ~ECHOCTL)],
     ['IGNCR', 'a\rb\n', 'ab\r\n', 'ab\n', (t) => (t.iflag |= IGNCR)],
     ['INLCR', 'a\nb', 'a^Mb', -EAGAIN, (t) => (t.iflag = (t.iflag & ~ICRNL) | INLCR)],

@@ -1,12 +1,35 @@
 import { describe, expect, it } from 'vitest';
 import { EAGAIN, EINVAL, EIO, ENOTTY, EPERM } from '../../src/abi/errno.ts';
 import { O_NOCTTY, O_NONBLOCK, O_RDWR } from '../../src/abi/fcntl.ts';
-import { ECHO, FIONREAD, ICANON, TCFLSH, TCGETS, TCIFLUSH, TCSETS, TCSETSF, TIOCGPGRP, TIOCGPTN, TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCPKT, TIOCSCTTY, TIOCSPGRP, TIOCSPTLCK, TIOCSTI, TIOCSWINSZ, TOSTOP, VMIN, VTIME } from '../../src/abi/ioctl.ts';
+import {
+  ECHO,
+  FIONREAD,
+  ICANON,
+  TCFLSH,
+  TCGETS,
+  TCIFLUSH,
+  TCSETS,
+  TCSETSF,
+  TIOCGPGRP,
+  TIOCGPTN,
+  TIOCGSID,
+  TIOCGWINSZ,
+  TIOCNOTTY,
+  TIOCPKT,
+  TIOCSCTTY,
+  TIOCSPGRP,
+  TIOCSPTLCK,
+  TIOCSTI,
+  TIOCSWINSZ,
+  TOSTOP,
+  VMIN,
+  VTIME,
+} from '../../src/abi/ioctl.ts';
 import { POLLHUP, POLLIN, POLLOUT } from '../../src/abi/poll.ts';
 import { SIGHUP, SIGINT, SIGTTIN, SIGTTOU, SIGWINCH } from '../../src/abi/signal.ts';
 import { getU16, getU32, putU16, putU32 } from '../../src/base/bytes.ts';
 import { sigIn } from '../../src/sentry/kernel/siginfo.ts';
-import { createDevpts, DevPts } from '../../src/sentry/fs/tty/devpts.ts';
+import { createDevpts, type DevPts } from '../../src/sentry/fs/tty/devpts.ts';
 import type { MasterFile } from '../../src/sentry/fs/tty/pty.ts';
 import type { File } from '../../src/sentry/vfs/file.ts';
 import { newMount } from '../../src/sentry/vfs/mount.ts';

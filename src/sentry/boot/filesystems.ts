@@ -1,8 +1,14 @@
 // The file system types that mount(2) and the container's configuration may name.
 
+import type { ProcExtras } from '../fs/proc/extras.ts';
+import { ProcFs } from '../fs/proc/proc.ts';
+import { Cgroup2Fs, SysFs } from '../fs/sys/sysfs.ts';
 import { parseTmpfsOptions, TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import { createDevpts } from '../fs/tty/devpts.ts';
+import { IPC_SYSCTLS, procSysvipc } from '../ipc/namespace.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { NET_SYSCTLS, procNet } from '../net/procnet.ts';
+import { groupCpuNs, taskCpuNs } from '../syscalls/cputime.ts';
 import { registerFileSystem } from '../vfs/fstypes.ts';
 
 const DEFAULT_MEMORY = 8 * 2 ** 30;
@@ -12,10 +18,21 @@ function tmpfs(kernel: Kernel, name: string, options: readonly string[]): TmpFs 
   return typeof o === 'number' ? o : new TmpFs(kernel.host, o, name);
 }
 
+/** What /proc shows of the parts that it may not know. `cpuLines`: the lines of one processor for /proc/cpuinfo. */
+function procExtras(kernel: Kernel, cpuLines: readonly string[]): ProcExtras {
+  return { groupCpuNs, taskCpuNs, net: procNet(kernel), sysvipc: procSysvipc(kernel), sysctls: [NET_SYSCTLS, IPC_SYSCTLS], cpuLines };
+}
+
 /** Registers all types. Once for a kernel. */
-export function registerFileSystems(kernel: Kernel): void {
+export function registerFileSystems(kernel: Kernel, cpuLines: readonly string[] = []): void {
+  const extras = procExtras(kernel, cpuLines);
+  registerFileSystem('sysfs', () => new SysFs(kernel));
   registerFileSystem('tmpfs', (_c, _source, options) => tmpfs(kernel, 'tmpfs', options));
-  registerFileSystem('devtmpfs', (_c, _source, options) => tmpfs(kernel, 'devtmpfs', options));
+  registerFileSystem('proc', (_c, _source, options) => new ProcFs(kernel, extras, options));
+  registerFileSystem('cgroup', () => new Cgroup2Fs(kernel));
+  registerFileSystem('cgroup2', () => new Cgroup2Fs(kernel));
+  registerFileSystem('devtmpfs', (_c, _source, options) => tmpfs(kernel, 'devtmpfs', options.length > 0 ? options : ['mode=755']));
   registerFileSystem('ramfs', (_c, _source, options) => tmpfs(kernel, 'ramfs', options));
   registerFileSystem('devpts', (_c, _source, options) => createDevpts(options.join(',')));
+  registerFileSystem('mqueue', (_c, _source, options) => tmpfs(kernel, 'mqueue', options));
 }

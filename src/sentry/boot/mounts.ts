@@ -1,5 +1,6 @@
 // The tree of names of a container: its root, its mounts in the order of the configuration, the nodes of /dev, masked and read-only paths.
 
+import { totalmem } from 'node:os';
 import { EACCES, EEXIST, EFAULT, ENOENT } from '../../abi/errno.ts';
 import { ST_NODEV, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
@@ -218,6 +219,7 @@ class Builder {
  * could not be mounted where.
  */
 export function buildMounts(kernel: Kernel, config: ContainerConfig, goferFd: number): MountNamespace {
+  if (kernel.memoryBytes === 0) kernel.memoryBytes = totalmem();
   registerMemDevices(kernel.host);
   registerFileSystems(kernel);
   for (const [name, value] of Object.entries(config.sysctl)) kernel.sysctls.set(name, value);

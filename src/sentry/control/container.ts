@@ -46,6 +46,8 @@ export class Container {
   status = -1;
   private readonly hostFile: HostFileFactory;
   private readonly consoles: Map<ThreadGroup, Console> = new Map();
+  /** Processes that the entrypoint started. */
+  private readonly started: Set<ThreadGroup> = new Set();
   private readonly standins: Map<ThreadGroup, number> = new Map();
   /** Told of the end of any process that the entrypoint started, and of job control stops of init. */
   private readonly listeners: ((g: ThreadGroup, status: number, stopped: number) => void)[] = [];
@@ -90,6 +92,7 @@ export class Container {
     const mm = new MemoryManager(k.platform, first.addressSpace);
     const root = this.mounts.root;
     const fs = new FsContext(root, root.root, root, root.root, p.umask);
+    if (init && this.config.jobControl === true) k.allocPid(); // pid 1 is not for the command
     const tid = k.allocPid();
     const fds = new FDTable(() => t.rlimit(RLIMIT_NOFILE));
     const t = new Task(k, tid, first, mm, credentials(p), fs, fds, 'ringfence');
@@ -106,7 +109,9 @@ export class Container {
     setLimits(g, p);
     k.tasks.set(tid, t);
     k.groups.set(tid, g);
-    if (init) k.init = g;
+    this.started.add(g);
+    // Under job control from outside the command is a process like any other: orphans are reaped by the kernel, not by it.
+    if (init && this.config.jobControl !== true) k.init = g;
     const error = this.prepare(t, p, stdio, init);
     if (error !== null) {
       exitGroup(g, SIGKILL);
@@ -240,7 +245,7 @@ export class Container {
 
   private ended(g: ThreadGroup): void {
     const standin = this.standins.get(g);
-    const ours = g.parent === null;
+    const ours = this.started.delete(g);
     const console = this.consoles.get(g);
     if (console !== undefined) {
       this.consoles.delete(g);

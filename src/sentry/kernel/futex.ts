@@ -1,10 +1,10 @@
 // Futexes (futex(2), kernel/futex): waiting on a word of guest memory. The Sentry's one thread is the lock: a wait reads the word and
 // queues in one step, so no wake-up between the two is lost.
 
-import { EAGAIN, EFAULT, EINTR, EINVAL, ETIMEDOUT } from '../../abi/errno.ts';
+import { EAGAIN, EFAULT, EINVAL, ETIMEDOUT } from '../../abi/errno.ts';
 import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS } from '../../abi/futex.ts';
 import { MAP_SHARED } from '../../abi/mman.ts';
-import { BLOCKED, ERESTARTSYS } from '../../base/result.ts';
+import { BLOCKED, ERESTART_RESTARTBLOCK, ERESTARTSYS } from '../../base/result.ts';
 import type { Task } from './task.ts';
 
 /** One waiting task in one queue. */
@@ -102,9 +102,8 @@ export function futexWait(t: Task, addr: number, value: number, bitset: number, 
     dequeue(w);
     return -ETIMEDOUT;
   }
-  const r = t.block(t.rs.deadline === Infinity ? ERESTARTSYS : EINTR);
-  if (r !== BLOCKED && r !== -ERESTARTSYS) dequeue(w);
-  else if (r !== BLOCKED) {
+  const r = t.block(t.rs.deadline === Infinity ? ERESTARTSYS : ERESTART_RESTARTBLOCK);
+  if (r !== BLOCKED) {
     // A restart begins anew: the word is read again.
     dequeue(w);
     t.rs.obj = null;

@@ -3,7 +3,7 @@
 // One thread, no locks. A pass takes all stopped contexts, then all tasks that were woken, then due timers. The hot path (an event, its
 // handler, the resume) allocates nothing.
 
-import { ENOSYS } from '../../abi/errno.ts';
+import { EINTR, ENOSYS } from '../../abi/errno.ts';
 import { SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { BLOCKED, ERESTART_RESTARTBLOCK, ERESTARTSYS, NO_RESULT, TASK_EXITED } from '../../base/result.ts';
@@ -11,7 +11,7 @@ import { type Context, EVENT_FAULT, EVENT_GONE, EVENT_INTERRUPTED, EVENT_SYSCALL
 import { exitGroup } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { SigInfo } from './siginfo.ts';
-import { deliverSignals, forceSignal, GO_AGAIN, GO_NOWHERE } from './signals.ts';
+import { deliverSignals, forceSignal, GO_AGAIN, GO_NOWHERE, setMask } from './signals.ts';
 import { TASK_BLOCKED, TASK_DEAD, TASK_RUNNING, TASK_STOPPED, type Task } from './task.ts';
 
 /** Waits for host descriptors. Implemented by boot over epoll. */
@@ -31,7 +31,7 @@ export interface Tracer {
 /** Passes between two looks at host descriptors while the loop is busy. */
 const HOST_EVERY = 64;
 /** How long an idle loop looks for work before it sleeps, ns, while guests run and a core is free for it. */
-const SPIN_NS = 30_000;
+const SPIN_NS = 100_000;
 const RESTART_LIMIT = -ERESTARTSYS;
 const RESTART_LOWEST = -ERESTART_RESTARTBLOCK;
 
@@ -183,6 +183,11 @@ export class Loop {
     if (this.tracer !== null) this.tracer.leave(t, r);
     if (r === TASK_EXITED || t.state === TASK_DEAD) return;
     t.clearWaits();
+    // A call that succeeds puts its temporary mask back before signals are looked at; one that is interrupted after (set_user_sigmask).
+    if (t.hasSavedMask && r !== -EINTR && (r > RESTART_LIMIT || r < RESTART_LOWEST)) {
+      t.hasSavedMask = false;
+      setMask(t, t.savedMaskLo, t.savedMaskHi);
+    }
     if (r === NO_RESULT) {
       this.toUser(t, false, 0);
       return;

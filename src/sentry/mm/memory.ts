@@ -112,7 +112,9 @@ export class MemoryManager {
     if (hint >= this.platform.minAddress && hint + len <= this.platform.maxAddress && !this.vmas.overlaps(hint, hint + len)) return hint;
     const list = this.vmas.list;
     let top = this.mmapBase;
-    for (let i = this.vmas.indexAfter(this.mmapBase - 1) - 1; i >= -1; i--) {
+    let last = this.vmas.indexAfter(top);
+    if (last >= list.length || list[last]!.start >= top) last--;
+    for (let i = last; i >= -1; i--) {
       const v = i >= 0 ? list[i]! : null;
       const bottom = v === null ? this.platform.minAddress : v.end;
       if (top - bottom >= len) return top - len;

@@ -15,6 +15,7 @@ import {
   IPPROTO_UDP,
   NETLINK_KOBJECT_UEVENT,
   NETLINK_ROUTE,
+  NETLINK_SOCK_DIAG,
   SOCK_DGRAM,
   SOCK_PACKET,
   SOCK_RAW,
@@ -31,6 +32,8 @@ import type { Socket } from './socket.ts';
 import { UnixDgram } from './unix/dgram.ts';
 import { UnixSocket } from './unix/socket.ts';
 import { UnixStream } from './unix/stream.ts';
+
+const NETLINK_FAMILIES = new Set([NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_KOBJECT_UEVENT]);
 
 /** A fresh socket, or -errno. `type` is SOCK_* without flags. */
 export function createSocket(c: Caller, ns: NetNs, family: number, type: number, protocol: number): Socket | number {
@@ -56,7 +59,7 @@ function make(c: Caller, ns: NetNs, family: number, type: number, protocol: numb
       return makeInet(c, ns, family, type, protocol);
     case AF_NETLINK:
       if (type !== SOCK_RAW && type !== SOCK_DGRAM) return -ESOCKTNOSUPPORT;
-      return protocol === NETLINK_ROUTE || protocol === NETLINK_KOBJECT_UEVENT ? new NetlinkSocket(ns, type, protocol) : -EPROTONOSUPPORT;
+      return NETLINK_FAMILIES.has(protocol) ? new NetlinkSocket(ns, type, protocol) : -EPROTONOSUPPORT;
     case AF_PACKET:
       return c.creds.has(CAP_NET_RAW) ? -EAFNOSUPPORT : -EPERM;
     default:

@@ -37,6 +37,8 @@ export class NetNs {
   /** For read(2) and write(2), which never nest. */
   readonly message: Message = new Message();
   readonly lo: LinkCounters = new LinkCounters();
+  /** Told when only messages in flight still hold a socket (unix/flight.ts). */
+  orphaned: () => void = () => {};
   private lastIno = 1000;
 
   /** A fresh socket inode number, shown by /proc/net and fd links. */

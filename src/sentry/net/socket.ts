@@ -173,6 +173,11 @@ export class SocketFile extends File {
     sock.file = this;
   }
 
+  override unref(): void {
+    super.unref();
+    if (this.refs > 0 && this.refs === this.inflight) this.sock.ns.orphaned();
+  }
+
   override get stream(): boolean {
     return true;
   }

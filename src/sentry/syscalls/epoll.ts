@@ -2,14 +2,7 @@
 
 import { EBADF, EFAULT, EINTR, EINVAL } from '../../abi/errno.ts';
 import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../../abi/epoll.ts';
-import {
-  SYS_epoll_create,
-  SYS_epoll_create1,
-  SYS_epoll_ctl,
-  SYS_epoll_pwait,
-  SYS_epoll_pwait2,
-  SYS_epoll_wait,
-} from '../../abi/nr.ts';
+import { SYS_epoll_create, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_epoll_wait } from '../../abi/nr.ts';
 import { POLLIN } from '../../abi/poll.ts';
 import { getU32 } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
@@ -17,7 +10,7 @@ import { NSEC_PER_MSEC } from '../../base/time.ts';
 import { EPOLL_EVENT_SIZE, EpollFile } from '../fs/event/epoll.ts';
 import { setPoller } from '../fs/event/poller.ts';
 import type { Task } from '../kernel/task.ts';
-import { readTimeout, tempMaskAt } from './poll.ts';
+import { endTempMask, readTimeout, tempMaskAt } from './poll.ts';
 import { type Row, full } from './row.ts';
 
 const MAX_EVENTS = Math.floor(0x7fffffff / EPOLL_EVENT_SIZE);
@@ -84,7 +77,7 @@ export function sys_epoll_wait(t: Task): number {
 /** epoll_pwait(2). */
 export function sys_epoll_pwait(t: Task): number {
   const r = tempMaskAt(t, t.arg(4), t.arg(5));
-  return r < 0 ? r : sys_epoll_wait(t);
+  return r < 0 ? r : endTempMask(t, sys_epoll_wait(t));
 }
 
 /** epoll_pwait2(2): timeout as a timespec. */
@@ -92,7 +85,7 @@ export function sys_epoll_pwait2(t: Task): number {
   const ns = t.rs.fresh ? readTimeout(t, t.arg(3)) : t.rs.deadline;
   if (ns < 0) return ns;
   const r = tempMaskAt(t, t.arg(4), t.arg(5));
-  return r < 0 ? r : wait(t, ns);
+  return r < 0 ? r : endTempMask(t, wait(t, ns));
 }
 
 export const rows: readonly Row[] = [

@@ -22,13 +22,7 @@ import {
   SYS_timerfd_gettime,
   SYS_timerfd_settime,
 } from '../../abi/nr.ts';
-import {
-  CLOCK_BOOTTIME,
-  CLOCK_BOOTTIME_ALARM,
-  CLOCK_MONOTONIC,
-  CLOCK_REALTIME,
-  CLOCK_REALTIME_ALARM,
-} from '../../abi/time.ts';
+import { CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_REALTIME_ALARM } from '../../abi/time.ts';
 import { getI64, getU32, putU64 } from '../../base/bytes.ts';
 import { EventFile } from '../fs/event/eventfd.ts';
 import { SignalFile } from '../fs/event/signalfd.ts';
@@ -138,7 +132,16 @@ export const rows: readonly Row[] = [
   full(SYS_eventfd, 'eventfd', sys_eventfd, 'uint'),
   full(SYS_eventfd2, 'eventfd2', sys_eventfd2, 'uint', 'hex'),
   partial(SYS_timerfd_create, 'timerfd_create', sys_timerfd_create, 'the machine is never woken by an alarm clock', 'int', 'hex'),
-  partial(SYS_timerfd_settime, 'timerfd_settime', sys_timerfd_settime, 'a step of the host clock is not noticed', 'fd', 'hex', 'ptr', 'ptr'),
+  partial(
+    SYS_timerfd_settime,
+    'timerfd_settime',
+    sys_timerfd_settime,
+    'a step of the host clock is not noticed',
+    'fd',
+    'hex',
+    'ptr',
+    'ptr',
+  ),
   full(SYS_timerfd_gettime, 'timerfd_gettime', sys_timerfd_gettime, 'fd', 'ptr'),
   full(SYS_signalfd, 'signalfd', sys_signalfd, 'fd', 'ptr', 'size'),
   full(SYS_signalfd4, 'signalfd4', sys_signalfd4, 'fd', 'ptr', 'size', 'hex'),

@@ -17,7 +17,9 @@ export function sys_gettid(t: Task): number {
 
 export function sys_getppid(t: Task): number {
   const p = t.tg.parent;
-  return p === null ? 0 : p.tgid;
+  if (p !== null) return p.tgid;
+  // Without a first process of its own (`do`), orphans are children of the host's, as far as they can tell.
+  return t.kernel.init === null ? 1 : 0;
 }
 
 export function sys_getpgrp(t: Task): number {

@@ -1,31 +1,22 @@
 // Waiting for several descriptors: poll(2), ppoll(2), select(2), pselect6(2).
 
-import { EBADF, EFAULT, EINVAL, ENOMEM } from '../../abi/errno.ts';
+import { EBADF, EFAULT, EINTR, EINVAL, ENOMEM } from '../../abi/errno.ts';
 import { SYS_poll, SYS_ppoll, SYS_pselect6, SYS_select } from '../../abi/nr.ts';
-import {
-  POLLERR,
-  POLLHUP,
-  POLLIN,
-  POLLNVAL,
-  POLLOUT,
-  POLLPRI,
-  POLLRDBAND,
-  POLLRDNORM,
-  POLLWRBAND,
-  POLLWRNORM,
-} from '../../abi/poll.ts';
+import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDBAND, POLLRDNORM, POLLWRBAND, POLLWRNORM } from '../../abi/poll.ts';
 import { RLIMIT_NOFILE } from '../../abi/resource.ts';
 import { getI32, getI64, getU16, getU32, putU16, putU64 } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { BLOCKED, ERESTARTNOHAND } from '../../base/result.ts';
 import { NSEC_PER_MSEC, NSEC_PER_SEC, NSEC_PER_USEC } from '../../base/time.ts';
 import { setPoller } from '../fs/event/poller.ts';
-import { setTempMask } from '../kernel/signals.ts';
+import { setMask, setTempMask } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
 import { type Row, full } from './row.ts';
 
 const POLLFD_SIZE = 8;
 const SIGSET_SIZE = 8;
+/** As large as the sets of C programs are; higher numbers than the table has cannot be open. */
+const FD_SETSIZE = 1024;
 const spec = new Uint8Array(16);
 
 /** Reads a timespec at `addr` as a duration in ns. -EFAULT or -EINVAL. `addr` 0: Infinity. */
@@ -45,6 +36,18 @@ export function tempMaskAt(t: Task, addr: number, size: number): number {
   if (t.copyIn(addr, spec, 0, 8) < 0) return -EFAULT;
   if (t.rs.fresh) setTempMask(t, getU32(spec, 0), getU32(spec, 4));
   return 0;
+}
+
+/**
+ * The end of a call with a mask of its own: the old mask comes back before signals are looked at, unless one of them is why the call ends
+ * (restore_saved_sigmask_unless). Answers `result`.
+ */
+export function endTempMask(t: Task, result: number): number {
+  if (t.hasSavedMask && result !== BLOCKED && result !== -EINTR && result !== -ERESTARTNOHAND) {
+    t.hasSavedMask = false;
+    setMask(t, t.savedMaskLo, t.savedMaskHi);
+  }
+  return result;
 }
 
 /** Begins or goes on with the wait: deadline `ns` from the first invocation. True when there is no time to wait (left). */
@@ -112,7 +115,7 @@ export function sys_ppoll(t: Task): number {
   if (r < 0) return r;
   const n = doPoll(t, ns);
   if (n !== BLOCKED && tsp !== 0) writeLeft(t, tsp, 1);
-  return n;
+  return endTempMask(t, n);
 }
 
 /** Writes what is left of the timeout; `unit` nanoseconds make one of the second word. Failure is of no consequence (poll_select_finish). */
@@ -125,18 +128,15 @@ function writeLeft(t: Task, addr: number, unit: number): void {
 }
 
 // What each of select's three sets means in poll's terms.
-const SETS = [
-  POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR,
-  POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR,
-  POLLPRI,
-] as const;
+const SETS = [POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR, POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR, POLLPRI] as const;
 const setAddr = [0, 0, 0];
 
 /** The sets lie in scratch one behind another, `bytes` each: asked for at 0, answers behind them. */
 function doSelect(t: Task, ns: number): number {
   let n = t.argI(0);
   if (n < 0) return -EINVAL;
-  if (n > t.fds.size) n = t.fds.size;
+  const most = t.fds.size > FD_SETSIZE ? t.fds.size : FD_SETSIZE;
+  if (n > most) n = most;
   const bytes = Math.ceil(n / 64) * 8;
   const buf = t.scratch;
   if (bytes * 6 > buf.length) return -ENOMEM;
@@ -219,7 +219,7 @@ export function sys_pselect6(t: Task): number {
   }
   const n = doSelect(t, ns);
   if (n !== BLOCKED && tsp !== 0) writeLeft(t, tsp, 1);
-  return n;
+  return endTempMask(t, n);
 }
 
 export const rows: readonly Row[] = [

@@ -1,6 +1,6 @@
 // Sleeping and timers: nanosleep, alarm, setitimer, timer_create (clock_nanosleep(2), setitimer(2), timer_create(2)).
 
-import { EAGAIN, EFAULT, EINTR, EINVAL, EOPNOTSUPP } from '../../abi/errno.ts';
+import { EAGAIN, EFAULT, EINVAL, EOPNOTSUPP } from '../../abi/errno.ts';
 import {
   SYS_alarm,
   SYS_clock_nanosleep,
@@ -17,7 +17,7 @@ import { SIGALRM } from '../../abi/signal.ts';
 import { CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, CLOCK_TAI, ITIMER_REAL, TIMER_ABSTIME } from '../../abi/time.ts';
 import { monotonicNs, realtime } from '../../base/clock.ts';
 import { getI32, getI64, getU32, putU64 } from '../../base/bytes.ts';
-import { BLOCKED } from '../../base/result.ts';
+import { BLOCKED, ERESTART_RESTARTBLOCK } from '../../base/result.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { SigInfo } from '../kernel/siginfo.ts';
 import { signalGroup, signalTask } from '../kernel/signals.ts';
@@ -62,9 +62,9 @@ function waits(id: number): boolean {
 
 function sleep(t: Task, remain: number): number {
   if (t.expired()) return 0;
-  const r = t.block(EINTR);
+  // With a handler this becomes EINTR; without one the call goes on with the deadline that it has.
+  const r = t.block(ERESTART_RESTARTBLOCK);
   if (r === BLOCKED || remain === 0) return r;
-  // A handler runs: the time that is left goes to the guest.
   const left = Math.max(0, t.rs.deadline - monotonicNs());
   const b = t.kernel.tmp;
   putU64(b, 0, Math.floor(left / 1e9));

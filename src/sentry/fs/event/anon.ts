@@ -1,5 +1,7 @@
 // Inodes of files that have no name: eventfd, timerfd, signalfd, epoll, inotify, pidfd (Linux: fs/anon_inodes.c).
 
+import type { Caller } from '../../vfs/caller.ts';
+import { File } from '../../vfs/file.ts';
 import { FileSystem, anonDev } from '../../vfs/filesystem.ts';
 import type { StatFs } from '../../vfs/filesystem.ts';
 import { Inode } from '../../vfs/inode.ts';
@@ -45,3 +47,14 @@ export const pipeFs: InternalFileSystem = new InternalFileSystem('pipefs', PIPEF
 
 /** The inode of every anonymous file. */
 export const anonInode: Inode = anonFs.root;
+
+/** A file without a name: seeking does nothing, as with noop_llseek of Linux. */
+export abstract class AnonFile extends File {
+  constructor(flags: number) {
+    super(anonInode, flags);
+  }
+
+  override seek(_c: Caller, _offset: number, _whence: number): number {
+    return this.pos;
+  }
+}

@@ -8,8 +8,8 @@ import { S_IFDIR, S_IFMT, S_IFREG } from '../../../abi/stat.ts';
 import { WaitEntry } from '../../../base/waitqueue.ts';
 import type { WaitQueue, Wakeable } from '../../../base/waitqueue.ts';
 import { putU32 } from '../../../base/bytes.ts';
-import { File } from '../../vfs/file.ts';
-import { anonInode } from './anon.ts';
+import type { File } from '../../vfs/file.ts';
+import { AnonFile } from './anon.ts';
 
 /** Bytes of struct epoll_event: packed on x86-64. */
 export const EPOLL_EVENT_SIZE = 12;
@@ -51,17 +51,13 @@ class EpollItem implements Wakeable {
   }
 }
 
-export class EpollFile extends File {
+export class EpollFile extends AnonFile {
   private readonly items: Map<number, EpollItem> = new Map();
   private head: EpollItem | null = null;
   private tail: EpollItem | null = null;
 
   constructor() {
-    super(anonInode, O_RDWR);
-  }
-
-  override get stream(): boolean {
-    return true;
+    super(O_RDWR);
   }
 
   /** The queue on which `this` is told of readiness; what epoll_wait waits on. */

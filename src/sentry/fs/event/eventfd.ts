@@ -5,14 +5,13 @@ import { O_RDWR } from '../../../abi/fcntl.ts';
 import { POLLERR, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../../../abi/poll.ts';
 import { getU32, putU32 } from '../../../base/bytes.ts';
 import type { Caller } from '../../vfs/caller.ts';
-import { File } from '../../vfs/file.ts';
-import { anonInode } from './anon.ts';
+import { AnonFile } from './anon.ts';
 
 const WORD = 0x100000000;
 const MAX = 0xffffffff;
 let lastId = 0;
 
-export class EventFile extends File {
+export class EventFile extends AnonFile {
   private lo: number;
   private hi = 0;
   private readonly semaphore: boolean;
@@ -20,14 +19,10 @@ export class EventFile extends File {
 
   /** `flags`: O_NONBLOCK or 0. */
   constructor(initial: number, semaphore: boolean, flags: number) {
-    super(anonInode, O_RDWR | flags);
+    super(O_RDWR | flags);
     this.lo = initial >>> 0;
     this.semaphore = semaphore;
     this.id = lastId++;
-  }
-
-  override get stream(): boolean {
-    return true;
   }
 
   /** Adds `n` (below 2^53) from inside the kernel; the counter stops at its greatest value. */

@@ -9,6 +9,7 @@ import {
   IN_ISDIR,
   IN_MASK_ADD,
   IN_MASK_CREATE,
+  IN_MOVE_SELF,
   IN_ONESHOT,
   IN_Q_OVERFLOW,
   IN_UNMOUNT,
@@ -19,10 +20,9 @@ import { POLLIN, POLLRDNORM } from '../../../abi/poll.ts';
 import { latin1Write, putU32 } from '../../../base/bytes.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import { releaseInode } from '../../vfs/dentry.ts';
-import { File } from '../../vfs/file.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import type { Watches } from '../../vfs/notify.ts';
-import { anonInode } from './anon.ts';
+import { AnonFile } from './anon.ts';
 
 /** sizeof(struct inotify_event) without the name. */
 const HEADER = 16;
@@ -63,7 +63,7 @@ function eventSize(e: Event): number {
   return e.name === '' ? HEADER : HEADER + Math.ceil((e.name.length + 1) / 16) * 16;
 }
 
-export class InotifyFile extends File {
+export class InotifyFile extends AnonFile {
   private readonly watches: Map<number, Watch> = new Map();
   private lastWd = 0;
   private events: Event[] = [];
@@ -72,11 +72,7 @@ export class InotifyFile extends File {
   private bytes = 0;
 
   constructor(flags: number) {
-    super(anonInode, O_RDONLY | flags);
-  }
-
-  override get stream(): boolean {
-    return true;
+    super(O_RDONLY | flags);
   }
 
   /** inotify_add_watch(2): the watch descriptor, or -EEXIST (IN_MASK_CREATE). */
@@ -120,7 +116,9 @@ export class InotifyFile extends File {
     if (this.watches.get(w.wd) !== w) return;
     const gone = (mask & (IN_DELETE_SELF | IN_UNMOUNT)) !== 0 && name === '';
     if ((what & w.mask) !== 0 || (mask & IN_UNMOUNT) !== 0) {
-      this.push({ wd: w.wd, mask: (mask & (IN_ALL_EVENTS | IN_ISDIR | IN_UNMOUNT)) >>> 0, cookie, name });
+      // What happens to the watched inode's own name is never marked as a directory's.
+      const shown = (mask & (IN_DELETE_SELF | IN_MOVE_SELF)) !== 0 ? mask & ~IN_ISDIR : mask;
+      this.push({ wd: w.wd, mask: (shown & (IN_ALL_EVENTS | IN_ISDIR | IN_UNMOUNT)) >>> 0, cookie, name });
       if ((w.mask & IN_ONESHOT) !== 0 && !gone) {
         this.unwatch(w.wd);
         return;

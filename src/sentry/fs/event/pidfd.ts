@@ -3,21 +3,17 @@
 import { O_RDWR } from '../../../abi/fcntl.ts';
 import { POLLHUP, POLLIN, POLLRDNORM } from '../../../abi/poll.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
-import { File } from '../../vfs/file.ts';
-import { anonInode } from './anon.ts';
+import type { File } from '../../vfs/file.ts';
+import { AnonFile } from './anon.ts';
 
-export class PidFile extends File {
+export class PidFile extends AnonFile {
   readonly group: ThreadGroup;
 
   /** `flags`: O_NONBLOCK or 0. */
   constructor(group: ThreadGroup, flags: number) {
-    super(anonInode, O_RDWR | flags);
+    super(O_RDWR | flags);
     this.group = group;
     this.queue = group.exitQueue;
-  }
-
-  override get stream(): boolean {
-    return true;
   }
 
   /** Readable once the process has ended, with HUP once it is reaped. */

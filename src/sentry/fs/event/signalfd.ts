@@ -8,26 +8,21 @@ import { WaitEntry, type Wakeable } from '../../../base/waitqueue.ts';
 import { type SigInfo, UNBLOCKABLE_LO } from '../../kernel/siginfo.ts';
 import { TASK_DEAD, type Task } from '../../kernel/task.ts';
 import type { Caller } from '../../vfs/caller.ts';
-import { File } from '../../vfs/file.ts';
-import { anonInode } from './anon.ts';
+import { AnonFile } from './anon.ts';
 import { currentPoller } from './poller.ts';
 
 /** sizeof(struct signalfd_siginfo). */
 const INFO_SIZE = 128;
 
-export class SignalFile extends File implements Wakeable {
+export class SignalFile extends AnonFile implements Wakeable {
   private maskLo = 0;
   private maskHi = 0;
   /** One entry in the signal queue of each task that waits here: its signals are passed on to our queue. The key is the task. */
   private bridges: WaitEntry[] = [];
 
   constructor(maskLo: number, maskHi: number, flags: number) {
-    super(anonInode, O_RDWR | flags);
+    super(O_RDWR | flags);
     this.setMask(maskLo, maskHi);
-  }
-
-  override get stream(): boolean {
-    return true;
   }
 
   setMask(lo: number, hi: number): void {

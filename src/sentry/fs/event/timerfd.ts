@@ -8,8 +8,7 @@ import { monotonicNs, readClock } from '../../../base/clock.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { Timer } from '../../kernel/timers.ts';
 import type { Caller } from '../../vfs/caller.ts';
-import { File } from '../../vfs/file.ts';
-import { anonInode } from './anon.ts';
+import { AnonFile } from './anon.ts';
 
 const CLOCK_MONOTONIC = 1;
 const clockNow = new Float64Array(2);
@@ -22,7 +21,7 @@ export class TimerSetting {
   intervalNsec = 0;
 }
 
-export class TimerFile extends File {
+export class TimerFile extends AnonFile {
   readonly clock: number;
   private readonly kernel: Kernel;
   private readonly timer: Timer;
@@ -33,14 +32,10 @@ export class TimerFile extends File {
   private settimeFlags = 0;
 
   constructor(kernel: Kernel, clock: number, flags: number) {
-    super(anonInode, O_RDWR | flags);
+    super(O_RDWR | flags);
     this.kernel = kernel;
     this.clock = clock;
     this.timer = new Timer(() => this.queue.notify(POLLIN | POLLRDNORM));
-  }
-
-  override get stream(): boolean {
-    return true;
   }
 
   /** Counts the expiries up to now. */

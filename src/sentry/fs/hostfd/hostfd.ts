@@ -7,6 +7,7 @@ import { FIONREAD } from '../../../abi/ioctl.ts';
 import { POLLERR, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM } from '../../../abi/poll.ts';
 import { SIGPIPE } from '../../../abi/signal.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from '../../../abi/stat.ts';
+import { SEEK_CUR } from '../../../abi/uio.ts';
 import type { HostIO, HostStat } from '../../../platform/hostio.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
@@ -18,6 +19,8 @@ import { RegularFile } from '../../vfs/regular.ts';
 
 /** EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP, edge triggered: the numbers are those of poll. */
 const WATCHED = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | -2147483648;
+/** Device number 1:3. */
+const NULL_DEVICE = 0x103;
 const ANON_INODE_FS_MAGIC = 0x09041934;
 
 const st: HostStat = {
@@ -152,6 +155,8 @@ export class HostFdInode extends Inode {
 
 export class HostFile extends RegularFile {
   readonly node: HostFdInode;
+  /** The donated description itself: its position is shared with whoever else holds it (a shell that appends to one output file). */
+  donated = false;
 
   constructor(inode: HostFdInode, flags: number, mount: Mount | null, dentry: Dentry | null) {
     super(inode, flags, mount, dentry);
@@ -170,25 +175,25 @@ export class HostFile extends RegularFile {
   }
 
   override read(c: Caller, buf: Uint8Array, off: number, len: number): number {
-    if (this.node.stream) return this.node.host.read(this.node.fd, buf, off, len);
-    return super.read(c, buf, off, len);
+    if (!this.node.stream && !this.donated) return super.read(c, buf, off, len);
+    const r = this.node.host.read(this.node.fd, buf, off, len);
+    if (this.donated && r > 0) this.pos += r;
+    return r;
   }
 
   override write(_c: Caller, buf: Uint8Array, off: number, len: number): number {
     const n = this.node;
-    if (!n.stream) {
-      // The host descriptor's own position and O_APPEND are shared with the outside.
-      if ((this.flags & O_APPEND) !== 0) {
-        const r = n.host.write(n.fd, buf, off, len);
-        if (r > 0) n.refresh();
-        return r;
-      }
+    if (!n.stream && !this.donated && (this.flags & O_APPEND) === 0) {
       const r = this.pwrite(_c, buf, off, len, this.pos);
       if (r > 0) this.pos += r;
       return r;
     }
     const r = n.host.write(n.fd, buf, off, len);
     if (r === -EPIPE) _c.raise(SIGPIPE);
+    if (r > 0 && !n.stream) {
+      n.refresh();
+      this.pos = n.host.lseek(n.fd, 0, SEEK_CUR);
+    }
     return r;
   }
 
@@ -207,7 +212,10 @@ export class HostFile extends RegularFile {
   override seek(c: Caller, offset: number, whence: number): number {
     if (this.node.stream) return -ESPIPE;
     this.node.refresh();
-    return super.seek(c, offset, whence);
+    if (!this.donated) return super.seek(c, offset, whence);
+    const at = this.node.host.lseek(this.node.fd, offset, whence);
+    if (at >= 0) this.pos = at;
+    return at;
   }
 
   override poll(): number {
@@ -244,7 +252,8 @@ export class HostFile extends RegularFile {
     const kind = this.node.kind;
     if (kind === S_IFIFO) return `pipe:[${this.inode.ino}]`;
     if (kind === S_IFSOCK) return `socket:[${this.inode.ino}]`;
-    return kind === S_IFCHR ? '/dev/char' : 'host:[file]';
+    if (kind === S_IFCHR) return this.inode.rdev === NULL_DEVICE ? '/dev/null' : `host:[${this.inode.ino}]`;
+    return `host:[${this.inode.ino}]`;
   }
 }
 
@@ -260,7 +269,8 @@ export function openHostFd(fs: HostFdFs, fd: number, access: number, uid: number
   inode.gid = gid;
   const f = new HostFile(inode, access < 0 ? O_RDWR : access & (O_ACCMODE | O_APPEND), null, null);
   if (!inode.stream) {
-    const pos = fs.host.lseek(fd, 0, 1);
+    f.donated = true;
+    const pos = fs.host.lseek(fd, 0, SEEK_CUR);
     if (pos > 0) f.pos = pos;
   }
   return f;

@@ -88,8 +88,8 @@ export class Pipe {
 
   /** Writes up to PIPE_BUF bytes whole or not at all, more in part. -EPIPE without SIGPIPE: the file raises it. */
   write(buf: Uint8Array, off: number, len: number, packet: boolean): number {
-    if (this.readers === 0) return -EPIPE;
     if (len === 0) return 0;
+    if (this.readers === 0) return -EPIPE;
     const data = this.data;
     const space = data.space;
     if (space === 0 || (len <= PIPE_BUF && space < len)) return -EAGAIN;

@@ -219,7 +219,8 @@ export class LineDiscipline {
   write(src: Uint8Array, off: number, len: number): number {
     if (len === 0) return 0;
     if (this.outputSpace === 0) return -EAGAIN;
-    const n = (this.termios.oflag & OPOST) !== 0 ? this.writeProcessed(src, off, len) : this.out.write(src, off, Math.min(len, this.outputSpace));
+    const n =
+      (this.termios.oflag & OPOST) !== 0 ? this.writeProcessed(src, off, len) : this.out.write(src, off, Math.min(len, this.outputSpace));
     if (n > 0) this.port.outputReady();
     return n > 0 ? n : -EAGAIN;
   }
@@ -401,7 +402,11 @@ export class LineDiscipline {
     const before = this.out.length;
     const t = this.termios;
     let n: number;
-    if ((t.lflag & (ICANON | ECHO | ISIG | EXTPROC)) === 0 && (t.iflag & (ISTRIP | IUCLC | IXON | PARMRK | ICRNL | INLCR | IGNCR)) === 0 && !this.literal) {
+    if (
+      (t.lflag & (ICANON | ECHO | ISIG | EXTPROC)) === 0 &&
+      (t.iflag & (ISTRIP | IUCLC | IXON | PARMRK | ICRNL | INLCR | IGNCR)) === 0 &&
+      !this.literal
+    ) {
       n = this.receiveRaw(src, off, len);
     } else {
       n = 0;

@@ -138,7 +138,14 @@ export class SlaveFile extends File {
 }
 
 /** Opens the programs' end for `c`: a session leader without a terminal gets it as its controlling one, unless O_NOCTTY is given. */
-export function openSlave(c: Caller | null, tty: Tty, inode: Inode, flags: number, mount: Mount | null, dentry: Dentry | null): File | number {
+export function openSlave(
+  c: Caller | null,
+  tty: Tty,
+  inode: Inode,
+  flags: number,
+  mount: Mount | null,
+  dentry: Dentry | null,
+): File | number {
   if (tty.masterClosed || tty.locked) return -EIO;
   if (tty.exclusive && c !== null && !c.creds.has(CAP_SYS_ADMIN)) return -EBUSY;
   const f = new SlaveFile(tty, inode, flags, mount, dentry);

@@ -1,7 +1,19 @@
 // A terminal: line discipline, window size, session and foreground group, and job control (tty_jobctrl.c). Both ends of a pty share one.
 
 import { EINTR, EIO, ENOTTY } from '../../../abi/errno.ts';
-import { EXTPROC, IXON, TIOCPKT_DOSTOP, TIOCPKT_FLUSHREAD, TIOCPKT_FLUSHWRITE, TIOCPKT_IOCTL, TIOCPKT_NOSTOP, TIOCPKT_START, TIOCPKT_STOP, VSTART, VSTOP } from '../../../abi/ioctl.ts';
+import {
+  EXTPROC,
+  IXON,
+  TIOCPKT_DOSTOP,
+  TIOCPKT_FLUSHREAD,
+  TIOCPKT_FLUSHWRITE,
+  TIOCPKT_IOCTL,
+  TIOCPKT_NOSTOP,
+  TIOCPKT_START,
+  TIOCPKT_STOP,
+  VSTART,
+  VSTOP,
+} from '../../../abi/ioctl.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM } from '../../../abi/poll.ts';
 import { SIGCONT, SIGHUP, SIGTTIN, SIGWINCH } from '../../../abi/signal.ts';
 import { ERESTARTSYS } from '../../../base/result.ts';

@@ -150,7 +150,7 @@ export class TcpSocket extends InetSocket {
       if (this.state === TCP_SYN_SENT) return -EALREADY;
       this.connecting = false;
       if (this.state !== TCP_CLOSE) return 0;
-      return this.error !== 0 ? this.takeError() : -ECONNABORTED;
+      return this.failedConnect();
     }
     if (this.state !== TCP_CLOSE) return -EISCONN;
     const err = parseEndpoint(addr, len, this.family, endpoint);
@@ -170,7 +170,7 @@ export class TcpSocket extends InetSocket {
     const to = this.findListener(dest, port);
     if (to === null) {
       this.refused();
-      if (!nonblock) return this.takeError();
+      if (!nonblock) return this.failedConnect();
     } else if (to.acceptQueue.length > to.backlog) {
       this.state = TCP_SYN_SENT;
       this.listener = to;
@@ -202,6 +202,13 @@ export class TcpSocket extends InetSocket {
       }
     }
     return best;
+  }
+
+  /** connect(2) reports its failure: the socket is as good as new. */
+  private failedConnect(): number {
+    const err = this.error !== 0 ? -this.error : -ECONNABORTED;
+    this.disconnect();
+    return err;
   }
 
   private refused(): void {

@@ -1,7 +1,7 @@
 // AF_NETLINK sockets (netlink(7)): requests are answered while they are sent; answers wait in a queue of datagrams.
 
 import { CAP_NET_ADMIN } from '../../../abi/capability.ts';
-import { EADDRINUSE, EAGAIN, ECONNREFUSED, EINVAL, ENOBUFS, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPERM } from '../../../abi/errno.ts';
+import { EADDRINUSE, EAGAIN, ECONNREFUSED, EINVAL, ENOBUFS, ENOENT, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPERM } from '../../../abi/errno.ts';
 import { POLLERR, POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM } from '../../../abi/poll.ts';
 import {
   AF_NETLINK,
@@ -17,7 +17,8 @@ import {
   NETLINK_LIST_MEMBERSHIPS,
   NETLINK_NO_ENOBUFS,
   NETLINK_PKTINFO,
-  NETLINK_ROUTE,
+  NETLINK_KOBJECT_UEVENT,
+  NETLINK_SOCK_DIAG,
   NLM_F_ACK,
   NLM_F_DUMP,
   NLM_F_MULTI,
@@ -143,7 +144,7 @@ export class NetlinkSocket extends Socket {
     }
     if (this.portId === 0) this.claim(c, 0);
     if (to !== 0) return -ECONNREFUSED;
-    if (this.protocol !== NETLINK_ROUTE) return -ECONNREFUSED;
+    if (this.protocol === NETLINK_KOBJECT_UEVENT) return -ECONNREFUSED;
     const data = m.buf.slice(m.off, m.off + m.len);
     let at = 0;
     while (at + NLMSG_HEADER <= data.length) {
@@ -169,7 +170,8 @@ export class NetlinkSocket extends Socket {
       if ((r.flags & NLM_F_ACK) !== 0) this.answer(r, 0);
       return;
     }
-    const err = routeRequest(r, this.ns.lo, writers);
+    // Without a handler for the family, as a kernel without inet_diag answers: ss(8) then reads /proc/net.
+    const err = this.protocol === NETLINK_SOCK_DIAG ? -ENOENT : routeRequest(r, this.ns.lo, writers);
     if (!writers.empty) this.push(writers.take());
     if (err < 0) this.answer(r, err);
     else if ((r.flags & NLM_F_DUMP) !== 0) this.push(writers.begin(NLMSG_DONE, NLM_F_MULTI, r.seq, r.pid).u32(0).end().take());

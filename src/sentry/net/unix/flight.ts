@@ -8,6 +8,9 @@ import type { File } from '../../vfs/file.ts';
 import type { NetNs } from '../netns.ts';
 import { SocketFile } from '../socket.ts';
 
+/** How many sockets in flight one close pays for. */
+const CLOSES_A_SOCKET = 16;
+
 class Flight {
   /** Sockets that messages hold. */
   readonly sockets: Set<SocketFile> = new Set();
@@ -17,6 +20,8 @@ class Flight {
   readonly doomed: File[] = [];
   dropping = false;
   collecting = false;
+  /** Closed sockets since the last collection. */
+  closed = 0;
 }
 
 const flights = new WeakMap<NetNs, Flight>();
@@ -26,6 +31,7 @@ function flightOf(ns: NetNs): Flight {
   if (f === undefined) {
     f = new Flight();
     flights.set(ns, f);
+    ns.orphaned = () => mayCollect(ns);
   }
   return f;
 }
@@ -69,10 +75,17 @@ export function dropFiles(ns: NetNs, files: readonly File[]): void {
   flight.dropping = false;
 }
 
-/** Frees sockets that nothing but messages in unreachable sockets refers to. Called when a socket is closed. */
-export function collect(ns: NetNs): void {
-  const flight = flightOf(ns);
-  if (flight.sockets.size === 0 || flight.collecting) return;
+/** A socket was closed: collects if that is worth while. The work is shared by many closes when many sockets are in flight. */
+export function mayCollect(ns: NetNs): void {
+  const flight = flights.get(ns);
+  if (flight === undefined || flight.sockets.size === 0 || flight.collecting) return;
+  if (++flight.closed * CLOSES_A_SOCKET < flight.sockets.size) return;
+  flight.closed = 0;
+  collect(flight, ns);
+}
+
+/** Frees sockets that nothing but messages in unreachable sockets refers to. */
+function collect(flight: Flight, ns: NetNs): void {
   const inner = new Map<SocketFile, number>();
   for (const f of flight.sockets) if (f.refs === f.inflight) inner.set(f, 0);
   if (inner.size === 0) return;

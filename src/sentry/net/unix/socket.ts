@@ -22,7 +22,7 @@ import { Fifo } from '../fifo.ts';
 import type { Ucred } from '../message.ts';
 import type { NetNs } from '../netns.ts';
 import { Socket } from '../socket.ts';
-import { collect } from './flight.ts';
+import { mayCollect } from './flight.ts';
 import { autoName, parseUnixName, putUnixName, unixTable } from './names.ts';
 import { bindPath, findPath, unbindPath } from './path.ts';
 
@@ -269,7 +269,7 @@ export abstract class UnixSocket extends Socket {
       this.peer = null;
     }
     this.roomMade();
-    collect(this.ns);
+    mayCollect(this.ns);
   }
 
   override getOption(_c: Caller, level: number, name: number, out: Uint8Array, len: number): number | undefined {

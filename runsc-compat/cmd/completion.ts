@@ -1,0 +1,55 @@
+// ringfence completion: a script that teaches the shell the commands and options.
+
+import type { Command } from 'commander';
+import { CliError } from '../errors.ts';
+
+function longOptions(c: Command): string {
+  return [...c.options.filter((o) => !o.hidden).map((o) => o.long ?? o.short ?? ''), '--help'].join(' ');
+}
+
+/** The completion script for bash. */
+export function bashCompletion(program: Command): string {
+  const commands = program.commands.map((c) => c.name());
+  const withId = ['start', 'state', 'kill', 'delete', 'exec', 'ps', 'pause', 'resume', 'wait'];
+  const cases = program.commands.map((c) => `    ${c.name()}) options='${longOptions(c)}' ;;`).join('\n');
+  return `# bash completion of ringfence: source this, or put it into /etc/bash_completion.d/ringfence
+_ringfence() {
+  local word=\${COMP_WORDS[COMP_CWORD]} command='' options='' i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case \${COMP_WORDS[i]} in
+    --) return ;;
+    -*) ;;
+    *) case ' ${commands.join(' ')} ' in *" \${COMP_WORDS[i]} "*) command=\${COMP_WORDS[i]}; break ;; esac ;;
+    esac
+  done
+  case $command in
+${cases}
+    *) options='${longOptions(program)} --version' ;;
+  esac
+  if [[ $word == -* ]]; then
+    COMPREPLY=($(compgen -W "$options" -- "$word"))
+  elif [[ -z $command ]]; then
+    COMPREPLY=($(compgen -W '${commands.join(' ')}' -- "$word"))
+  elif [[ ' ${withId.join(' ')} ' == *" $command "* ]]; then
+    COMPREPLY=($(compgen -W "$(ringfence list --quiet 2>/dev/null)" -- "$word"))
+  else
+    COMPREPLY=($(compgen -f -- "$word"))
+  fi
+}
+complete -F _ringfence ringfence
+`;
+}
+
+/** Defines the command. */
+export function defineCompletion(program: Command): void {
+  program
+    .command('completion')
+    .summary('print a completion script')
+    .description('Prints a completion script for a shell.')
+    .argument('<shell>', 'bash')
+    .addHelpText('after', '\nExample:\n  source <(ringfence completion bash)')
+    .action((shell: string) => {
+      if (shell !== 'bash') throw new CliError(`there is a completion script for bash only, not for "${shell}"`);
+      process.stdout.write(bashCompletion(program));
+    });
+}

@@ -1,0 +1,44 @@
+// ringfence features: what the runtime can do, in the form of the runtime specification.
+
+import type { Command } from 'commander';
+import * as capability from '../../src/abi/capability.ts';
+import { SPEC_VERSION, SPEC_VERSION_MIN, VERSION } from '../version.ts';
+
+/** The structure that `features` prints (runtime specification, features.md). */
+export function features(): Record<string, unknown> {
+  const capabilities = Object.entries(capability)
+    .filter(([name, n]) => /^CAP_(?!LAST)/.test(name) && typeof n === 'number' && n <= capability.CAP_LAST_CAP)
+    .sort((a, b) => a[1] - b[1])
+    .map(([name]) => name);
+  const off = { enabled: false };
+  return {
+    ociVersionMin: SPEC_VERSION_MIN,
+    ociVersionMax: SPEC_VERSION,
+    hooks: ['prestart', 'createRuntime', 'createContainer', 'startContainer', 'poststart', 'poststop'],
+    mountOptions: ['bind', 'rbind', 'ro', 'rw', 'nosuid', 'suid', 'nodev', 'dev', 'noexec', 'exec', 'size', 'mode', 'uid', 'gid', 'ptmxmode', 'newinstance'],
+    linux: {
+      namespaces: ['cgroup', 'ipc', 'mount', 'network', 'pid', 'user', 'uts'],
+      capabilities,
+      cgroup: { v1: false, v2: false, systemd: false, systemdUser: false, rdma: false },
+      seccomp: off,
+      apparmor: off,
+      selinux: off,
+      intelRdt: off,
+      mountExtensions: { idmap: off },
+    },
+    annotations: { 'io.ringfence.version': VERSION },
+    potentiallyUnsafeConfigAnnotations: [],
+  };
+}
+
+/** Defines the command. */
+export function defineFeatures(program: Command): void {
+  program
+    .command('features')
+    .summary('print what the runtime can do')
+    .description('Prints what the runtime can do, as JSON (features.md of the runtime specification).')
+    .addHelpText('after', '\nExample:\n  ringfence features')
+    .action(() => {
+      process.stdout.write(`${JSON.stringify(features(), null, 2)}\n`);
+    });
+}

@@ -1,0 +1,319 @@
+// The life of a container: create, start, signal, destroy. The commands in cmd/ are thin faces of this.
+
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
+import { openConsole, reopened, sendConsole } from './console.ts';
+import { type GlobalOptions, type Network, openLogs, stateRoot } from './context.ts';
+import { type Control, connectIn, listenIn, SandboxGone } from './control.ts';
+import { CliError, EXIT_OWN } from './errors.ts';
+import { Foreground, type HostTerminal } from './foreground.ts';
+import { runHooks, runHooksWarning } from './hooks.ts';
+import { check, host } from './host.ts';
+import { type HostStdio, startFailure, startSandbox, type Standin } from './launch.ts';
+import { convertProcess, convertSpec } from './spec/convert.ts';
+import { checkCommand } from './spec/lookup.ts';
+import type { Spec } from './spec/types.ts';
+import { loadSpec } from './spec/validate.ts';
+import { type ContainerState, newState, processStart, type State, StateRoot, writeWhole } from './state.ts';
+
+export const CONTROL_NAME = 'control.sock';
+const F_GETFD = 1;
+const O_CLOEXEC = 0o2000000;
+const SIGKILL = 9;
+/** How long the end of a killed container may take, in milliseconds. */
+const END_MS = 5000;
+const FOREVER_MS = 2 ** 31 - 1;
+const ANSWER_MS = 2000;
+
+export interface CreateOptions {
+  bundle: string;
+  pidFile?: string;
+  consoleSocket?: string;
+  preserveFds: number;
+  /** The command stays until the end of the container (run without --detach). */
+  foreground: boolean;
+}
+
+export interface Created {
+  state: State;
+  container: ContainerState;
+  spec: Spec;
+  standin: Standin;
+  terminal: HostTerminal | null;
+}
+
+export function containers(globals: GlobalOptions): StateRoot {
+  return new StateRoot(stateRoot(globals));
+}
+
+/** Descriptors 3.. that --preserve-fds hands on. */
+function preserved(count: number): number[] {
+  const fds: number[] = [];
+  for (let fd = 3; fd < 3 + count; fd++) {
+    if (host().fcntl(fd, F_GETFD, 0) < 0) throw new CliError(`--preserve-fds ${count}: descriptor ${fd} is not open`);
+    fds.push(fd);
+  }
+  return fds;
+}
+
+/** The streams of a container's first process: a terminal of its own, or ours. */
+function streams(spec: Spec, o: CreateOptions, terminal: HostTerminal | null): { stdio: HostStdio; close: number[] } {
+  const extra = preserved(o.preserveFds);
+  const none = { consoleIn: -1, consoleOut: -1, extra };
+  if (spec.process?.terminal !== true) {
+    if (o.consoleSocket !== undefined) throw new CliError('cannot use console socket if the process has no terminal (/process/terminal)');
+    const fds: [number, number, number] = [standard(0), standard(1), standard(2)];
+    return { stdio: { ...none, fds }, close: fds.filter((fd) => fd > 2) };
+  }
+  if (o.consoleSocket !== undefined) {
+    const size = spec.process.consoleSize;
+    const { master, slave } = openConsole(size === undefined ? null : { rows: size.height, cols: size.width });
+    sendConsole(o.consoleSocket, master);
+    closeSync(master);
+    return { stdio: { fds: [-1, -1, -1], consoleIn: slave, consoleOut: slave, extra }, close: [slave] };
+  }
+  if (!o.foreground) throw new CliError('cannot allocate tty if ringfence will detach without setting console socket (--console-socket)');
+  const input = reopened(0, false);
+  const output = terminal === null ? reopened(1, true) : input;
+  return { stdio: { fds: [-1, -1, -1], consoleIn: input, consoleOut: output, extra }, close: [input, output].filter((fd) => fd > 2) };
+}
+
+/** Our own stream for the container; /dev/null where we have none. */
+function standard(fd: number): number {
+  try {
+    return reopened(fd, fd !== 0);
+  } catch {
+    return openSync('/dev/null', 'r+');
+  }
+}
+
+/** The network that the configuration asks for; --network overrules it. */
+function networkOf(globals: GlobalOptions): Network {
+  const n = globals.network;
+  if (n === undefined || n === '' || n === 'sandbox') return 'sandbox';
+  if (n === 'none' || n === 'host') return n;
+  throw new CliError(`--network takes none, host or sandbox, not "${n}"`);
+}
+
+/** Makes a container up to the point where `start` runs its process. On a failure nothing is left behind. */
+export async function createContainer(id: string, o: CreateOptions, globals: GlobalOptions): Promise<Created> {
+  const bundle = resolve(o.bundle);
+  const root = containers(globals);
+  const spec = await loadSpec(`${bundle}/config.json`);
+  const { container: config, attach, rootfs } = convertSpec(spec, id, bundle);
+  checkCommand(config, attach);
+  const container = root.claim(id);
+  const closing: number[] = [];
+  let standin: Standin | undefined;
+  try {
+    const state = newState(id, spec, bundle, rootfs);
+    container.write(state);
+    container.saveSpec(spec);
+    const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
+    const { stdio, close } = streams(spec, o, terminal);
+    closing.push(...close);
+    if (terminal !== null) config.process.consoleSize ??= terminal.size();
+    const listener = listenIn(container.folder, CONTROL_NAME);
+    const crash = openSync(container.file('crash.log'), 'a', 0o600);
+    const exit = openSync(container.file('exit'), constants.O_WRONLY | constants.O_CREAT, 0o600);
+    const logs = openLogs(globals, id, 'boot', -1);
+    closing.push(listener, crash, exit);
+    standin = startSandbox({
+      id,
+      container: config,
+      attach,
+      prune: [],
+      stdio,
+      network: networkOf(globals),
+      controlFd: listener,
+      logFd: logs.log,
+      straceFd: logs.strace,
+      debug: globals.debug === true,
+      crashFd: crash,
+      exitFd: exit,
+      lifeline: o.foreground,
+      tty: terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex },
+      cgroups: [],
+      oomScoreAdj: spec.process?.oomScoreAdj ?? null,
+    });
+    for (const fd of closing.splice(0)) host().close(fd);
+    state.pid = standin.pid;
+    state.pidStart = processStart(standin.pid);
+    container.write(state);
+    await runHooks(spec, 'prestart', container.oci(state));
+    await runHooks(spec, 'createRuntime', container.oci(state));
+    await runHooks(spec, 'createContainer', container.oci(state));
+    if (!(await standin.ready)) throw await bootFailure(standin, container);
+    state.status = 'created';
+    container.write(state);
+    if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);
+    return { state, container, spec, standin, terminal };
+  } catch (e) {
+    for (const fd of closing) host().close(fd);
+    if (standin !== undefined) await end(container, id, standin);
+    container.remove();
+    throw e;
+  }
+}
+
+/** The error of a sandbox that did not come up, with the last line that it said. */
+async function bootFailure(standin: Standin, container: ContainerState): Promise<CliError> {
+  const code = await standin.exit;
+  if (standin.problem() !== '') return startFailure(standin);
+  const lines = readFileSync(container.file('crash.log'), 'utf8').trim().split('\n');
+  const cause = lines.find((l) => /^\w*Error\b/.test(l)) ?? lines[0] ?? '';
+  return new CliError(`the sandbox ended before it was ready (status ${code})${cause === '' ? '' : `: ${cause}`}`, EXIT_OWN);
+}
+
+async function killStandin(pid: number, standin?: Standin): Promise<void> {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {}
+  if (standin !== undefined) await standin.exit;
+}
+
+/** Ends a sandbox that this process has just made: politely, so that its stand-in can reap it, then by force. */
+async function end(c: ContainerState, id: string, standin: Standin): Promise<void> {
+  if (processStart(standin.pid) !== 0) {
+    try {
+      await within(ANSWER_MS, ask(c, { method: 'destroy', id }));
+      await within(ANSWER_MS, standin.exit);
+    } catch {}
+  }
+  await killStandin(standin.pid, standin);
+}
+
+/** A connection to the container's Sentry. */
+export function connect(c: ContainerState): Control {
+  return connectIn(c.folder, CONTROL_NAME);
+}
+
+/** One request on a connection of its own. */
+export async function ask(c: ContainerState, request: ControlRequest): Promise<ControlResponse> {
+  const control = connect(c);
+  try {
+    return await control.request(request);
+  } finally {
+    control.close();
+  }
+}
+
+/** One request that must succeed. */
+export async function demand(c: ContainerState, request: ControlRequest, what: string): Promise<Extract<ControlResponse, { ok: true }>> {
+  const answer = await ask(c, request);
+  if (!answer.ok) throw new CliError(`${what}: ${answer.error}`);
+  return answer;
+}
+
+/** Runs the startContainer hooks: programs of the container, in the container, that are told its state on their standard input. */
+export async function beforeStart(c: ContainerState, state: State, spec: Spec): Promise<void> {
+  for (const hook of spec.hooks?.startContainer ?? []) {
+    const fail = (why: string): never => {
+      throw new CliError(`error running startContainer hook ${hook.path}: ${why}`);
+    };
+    const own = spec.process ?? { cwd: '/' };
+    const { consoleSize: _size, ...rest } = own;
+    const args = [hook.path, ...(hook.args ?? []).slice(1)];
+    const config = convertProcess({ ...rest, args, env: hook.env ?? [], terminal: false }, 'config.json');
+    const pipe = new Int32Array(2);
+    check(host().pipe2(pipe, O_CLOEXEC), 'cannot create a pipe');
+    const [input, feed] = pipe as unknown as [number, number];
+    const text = Buffer.from(JSON.stringify(c.oci(state)));
+    host().write(feed, text, 0, text.length);
+    host().close(feed);
+    const control = connect(c);
+    const what = { process: config, streams: ['in' as const], console: false, extra: 0, standin: false };
+    const answer = await control.request({ method: 'exec', id: state.id, ...what }, [input]);
+    host().close(input);
+    if (!answer.ok) return fail(answer.error);
+    const pid = answer.pid ?? 0;
+    const ms = hook.timeout === undefined ? FOREVER_MS : hook.timeout * 1000;
+    const ended = await within(ms, control.request({ method: 'wait', id: state.id, pid }));
+    control.abort();
+    if (ended === undefined) {
+      await ask(c, { method: 'signal', id: state.id, signal: SIGKILL, pid, all: false });
+      fail(`it took longer than ${hook.timeout} s`);
+    } else if (!ended.ok) fail(ended.error);
+    else if (ended.status !== 0) fail(`wait status ${ended.status}`);
+  }
+}
+
+export async function afterStart(c: ContainerState, state: State, spec: Spec): Promise<void> {
+  state.status = 'running';
+  c.write(state);
+  await runHooksWarning(spec, 'poststart', c.oci(state));
+}
+
+async function within<T>(ms: number, p: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((done) => {
+    timer = setTimeout(() => done(undefined), ms);
+  });
+  try {
+    return await Promise.race([p, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Sends a signal to the container's first process, or to all of them. A Sentry that does not answer a SIGKILL is killed with everything in it. */
+export async function signalContainer(c: ContainerState, state: State, signal: number, all: boolean): Promise<void> {
+  const status = c.statusOf(state);
+  if (status === 'stopped') {
+    if (all) return;
+    throw new CliError('container not running');
+  }
+  if (signal === 0) return;
+  try {
+    const control = connect(c);
+    const answer = await within(ANSWER_MS, control.request({ method: 'signal', id: state.id, signal, pid: 0, all }));
+    control.abort();
+    if (answer?.ok === true) {
+      if (signal === SIGKILL) await waitForEnd(c, state, ANSWER_MS);
+      if (signal !== SIGKILL || !c.alive(state)) return;
+    } else if (answer !== undefined && signal !== SIGKILL) {
+      throw new CliError(`cannot signal the container: ${answer.error}`);
+    } else if (signal !== SIGKILL) {
+      throw new CliError('the sandbox does not answer; `ringfence kill ID KILL` ends it');
+    }
+  } catch (e) {
+    if (!(e instanceof SandboxGone)) throw e;
+  }
+  if (signal === SIGKILL) await killStandin(state.pid);
+  else if (!c.alive(state) && !all) throw new CliError('container not running');
+}
+
+/** Waits until the stand-in is gone. False when it took too long. */
+export async function waitForEnd(c: ContainerState, state: State, ms: number = END_MS): Promise<boolean> {
+  const until = Date.now() + ms;
+  let pause = 1;
+  while (c.alive(state)) {
+    if (Date.now() > until) return false;
+    await new Promise((done) => setTimeout(done, pause));
+    pause = Math.min(pause * 2, 50);
+  }
+  return true;
+}
+
+/** Kills what still runs and removes the state, hooks included. */
+export async function destroyContainer(c: ContainerState, state: State | null): Promise<void> {
+  let spec: Spec | undefined;
+  try {
+    spec = c.spec();
+  } catch {
+    spec = undefined; // a create that was cut off
+  }
+  if (state !== null) {
+    if (c.alive(state)) {
+      try {
+        await within(ANSWER_MS, ask(c, { method: 'destroy', id: state.id }));
+        await waitForEnd(c, state, ANSWER_MS);
+      } catch {}
+      if (c.alive(state)) await killStandin(state.pid);
+      if (!(await waitForEnd(c, state))) throw new CliError(`the container's process ${state.pid} does not end`);
+    }
+    if (spec !== undefined) await runHooksWarning(spec, 'poststop', c.oci(state));
+  }
+  c.remove();
+}

@@ -1,0 +1,18 @@
+// What proc shows of parts that stand beside or above it: boot hands it over.
+
+import type { Task } from '../../kernel/task.ts';
+import type { ThreadGroup } from '../../kernel/threadgroup.ts';
+
+export interface ProcExtras {
+  /** Processor time, ns. */
+  groupCpuNs(g: ThreadGroup): number;
+  taskCpuNs(t: Task): number;
+  /** Files of /proc/net: name to text. */
+  net: ReadonlyMap<string, () => string>;
+  /** Files of /proc/sysvipc. */
+  sysvipc: ReadonlyMap<string, () => string>;
+  /** Dotted names of further sysctls with their initial text. */
+  sysctls: readonly ReadonlyMap<string, string>[];
+  /** Lines of /proc/cpuinfo behind "processor", the same for each: "name\t: value". */
+  cpuLines: readonly string[];
+}

@@ -1,0 +1,204 @@
+// The proc file system (proc(5)).
+
+import { ENOENT } from '../../../abi/errno.ts';
+import { PROC_SUPER_MAGIC } from '../../../abi/mount.ts';
+import { UTS_RELEASE, UTS_SYSNAME, UTS_VERSION } from '../../../abi/utsname.ts';
+import { monotonicNs, realtime } from '../../../base/clock.ts';
+import type { Kernel } from '../../kernel/kernel.ts';
+import { TASK_RUNNING, type Task } from '../../kernel/task.ts';
+import type { ThreadGroup } from '../../kernel/threadgroup.ts';
+import type { Caller } from '../../vfs/caller.ts';
+import { fileSystemNames } from '../../vfs/fstypes.ts';
+import type { Inode } from '../../vfs/inode.ts';
+import { SynthDir, type SynthEntry, SynthFs } from '../synthetic.ts';
+import type { ProcExtras } from './extras.ts';
+import { NsFs, PidDir } from './pid.ts';
+import { fillSysctls } from './sysctl.ts';
+import { allCpuNs } from './text.ts';
+
+const DT_DIR = 4;
+const HZ_NS = 1e7;
+const now = new Float64Array(2);
+const DEVICES =
+  'Character devices:\n  1 mem\n  4 /dev/vc/0\n  4 tty\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n136 pts\n\nBlock devices:\n';
+
+export class ProcFs extends SynthFs {
+  readonly kernel: Kernel;
+  readonly extras: ProcExtras;
+  readonly namespaces = new NsFs();
+  readonly root: ProcRoot;
+  readonly #groups = new WeakMap<ThreadGroup, PidDir>();
+  readonly #threads = new WeakMap<Task, PidDir>();
+  readonly #shown: string;
+
+  constructor(kernel: Kernel, extras: ProcExtras, options: readonly string[]) {
+    super('proc', PROC_SUPER_MAGIC);
+    this.kernel = kernel;
+    this.extras = extras;
+    this.volatileNames = true;
+    this.#shown = ['rw', ...options].join(',');
+    this.root = new ProcRoot(this);
+  }
+
+  override options(): string {
+    return this.#shown;
+  }
+
+  groupDir(g: ThreadGroup): PidDir {
+    let d = this.#groups.get(g);
+    if (d === undefined) {
+      d = new PidDir(this, () => (g.reaped ? null : g.leader), false);
+      this.#groups.set(g, d);
+    }
+    return d;
+  }
+
+  threadDir(t: Task): PidDir {
+    let d = this.#threads.get(t);
+    if (d === undefined) {
+      d = new PidDir(this, () => (this.kernel.findTask(t.tid) === t ? t : null), true);
+      this.#threads.set(t, d);
+    }
+    return d;
+  }
+}
+
+class ProcRoot extends SynthDir {
+  readonly proc: ProcFs;
+
+  constructor(fs: ProcFs) {
+    super(fs);
+    this.proc = fs;
+    fillRoot(fs, this);
+  }
+
+  protected override find(_c: Caller, name: string): Inode | number {
+    const first = name.charCodeAt(0);
+    if (first < 49 || first > 57 || !/^\d+$/.test(name)) return -ENOENT;
+    const pid = Number(name);
+    const k = this.proc.kernel;
+    let g = k.findGroup(pid);
+    // Threads can be named but are not listed.
+    if (g === null) g = k.findTask(pid)?.tg ?? null;
+    if (g === null || g.reaped) return -ENOENT;
+    const d = this.proc.groupDir(g);
+    return d.own(d);
+  }
+
+  protected override others(_c: Caller): SynthEntry[] {
+    const out: SynthEntry[] = [];
+    const pids = [...this.proc.kernel.groups.keys()].sort((a, b) => a - b);
+    for (const pid of pids) {
+      const g = this.proc.kernel.findGroup(pid);
+      if (g !== null && !g.reaped) out.push({ name: String(pid), ino: this.proc.groupDir(g).ino, type: DT_DIR });
+    }
+    return out;
+  }
+}
+
+function meminfo(k: Kernel): string {
+  const total = Math.floor(k.memoryBytes / 1024);
+  // As sysinfo(2): without accounting of the guests' pages, three quarters are called free.
+  const free = Math.floor(total / 4) * 3;
+  const line = (name: string, kb: number): string => `${`${name}:`.padEnd(15)}${String(kb).padStart(9)} kB\n`;
+  return (
+    line('MemTotal', total) +
+    line('MemFree', free) +
+    line('MemAvailable', free) +
+    line('Buffers', 0) +
+    line('Cached', 0) +
+    line('SwapCached', 0) +
+    line('Active', total - free) +
+    line('Inactive', 0) +
+    line('Active(anon)', total - free) +
+    line('Inactive(anon)', 0) +
+    line('Active(file)', 0) +
+    line('Inactive(file)', 0) +
+    line('Unevictable', 0) +
+    line('Mlocked', 0) +
+    line('SwapTotal', 0) +
+    line('SwapFree', 0) +
+    line('Dirty', 0) +
+    line('Writeback', 0) +
+    line('AnonPages', total - free) +
+    line('Mapped', 0) +
+    line('Shmem', 0) +
+    line('Slab', 0) +
+    line('SReclaimable', 0) +
+    line('SUnreclaim', 0) +
+    line('PageTables', 0) +
+    line('CommitLimit', Math.floor(total / 2)) +
+    line('Committed_AS', total - free) +
+    line('VmallocTotal', 34359738367) +
+    line('VmallocUsed', 0) +
+    line('VmallocChunk', 0) +
+    'HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n' +
+    line('Hugepagesize', 2048)
+  );
+}
+
+function counts(k: Kernel): { running: number; all: number } {
+  let running = 0;
+  for (const t of k.tasks.values()) if (t.state === TASK_RUNNING) running++;
+  return { running, all: k.tasks.size };
+}
+
+function stat(k: Kernel, x: ProcExtras): string {
+  const up = monotonicNs() - k.bootNs;
+  realtime(now);
+  const used = Math.floor(allCpuNs(k, x) / HZ_NS);
+  const idle = Math.max(0, Math.floor((up * k.cpus) / HZ_NS) - used);
+  let s = `cpu  ${used} 0 0 ${idle} 0 0 0 0 0 0\n`;
+  for (let i = 0; i < k.cpus; i++) s += `cpu${i} ${Math.floor(used / k.cpus)} 0 0 ${Math.floor(idle / k.cpus)} 0 0 0 0 0 0\n`;
+  const { running } = counts(k);
+  s += `intr 0\nctxt 0\nbtime ${Math.floor(now[0]! - up / 1e9)}\nprocesses ${k.forks}\nprocs_running ${running}\nprocs_blocked 0\n`;
+  return `${s}softirq 0 0 0 0 0 0 0 0 0 0 0\n`;
+}
+
+function cpuinfo(k: Kernel, x: ProcExtras): string {
+  let s = '';
+  for (let i = 0; i < k.cpus; i++) {
+    s += `processor\t: ${i}\n`;
+    for (const line of x.cpuLines) s += `${line}\n`;
+    s += `physical id\t: 0\nsiblings\t: ${k.cpus}\ncore id\t\t: ${i}\ncpu cores\t: ${k.cpus}\napicid\t\t: ${i}\n\n`;
+  }
+  return s;
+}
+
+function fillRoot(fs: ProcFs, root: SynthDir): void {
+  const k = fs.kernel;
+  const x = fs.extras;
+  root.symbolic('self', (c) => String(c.tgid));
+  root.symbolic('thread-self', (c) => `${c.tgid}/task/${c.tid}`);
+  root.symbolic('mounts', () => 'self/mounts');
+  root.symbolic('net', () => 'self/net');
+  root.text('meminfo', () => meminfo(k));
+  root.text('stat', () => stat(k, x));
+  root.text('uptime', () => {
+    const up = (monotonicNs() - k.bootNs) / 1e9;
+    return `${up.toFixed(2)} ${Math.max(0, up * k.cpus - allCpuNs(k, x) / 1e9).toFixed(2)}\n`;
+  });
+  root.text('loadavg', () => {
+    const { running, all } = counts(k);
+    return `0.00 0.00 0.00 ${running}/${all} ${Math.max(0, ...k.tasks.keys())}\n`;
+  });
+  root.text('cpuinfo', () => cpuinfo(k, x));
+  root.text('version', () => `${UTS_SYSNAME} version ${UTS_RELEASE} (ringfence) ${UTS_VERSION}\n`);
+  root.text('filesystems', () => fileSystemNames().map((n) => `nodev\t${n}\n`).join(''));
+  root.text('devices', () => DEVICES);
+  root.text('cmdline', () => '\n');
+  root.text('partitions', () => 'major minor  #blocks  name\n\n');
+  root.text('swaps', () => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n');
+  root.text('vmstat', () => 'nr_free_pages 0\nnr_inactive_anon 0\nnr_active_anon 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n');
+  root.text('diskstats', () => '');
+  root.text('modules', () => '');
+  root.text('consoles', () => '');
+  root.text('cgroups', () => '#subsys_name\thierarchy\tnum_cgroups\tenabled\n');
+  root.text('execdomains', () => '0-0\tLinux           \t[kernel]\n');
+  root.text('misc', () => '');
+  const ipc = root.dir('sysvipc');
+  for (const [name, shows] of x.sysvipc) ipc.text(name, () => shows());
+  root.dir('fs');
+  root.dir('tty').dir('driver');
+  fillSysctls(k, root.dir('sys'), x);
+}
