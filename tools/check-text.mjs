@@ -19,7 +19,7 @@ const rules = [
   { name: 'a path of one machine', pattern: new RegExp(`(?:^|[\\s'"\`(=:])/(?:${places.join('|')})`), skip: /^test\// },
   { name: 'a host of packages', pattern: new RegExp(hosts.join('|')) },
   { name: 'a resolved address', pattern: /"resolved":/, only: /^package-lock\.json$/ },
-  { name: 'trailing blanks', pattern: /[ \t]+$/, skip: /\.(md|diff|patch|golden|expected|out)$/ },
+  { name: 'trailing blanks', pattern: /[ \t]+$/, skip: /^test\/|\.(md|diff|patch)$/ },
 ];
 
 function files() {

@@ -153,7 +153,9 @@ const commands: Record<string, string> = {
   zcat: 'seq 99 | gzip | zcat | md5sum',
 };
 
-const applets = spawnSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).stdout.split('\n').filter((name) => name !== '');
+const applets = spawnSync('/bin/busybox', ['--list'], { encoding: 'utf8' })
+  .stdout.split('\n')
+  .filter((name) => name !== '');
 
 /** All commands in one script, each applet in a directory of its own, its output under a heading. */
 function script(names: string[]): string {
@@ -177,13 +179,15 @@ describe('busybox', () => {
     });
     const wanted = sections(host.stdout);
     const got = sections(sandbox.stdout);
-    const different = [...wanted].filter(([name, text]) => got.get(name) !== text).map(([name, text]) => ({ name, text, got: got.get(name) }));
+    const different = [...wanted]
+      .filter(([name, text]) => got.get(name) !== text)
+      .map(([name, text]) => ({ name, text, got: got.get(name) }));
     expect(different).toEqual([]);
     expect(wanted.size).toBe(applets.length + 1);
   });
 
   test('ash: functions, loops, arithmetic, case, here-document, trap', async () => {
-    const script = String.raw`
+    const script = `
         fact() { [ $1 -le 1 ] && echo 1 || echo $(( $1 * $(fact $(( $1 - 1 ))) )); }
         fact 10
         for i in a b c; do case $i in b) continue;; esac; echo $i; done

@@ -10,8 +10,8 @@ const options = { timeout: 180_000 };
 describe('a tree of 10,000 files', () => {
   test('find, sort, xargs, wc, du', long, async () => {
     await hostAndSandbox(
-      `${make} find t | wc -l; find t -type f -name 'f7*' | sort | head -5; find t -type f -print0 | xargs -0 cat | md5sum; find t -name f9 -newer t/d1/f1 | wc -l; du -s --apparent-size -b t/d1 | cut -f1; find t -type f -size -5c | wc -l`,
-      { ...options, normal: (output) => output.replace(/^\d+(?=\n[^\n]*$)/, '') },
+      `${make} find t | wc -l; find t -type f -name 'f7*' | sort | head -5; find t -type f -print0 | xargs -0 cat | md5sum; find t -name f9 -newer t/d1/f1 | wc -l; du -a t/d1 | wc -l; find t -type f -size -5c | wc -l`,
+      options,
     );
   });
 
@@ -24,7 +24,7 @@ describe('a tree of 10,000 files', () => {
 
   test('tar, gzip, xz', long, async () => {
     await hostAndSandbox(
-      `${make} tar --sort=name --mtime=@0 --owner=0 --group=0 -cf a.tar t; md5sum a.tar; gzip -nk a.tar; xz -0k a.tar; md5sum a.tar.gz a.tar.xz; mkdir x y; tar xzf a.tar.gz -C x; tar xJf a.tar.xz -C y; diff -r x y && echo same; tar tf a.tar | wc -l; tar df a.tar && echo unchanged`,
+      `${make} tar --sort=name --mtime=@0 --owner=0 --group=0 -cf a.tar t; md5sum a.tar; gzip -nk a.tar; xz -0k a.tar; md5sum a.tar.gz a.tar.xz; mkdir x y; tar xzf a.tar.gz -C x; tar xJf a.tar.xz -C y; diff -r x y && echo same; tar tf a.tar | wc -l; tar cf b.tar t; tar df b.tar && echo unchanged`,
       options,
     );
   });

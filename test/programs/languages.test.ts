@@ -66,10 +66,8 @@ c = threading.Condition(); print(c.acquire(), c.wait(0.05)); b = threading.Barri
   });
 
   test('multiprocessing', long, async () => {
-    await hostAndSandbox(
-      'cat > m.py && /usr/bin/python3 m.py',
-      {
-        input: `
+    await hostAndSandbox('cat > m.py && /usr/bin/python3 m.py', {
+      input: `
 import multiprocessing as mp, os
 def sq(x): return x * x
 def put(q, v, n): q.put(n); v.value += n
@@ -82,9 +80,8 @@ if __name__ == '__main__':
     a, b = mp.Pipe(); p = mp.Process(target=lambda: None); b.send({'k': [1, 2]}); print(a.recv())
     from multiprocessing import shared_memory; s = shared_memory.SharedMemory(create=True, size=100); s.buf[:3] = b'abc'; t = shared_memory.SharedMemory(name=s.name); print(bytes(t.buf[:3])); t.close(); s.close(); s.unlink()
 `,
-        timeout: 100_000,
-      },
-    );
+      timeout: 100_000,
+    });
   });
 
   test('asyncio with sockets and subprocesses', async () => {

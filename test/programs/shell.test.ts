@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the braces are the shell's
 // bash: job control, pipes, here-documents, traps, long pipelines.
 
 import { describe, test } from 'vitest';
@@ -24,7 +25,10 @@ describe('bash', () => {
   });
 
   test('pipes, pipefail, exit status of each part', async () => {
-    await hostAndSandbox('true | false | (exit 3); echo ${PIPESTATUS[@]}; set -o pipefail; false | true; echo $?; seq 100000 | head -1; yes | sed 3q', bash);
+    await hostAndSandbox(
+      'true | false | (exit 3); echo ${PIPESTATUS[@]}; set -o pipefail; false | true; echo $?; seq 100000 | head -1; yes | sed 3q; echo $?',
+      bash,
+    );
   });
 
   test('a pipeline of 200 processes', { timeout: 120_000 }, async () => {
@@ -34,7 +38,7 @@ describe('bash', () => {
 
   test('traps and signals', async () => {
     await hostAndSandbox(
-      String.raw`
+      `
         trap 'echo usr1' USR1; kill -USR1 $$; sleep 0.01
         trap 'echo exit $?' EXIT; trap 'echo err' ERR; false
         (trap - EXIT; kill -TERM $BASHPID); echo $?
@@ -46,7 +50,7 @@ describe('bash', () => {
 
   test('job control without a terminal', async () => {
     await hostAndSandbox(
-      String.raw`
+      `
         set -m
         sleep 100 & p=$!
         kill -STOP $p; while [ "$(cut -d' ' -f3 /proc/$p/stat)" != T ]; do sleep 0.01; done
@@ -60,7 +64,10 @@ describe('bash', () => {
   });
 
   test('wait -n, background output, nested subshells', async () => {
-    await hostAndSandbox('(sleep 0.3; exit 1) & (exit 2) & wait -n; echo $?; wait -n; echo $?; ( ( ( echo $BASH_SUBSHELL ) ) ); echo $(echo $(echo $(echo deep)))', bash);
+    await hostAndSandbox(
+      '(sleep 0.3; exit 1) & (exit 2) & wait -n; echo $?; wait -n; echo $?; ( ( ( echo $BASH_SUBSHELL ) ) ); echo $(echo $(echo $(echo deep)))',
+      bash,
+    );
   });
 
   test('redirections', async () => {
@@ -75,6 +82,9 @@ describe('bash', () => {
   });
 
   test('exit status of killed children and of missing commands', async () => {
-    await hostAndSandbox("sh -c 'kill -9 $$'; echo $?; no-such-command 2>/dev/null; echo $?; /etc/passwd 2>/dev/null; echo $?; exit 300", { ...bash, status: 44 });
+    await hostAndSandbox("sh -c 'kill -9 $$'; echo $?; no-such-command 2>/dev/null; echo $?; /etc/passwd 2>/dev/null; echo $?; exit 300", {
+      ...bash,
+      status: 44,
+    });
   });
 });

@@ -39,8 +39,17 @@ export async function hostAndSandbox(command: string, options: CompareOptions = 
     rmSync(directory, { recursive: true, force: true });
   }
   const [host, sandbox] = runs as [RunResult, RunResult];
-  const told = (r: RunResult): object => ({ status: r.status, output: normal(r.stdout), ...(r.status !== host.status ? { stderr: r.stderr } : {}) });
-  expect(host.status, `on the host: ${host.stderr.slice(-2000)}`).toBe(options.status ?? 0);
-  expect(told(sandbox), `in the sandbox: ${sandbox.stderr.slice(-2000)}`).toEqual(told(host));
+  const tail = (r: RunResult): string => `status ${r.status}, standard error: ${r.stderr.slice(-2000)}`;
+  expect(host.status, `on the host: ${tail(host)}\n${host.stdout.slice(-2000)}`).toBe(options.status ?? 0);
+  const [wanted, got] = [normal(host.stdout), normal(sandbox.stdout)];
+  if (got !== wanted || sandbox.status !== host.status) {
+    let same = 0;
+    while (same < got.length && got[same] === wanted[same]) same++;
+    const from = Math.max(0, wanted.lastIndexOf('\n', same - 1) + 1);
+    throw new Error(
+      `the sandbox differs from line ${wanted.slice(0, same).split('\n').length} on; ${tail(sandbox)}\n` +
+        `host:    ${JSON.stringify(wanted.slice(from, from + 300))}\nsandbox: ${JSON.stringify(got.slice(from, from + 300))}`,
+    );
+  }
   return { host, sandbox };
 }

@@ -43,7 +43,12 @@ export function debianSource(name: string): string {
     const lines = targets.split('\n').filter((line) => line.startsWith('Debian '));
     const list = join(folder, 'sources.list');
     writeFileSync(list, lines.map((line) => `deb-src ${line.slice('Debian '.length)}\n`).join(''));
-    const options = [`Dir::Etc::sourcelist=${list}`, 'Dir::Etc::sourceparts=-', `Dir::State::lists=${folder}/lists`, `Dir::Cache=${folder}/apt`];
+    const options = [
+      `Dir::Etc::sourcelist=${list}`,
+      'Dir::Etc::sourceparts=-',
+      `Dir::State::lists=${folder}/lists`,
+      `Dir::Cache=${folder}/apt`,
+    ];
     for (const sub of ['lists/partial', 'apt/archives/partial']) mkdirSync(join(folder, sub), { recursive: true });
     const flags = options.flatMap((option) => ['-o', option]);
     must(['apt-get', ...flags, 'update']);

@@ -3,7 +3,16 @@
 import { expect, test } from 'vitest';
 import { BLOCKED } from '../../src/base/result.ts';
 import { procNet } from '../../src/sentry/net/procnet.ts';
-import { sys_accept, sys_bind, sys_connect, sys_getpeername, sys_getsockname, sys_listen, sys_shutdown, sys_socket } from '../../src/sentry/syscalls/socket.ts';
+import {
+  sys_accept,
+  sys_bind,
+  sys_connect,
+  sys_getpeername,
+  sys_getsockname,
+  sys_listen,
+  sys_shutdown,
+  sys_socket,
+} from '../../src/sentry/syscalls/socket.ts';
 import { sys_recvfrom, sys_sendto } from '../../src/sentry/syscalls/sockmsg.ts';
 import { sys_getsockopt, sys_setsockopt } from '../../src/sentry/syscalls/sockopt.ts';
 import { type Guest, guests, sockaddrIn, sockaddrIn6 } from './guest.ts';

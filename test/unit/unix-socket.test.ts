@@ -2,8 +2,18 @@
 
 import { expect, test } from 'vitest';
 import { BLOCKED } from '../../src/base/result.ts';
-import { SocketFile } from '../../src/sentry/net/socket.ts';
-import { sys_accept, sys_bind, sys_connect, sys_getpeername, sys_getsockname, sys_listen, sys_shutdown, sys_socket, sys_socketpair } from '../../src/sentry/syscalls/socket.ts';
+import type { SocketFile } from '../../src/sentry/net/socket.ts';
+import {
+  sys_accept,
+  sys_bind,
+  sys_connect,
+  sys_getpeername,
+  sys_getsockname,
+  sys_listen,
+  sys_shutdown,
+  sys_socket,
+  sys_socketpair,
+} from '../../src/sentry/syscalls/socket.ts';
 import { sys_recvfrom, sys_recvmsg, sys_sendmsg, sys_sendto } from '../../src/sentry/syscalls/sockmsg.ts';
 import { sys_getsockopt, sys_setsockopt } from '../../src/sentry/syscalls/sockopt.ts';
 import { type Guest, guests, sockaddrUn } from './guest.ts';

@@ -97,6 +97,7 @@ function boot(): number {
     host.close(config.readyFd);
   }
   loop.run();
+  container.closeConsoles();
   platform.shutdown();
   return 0;
 }

@@ -215,13 +215,13 @@ class Builder {
 }
 
 /**
- * Builds the mount namespace of a container from its configuration; `goferFd` is the socket to its gofer. Throws an Error that says what
- * could not be mounted where.
+ * Builds the mount namespace of a container from its configuration; `goferFd` is the socket to its gofer, `cpuLines` what /proc/cpuinfo
+ * shows of each processor. Throws an Error that says what could not be mounted where.
  */
-export function buildMounts(kernel: Kernel, config: ContainerConfig, goferFd: number): MountNamespace {
+export function buildMounts(kernel: Kernel, config: ContainerConfig, goferFd: number, cpuLines: readonly string[] = []): MountNamespace {
   if (kernel.memoryBytes === 0) kernel.memoryBytes = totalmem();
   registerMemDevices(kernel.host);
-  registerFileSystems(kernel);
+  registerFileSystems(kernel, cpuLines);
   for (const [name, value] of Object.entries(config.sysctl)) kernel.sysctls.set(name, value);
   const b = new Builder(kernel, config, connectGofer(kernel.host, goferFd));
   for (const m of config.mounts) b.mount(m);

@@ -15,6 +15,7 @@ import { SigInfo, SignalHandlers } from '../kernel/siginfo.ts';
 import { signalGroup } from '../kernel/signals.ts';
 import { Task } from '../kernel/task.ts';
 import { ThreadGroup } from '../kernel/threadgroup.ts';
+import { Timer } from '../kernel/timers.ts';
 import { execProgram } from '../loader/exec.ts';
 import { MemoryManager } from '../mm/memory.ts';
 import { Credentials } from '../vfs/creds.ts';
@@ -49,6 +50,8 @@ export class Container {
   /** Processes that the entrypoint started. */
   private readonly started: Set<ThreadGroup> = new Set();
   private readonly standins: Map<ThreadGroup, number> = new Map();
+  private readonly closing: Console[] = [];
+  private readonly closeTimer: Timer = new Timer(() => this.closeConsoles());
   /** Told of the end of any process that the entrypoint started, and of job control stops of init. */
   private readonly listeners: ((g: ThreadGroup, status: number, stopped: number) => void)[] = [];
 
@@ -248,8 +251,10 @@ export class Container {
     const ours = this.started.delete(g);
     const console = this.consoles.get(g);
     if (console !== undefined) {
+      // Not now: the end may come from its own pump, which has an echo to write yet.
       this.consoles.delete(g);
-      console.close();
+      this.closing.push(console);
+      this.kernel.addTimer(this.closeTimer, 0);
     }
     if (standin !== undefined) {
       this.standins.delete(g);
@@ -263,6 +268,11 @@ export class Container {
     if (g === this.init) this.status = g.exitStatus;
     if (ours) for (const f of this.listeners) f(g, g.exitStatus, 0);
     if (g === this.init) this.kernel.done = true;
+  }
+
+  /** Writes what ended processes left on their terminals and gives those up. Boot calls it once more after the loop. */
+  closeConsoles(): void {
+    for (const c of this.closing.splice(0)) c.close();
   }
 
   resize(g: ThreadGroup | null, rows: number, cols: number): void {

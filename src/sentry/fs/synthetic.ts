@@ -22,6 +22,8 @@ export type Takes = (c: Caller, text: string) => number;
 
 export abstract class SynthFs extends FileSystem {
   readonly magic: number;
+  /** What making a name answers: proc knows no absent names that could be filled. */
+  makingFails = EPERM;
   #nextIno = 1;
 
   constructor(name: string, magic: number) {
@@ -123,8 +125,20 @@ export class SynthDir extends SynthInode {
     return out.concat(this.others(c));
   }
 
-  override create(): Inode | number {
-    return -EACCES;
+  override create(_c: Caller, _name: string, mode: number, _rdev: number): Inode | number {
+    return this.synth.makingFails === EPERM && (mode & S_IFMT) === S_IFREG ? -EACCES : -this.synth.makingFails;
+  }
+
+  override mkdir(): Inode | number {
+    return -this.synth.makingFails;
+  }
+
+  override symlink(): Inode | number {
+    return -this.synth.makingFails;
+  }
+
+  override link(): number {
+    return -this.synth.makingFails;
   }
 
   override unlink(): number {

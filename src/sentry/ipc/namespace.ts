@@ -43,7 +43,8 @@ export function procSysvipc(kernel: Kernel): ReadonlyMap<string, () => string> {
 }
 
 function shm(ns: IpcNamespace): string {
-  let out = '       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n';
+  let out =
+    '       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n';
   ns.shm.forEach((s) => {
     out +=
       `${pad(s.key | 0, 10)} ${pad(s.id, 10)}  ${s.mode.toString(8).padStart(4)} ${pad(s.size, 21)} ${pad(s.cpid, 5)} ${pad(s.lpid, 5)}  ` +

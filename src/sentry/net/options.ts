@@ -109,7 +109,8 @@ export function getSocketOption(c: Caller, s: Socket, name: number, out: Uint8Ar
   const own = s.getOption(c, SOL_SOCKET, name, out, len);
   if (own !== undefined) return own;
   if (BOOLEAN.has(name)) return putIntOption(out, len, s.storedOption(SOL_SOCKET, name));
-  if (INTEGER.has(name)) return putIntOption(out, len, s.storedOption(SOL_SOCKET, name, name === SO_PEEK_OFF || name === SO_MAX_PACING_RATE ? -1 : 0));
+  if (INTEGER.has(name))
+    return putIntOption(out, len, s.storedOption(SOL_SOCKET, name, name === SO_PEEK_OFF || name === SO_MAX_PACING_RATE ? -1 : 0));
   switch (name) {
     case SO_TYPE:
       return putIntOption(out, len, s.type);

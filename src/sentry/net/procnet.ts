@@ -139,7 +139,10 @@ export function procNet(kernel: object): ReadonlyMap<string, () => string> {
     ['arp', () => 'IP address       HW type     Flags       HW address            Mask     Device\n'],
     ['netlink', () => 'sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n'],
     ['packet', () => 'sk       RefCnt Type Proto  Iface R Rmem   User   Inode\n'],
-    ['protocols', () => `protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n`],
+    [
+      'protocols',
+      () => `protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n`,
+    ],
     ['ptype', () => 'Type Device      Function\n'],
     ['psched', () => '000003e8 00000040 000f4240 3b9aca00\n'],
     ['sockstat', () => sockstat(ns)],
@@ -148,7 +151,11 @@ export function procNet(kernel: object): ReadonlyMap<string, () => string> {
     ['fib_trie', () => `Main:\n${FIB.slice(7)}${FIB}`],
     ['igmp', () => 'Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n'],
     ['dev_mcast', () => ''],
-    ['wireless', () => 'Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE\n face | tus | link level noise |  nwid  crypt   frag  retry   misc | beacon | 22\n'],
+    [
+      'wireless',
+      () =>
+        'Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE\n face | tus | link level noise |  nwid  crypt   frag  retry   misc | beacon | 22\n',
+    ],
   ]);
 }
 
@@ -193,4 +200,3 @@ export const NET_SYSCTLS: ReadonlyMap<string, string> = new Map([
   ['net.ipv6.conf.default.disable_ipv6', '0'],
   ['net.ipv6.conf.lo.disable_ipv6', '0'],
 ]);
-

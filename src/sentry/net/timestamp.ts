@@ -9,8 +9,18 @@ import type { Socket } from './socket.ts';
 const now = new Float64Array(2);
 
 export function addTimestamps(s: Socket, m: Message): void {
-  const ns = s.storedOption(SOL_SOCKET, SO_TIMESTAMPNS) !== 0 ? SO_TIMESTAMPNS : s.storedOption(SOL_SOCKET, SO_TIMESTAMPNS_NEW) !== 0 ? SO_TIMESTAMPNS_NEW : 0;
-  const us = s.storedOption(SOL_SOCKET, SO_TIMESTAMP) !== 0 ? SO_TIMESTAMP : s.storedOption(SOL_SOCKET, SO_TIMESTAMP_NEW) !== 0 ? SO_TIMESTAMP_NEW : 0;
+  const ns =
+    s.storedOption(SOL_SOCKET, SO_TIMESTAMPNS) !== 0
+      ? SO_TIMESTAMPNS
+      : s.storedOption(SOL_SOCKET, SO_TIMESTAMPNS_NEW) !== 0
+        ? SO_TIMESTAMPNS_NEW
+        : 0;
+  const us =
+    s.storedOption(SOL_SOCKET, SO_TIMESTAMP) !== 0
+      ? SO_TIMESTAMP
+      : s.storedOption(SOL_SOCKET, SO_TIMESTAMP_NEW) !== 0
+        ? SO_TIMESTAMP_NEW
+        : 0;
   if (ns === 0 && us === 0) return;
   realtime(now);
   const b = new Uint8Array(16);

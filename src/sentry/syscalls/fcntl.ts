@@ -3,6 +3,7 @@
 import {
   EAGAIN,
   EBADF,
+  EBUSY,
   EFAULT,
   EINVAL,
   ENOTTY,
@@ -28,8 +29,9 @@ import {
   F_OFD_SETLK,
   F_OFD_SETLKW,
   F_OWNER_PGRP,
-  F_OWNER_TID,
+  F_OWNER_PID,
   F_RDLCK,
+  F_SEAL_WRITE,
   F_SETFD,
   F_SETFL,
   F_SETLEASE,
@@ -53,6 +55,7 @@ import {
   O_NOATIME,
   O_NONBLOCK,
 } from '../../abi/fcntl.ts';
+import { MAP_SHARED, PROT_WRITE } from '../../abi/mman.ts';
 import { FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, FIOQSIZE } from '../../abi/ioctl.ts';
 import {
   SYS_dup,
@@ -76,6 +79,7 @@ import type { Task } from '../kernel/task.ts';
 import type { File } from '../vfs/file.ts';
 import { dropWholeLock, findConflict, type LockOwner, locksOf, setRecordLock, setWholeLock, stopWaiting } from '../vfs/locks.ts';
 import { ownerOrCapable } from '../vfs/permission.ts';
+import { setAsync } from './async.ts';
 import { full, partial, type Row } from './row.ts';
 
 /** Flags that F_SETFL may change. */
@@ -184,6 +188,7 @@ function setOwner(t: Task, f: File, who: number): number {
   if (who > 0 && t.kernel.findTask(who) === null) return -ESRCH;
   if (who < 0 && !t.kernel.pgrps.has(-who)) return -ESRCH;
   f.ownerPid = who;
+  f.ownerType = who < 0 ? F_OWNER_PGRP : F_OWNER_PID;
   return 0;
 }
 
@@ -194,12 +199,14 @@ function setOwnerEx(t: Task, f: File): number {
   const type = getU32(b, 0);
   const pid = getU32(b, 4) | 0;
   if (type > F_OWNER_PGRP || pid < 0) return -EINVAL;
-  return setOwner(t, f, type === F_OWNER_PGRP ? -pid : pid);
+  const r = setOwner(t, f, type === F_OWNER_PGRP ? -pid : pid);
+  if (r === 0) f.ownerType = type;
+  return r;
 }
 
 function getOwnerEx(t: Task, f: File): number {
   const b = t.kernel.tmp;
-  putU32(b, 0, f.ownerPid < 0 ? F_OWNER_PGRP : f.ownerPid > 0 ? 1 : F_OWNER_TID);
+  putU32(b, 0, f.ownerType);
   putU32(b, 4, Math.abs(f.ownerPid));
   return t.copyOut(t.arg(2), b, 0, 8);
 }
@@ -207,7 +214,20 @@ function getOwnerEx(t: Task, f: File): number {
 function setFlags(t: Task, f: File, flags: number): number {
   if ((flags & O_NOATIME) !== 0 && (f.flags & O_NOATIME) === 0 && !ownerOrCapable(t.creds, f.inode)) return -EPERM;
   f.flags = (f.flags & ~SETTABLE) | (flags & SETTABLE);
+  setAsync(t, f);
   return 0;
+}
+
+/** True if any process has a shared mapping of the file that may be written. */
+function mappedForWriting(t: Task, f: File): boolean {
+  let found = false;
+  t.kernel.forEachGroup((g) => {
+    if (g.zombie) return;
+    for (const v of g.leader.mm.vmas.list) {
+      if ((v.flags & MAP_SHARED) !== 0 && (v.maxProt & PROT_WRITE) !== 0 && v.object?.key === f.inode) found = true;
+    }
+  });
+  return found;
 }
 
 /** fcntl(2). */
@@ -276,7 +296,8 @@ function fcntlFile(t: Task, f: File, cmd: number, arg: number): number {
       return f.inode.getSeals();
     case F_ADD_SEALS:
       if ((arg & ~SEALS_KNOWN) !== 0) return -EINVAL;
-      return f.writable ? f.inode.addSeals(arg) : -EPERM;
+      if (!f.writable) return -EPERM;
+      return (arg & F_SEAL_WRITE) !== 0 && mappedForWriting(t, f) ? -EBUSY : f.inode.addSeals(arg);
     default:
       return -EINVAL;
   }
@@ -325,6 +346,7 @@ export function sys_ioctl(t: Task): number {
       v = readBool(t);
       if (v < 0) return v;
       f.flags = v !== 0 ? f.flags | O_ASYNC : f.flags & ~O_ASYNC;
+      setAsync(t, f);
       return 0;
     case FIONREAD:
       if ((f.inode.mode & S_IFMT) === S_IFREG) return t.writeU32(t.arg(2), Math.max(0, f.inode.size - f.pos)) < 0 ? -EFAULT : 0;

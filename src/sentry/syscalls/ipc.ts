@@ -1,17 +1,7 @@
 // System V IPC: shmget(2), shmat(2), semget(2), semop(2), msgget(2), msgop(2) and their control calls.
 
 import { CAP_IPC_LOCK, CAP_SYS_RESOURCE } from '../../abi/capability.ts';
-import {
-  E2BIG,
-  EAGAIN,
-  EFAULT,
-  EIDRM,
-  EINTR,
-  EINVAL,
-  ENOMSG,
-  EPERM,
-  ERANGE,
-} from '../../abi/errno.ts';
+import { E2BIG, EAGAIN, EFAULT, EIDRM, EINTR, EINVAL, ENOMSG, EPERM, ERANGE } from '../../abi/errno.ts';
 import {
   GETALL,
   GETNCNT,

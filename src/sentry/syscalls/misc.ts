@@ -176,7 +176,14 @@ export const rows: readonly Row[] = [
   partial(SYS_syslog, 'syslog', sys_syslog, 'a log of one line', 'int', 'ptr', 'int'),
   partial(SYS_personality, 'personality', sys_personality, 'kept; only PER_LINUX32 changes anything (uname)', 'hex'),
   partial(SYS_membarrier, 'membarrier', sys_membarrier, 'private expedited only', 'int', 'hex'),
-  { nr: SYS_rseq, name: 'rseq', handler: sys_rseq, support: 'none', note: 'ENOSYS; libraries go on without', args: ['ptr', 'uint', 'hex', 'uint'] },
+  {
+    nr: SYS_rseq,
+    name: 'rseq',
+    handler: sys_rseq,
+    support: 'none',
+    note: 'ENOSYS; libraries go on without',
+    args: ['ptr', 'uint', 'hex', 'uint'],
+  },
   partial(SYS_reboot, 'reboot', sys_reboot, 'always an error', 'hex', 'hex', 'int', 'ptr'),
   partial(SYS_vhangup, 'vhangup', sys_vhangup, 'always EPERM'),
 ];

@@ -1,12 +1,6 @@
 // Calls that administer a machine: refused to those who may not make them, and unknown to those who may.
 
-import {
-  CAP_SYS_ADMIN,
-  CAP_SYS_BOOT,
-  CAP_SYS_MODULE,
-  CAP_SYS_PACCT,
-  CAP_SYS_RAWIO,
-} from '../../abi/capability.ts';
+import { CAP_SYS_ADMIN, CAP_SYS_BOOT, CAP_SYS_MODULE, CAP_SYS_PACCT, CAP_SYS_RAWIO } from '../../abi/capability.ts';
 import { ENOSYS, EPERM } from '../../abi/errno.ts';
 import {
   SYS_acct,

@@ -86,7 +86,11 @@ function readTo(t: Task, f: File, addr: number, len: number, pos: number, nowait
       return done > 0 ? done : partialResult(t, f, 0, n, READABLE, nowait);
     }
     const err = t.copyOut(addr + done, buf, 0, n);
-    if (err < 0) return done > 0 ? done : err;
+    if (err < 0) {
+      // What could not be delivered was not read.
+      if (pos < 0 && !f.stream) f.pos -= n;
+      return done > 0 ? done : err;
+    }
     done += n;
     if (n < want || f.stream) break;
   } while (done < len);
@@ -113,6 +117,7 @@ function writeFrom(t: Task, f: File, addr: number, length: number, pos: number, 
     len = sizeLimit(t, f, pos, len);
     if (len < 0) return len;
     if ((f.inode.mode & 0o6000) !== 0) stripPrivileges(t, f.inode);
+    if (f.discards) return len;
   }
   let done = t.rs.done;
   do {

@@ -355,7 +355,6 @@ export function sys_recvmmsg(t: Task): number {
   return count;
 }
 
-
 export const rows: readonly Row[] = [
   full(SYS_sendto, 'sendto', sys_sendto, 'fd', 'buf', 'size', 'hex', 'ptr', 'int'),
   full(SYS_recvfrom, 'recvfrom', sys_recvfrom, 'fd', 'outbuf', 'size', 'hex', 'ptr', 'ptr'),

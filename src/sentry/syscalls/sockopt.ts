@@ -21,7 +21,8 @@ export function sys_getsockopt(t: Task): number {
   const asked = getI32(word, 0);
   if (asked < 0) return -EINVAL;
   const len = asked < out.length ? asked : out.length;
-  const n = level === SOL_SOCKET ? getSocketOption(t, f.sock, name, out, len) : (f.sock.getOption(t, level, name, out, len) ?? -ENOPROTOOPT);
+  const n =
+    level === SOL_SOCKET ? getSocketOption(t, f.sock, name, out, len) : (f.sock.getOption(t, level, name, out, len) ?? -ENOPROTOOPT);
   if (n < 0) return n;
   if (t.copyOut(t.arg(3), out, 0, n) < 0) return -EFAULT;
   putU32(word, 0, n);

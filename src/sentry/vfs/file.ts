@@ -57,7 +57,11 @@ export class File {
   }
   /** F_SETOWN/F_SETSIG/O_ASYNC: pid (>0) or process group (<0), signal (0: SIGIO). */
   ownerPid = 0;
+  /** F_OWNER_TID, F_OWNER_PID or F_OWNER_PGRP. */
+  ownerType = 1;
   ownerSignal = 0;
+  /** O_ASYNC: the membership in `queue` that sends the signal; ended with the description. */
+  async: { remove(): void } | null = null;
 
   constructor(inode: Inode, flags: number, mount: Mount | null = null, dentry: Dentry | null = null) {
     this.inode = inode;
@@ -79,6 +83,11 @@ export class File {
     return false;
   }
 
+  /** True if what is written goes nowhere (/dev/null): it need not be fetched from the guest. */
+  get discards(): boolean {
+    return false;
+  }
+
   ref(): this {
     this.refs++;
     return this;
@@ -87,6 +96,7 @@ export class File {
   /** Drops one reference; the last one releases. */
   unref(): void {
     if (--this.refs !== 0) return;
+    if (this.async !== null) this.async.remove();
     if (this.named || this.inode.locks !== null) lastClose(this);
     this.release();
   }

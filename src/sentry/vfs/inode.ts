@@ -73,6 +73,8 @@ export abstract class Inode {
   opensItself = false;
   /** O_TRUNC is applied before open() of this inode, which then has less to copy. */
   truncateFirst = false;
+  /** Made by O_TMPFILE with O_EXCL: never gets a name. */
+  neverLinked = false;
 
   constructor(fs: FileSystem, ino: number, mode: number) {
     this.fs = fs;

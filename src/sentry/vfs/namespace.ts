@@ -136,9 +136,9 @@ export function moveMount(m: Mount, mount: Mount, dentry: Dentry): number {
 export function pivotRoot(c: Caller, newRoot: Mount, newDentry: Dentry, putMount: Mount, putDentryAt: Dentry): number {
   const fs = c.fs;
   const old = fs.rootMount;
+  if (newRoot === old || putMount === old) return -EBUSY;
   if (newDentry !== newRoot.root || newRoot.parent === null) return -EINVAL;
   if (fs.rootDentry !== old.root) return -EINVAL;
-  if (newRoot === old || putMount === old) return -EBUSY;
   if (!newDentry.isDir || !putDentryAt.isDir) return -ENOTDIR;
   if ((newRoot.flags & MNT_LOCKED) !== 0) return -EPERM;
   let p: Mount | null = putMount;

@@ -1,6 +1,6 @@
 // Opening by path (open(2), openat2(2)): the walk to the last name, creation, permission, truncation.
 
-import { EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EPERM, ETXTBSY } from '../../abi/errno.ts';
+import { EACCES, EBADF, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EPERM, ETXTBSY } from '../../abi/errno.ts';
 import { IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE_SELF, IN_MODIFY, IN_OPEN } from '../../abi/eventfd.ts';
 import {
   O_ACCMODE,
@@ -24,7 +24,7 @@ import { realtime } from '../../base/clock.ts';
 import type { Caller } from './caller.ts';
 import { Dentry, forgetNegative, instantiate, lookupChild, putDentry } from './dentry.ts';
 import { openSpecial } from './devices.ts';
-import { File, setCloseHooks } from './file.ts';
+import { File, type MapBacking, setCloseHooks } from './file.ts';
 import { ATTR_CTIME, ATTR_MTIME, ATTR_SIZE, type Inode, SetAttr } from './inode.ts';
 import { releaseFileLocks, releasePosixLocks } from './locks.ts';
 import { MNT_NOSYMFOLLOW, type Mount } from './mount.ts';
@@ -42,6 +42,10 @@ const now = new Float64Array(2);
 
 /** An O_PATH description: it names a file and can do nothing else. */
 class PathFile extends File {
+  override mapping(_c: Caller, _offset: number, _len: number, _shared: boolean, _write: boolean): MapBacking | number {
+    return -EBADF;
+  }
+
   override poll(): number {
     return 0;
   }
@@ -224,6 +228,7 @@ function openTmpfile(c: Caller, dir: File | null, path: string, flags: number, m
   if (e < 0) return e;
   const inode = parent.inode!.tmpfile(c, S_IFREG | (mode & 0o7777 & ~c.fs.umask));
   if (typeof inode === 'number') return inode;
+  inode.neverLinked = (flags & O_EXCL) !== 0;
   const d = new Dentry(parent.fs, parent, `#${inode.ino}`, inode);
   d.deleted = true;
   return openDentry(c, mount, d, flags & ~(O_TMPFILE | O_EXCL));

@@ -96,7 +96,7 @@ export function linkPath(c: Caller, oldDir: File | null, oldPath: string, newDir
   if (typeof d === 'number') return d;
   if (walk.mount !== oldMount) return -EXDEV;
   if ((inode.mode & S_IFMT) === S_IFDIR) return -EPERM;
-  if (inode.nlink === 0 && !old.deleted) return -ENOENT;
+  if (inode.neverLinked || (inode.nlink === 0 && !old.deleted)) return -ENOENT;
   err = protectedHardlink(c, inode);
   if (err < 0) return err;
   err = d.parent.inode!.link(c, d.name, inode);

@@ -15,6 +15,10 @@ const ENTROPY_BITS = 256;
 
 /** /dev/null: empty, and swallows all. */
 class NullFile extends File {
+  override get discards(): boolean {
+    return true;
+  }
+
   override pread(_c: Caller, _buf: Uint8Array, _off: number, _len: number, _pos: number): number {
     return 0;
   }
@@ -47,6 +51,10 @@ class ZeroFile extends NullFile {
 
 /** /dev/full: zeros, and no room. */
 class FullFile extends ZeroFile {
+  override get discards(): boolean {
+    return false;
+  }
+
   override pwrite(_c: Caller, _buf: Uint8Array, _off: number, _len: number, _pos: number): number {
     return -ENOSPC;
   }

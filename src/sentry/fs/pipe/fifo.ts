@@ -3,7 +3,7 @@
 import { EINVAL, ENXIO } from '../../../abi/errno.ts';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } from '../../../abi/fcntl.ts';
 import { BLOCKED } from '../../../base/result.ts';
-import type { Task } from '../../kernel/task.ts';
+import { TASK_DEAD, type Task } from '../../kernel/task.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { File } from '../../vfs/file.ts';
@@ -13,12 +13,14 @@ import { Pipe, PipeFile } from './pipe.ts';
 
 /** Kept in the restart record while the other end is awaited: the description counts as an end from the start. */
 class FifoOpen {
+  readonly task: Task;
   readonly file: PipeFile;
   readonly reading: boolean;
   /** The other end's count of opens when the wait began. */
   readonly seen: number;
 
-  constructor(file: PipeFile, reading: boolean) {
+  constructor(task: Task, file: PipeFile, reading: boolean) {
+    this.task = task;
     this.file = file;
     this.reading = reading;
     this.seen = reading ? file.pipe.writerOpens : file.pipe.readerOpens;
@@ -28,9 +30,21 @@ class FifoOpen {
     return (this.reading ? this.file.pipe.writerOpens : this.file.pipe.readerOpens) !== this.seen;
   }
 
-  /** The call was given up. */
-  abandon(): void {
-    this.file.unref();
+  /** The call was given up: a signal, a name that is gone, the end of the task. */
+  get abandoned(): boolean {
+    return this.task.state === TASK_DEAD || this.task.rs.obj !== this;
+  }
+}
+
+/** All that wait. Few at any time. */
+const waiting: Set<FifoOpen> = new Set();
+
+/** Takes back the ends that stood for calls which will never finish. Told when a process ends. */
+export function sweepFifoOpens(): void {
+  for (const w of waiting) {
+    if (!w.abandoned) continue;
+    waiting.delete(w);
+    w.file.unref();
   }
 }
 
@@ -39,6 +53,7 @@ export function openFifo(c: Caller, inode: Inode, flags: number, mount: Mount, d
   const t = c as Task;
   const started = t.rs.obj;
   if (started instanceof FifoOpen && started.file.inode === inode) return finish(t, started);
+  if (waiting.size > 0) sweepFifoOpens();
   if (!(inode.fifo instanceof Pipe)) inode.fifo = new Pipe();
   const pipe = inode.fifo as Pipe;
   const acc = flags & O_ACCMODE;
@@ -49,20 +64,22 @@ export function openFifo(c: Caller, inode: Inode, flags: number, mount: Mount, d
   if (acc === O_RDWR || nonblock) return file;
   const reading = acc === O_RDONLY;
   if (reading ? pipe.writers > 0 : pipe.readers > 0) return file;
-  const wait = new FifoOpen(file, reading);
+  const wait = new FifoOpen(t, file, reading);
   t.rs.obj = wait;
+  waiting.add(wait);
   return finish(t, wait);
 }
 
 function finish(t: Task, wait: FifoOpen): File | number {
   if (wait.met) {
     t.rs.obj = null;
+    waiting.delete(wait);
     return wait.file;
   }
   const r = t.waitOn(wait.file.pipe.openQueue, -1);
   if (r !== BLOCKED) {
     t.rs.obj = null;
-    wait.abandon();
+    sweepFifoOpens();
   }
   return r;
 }

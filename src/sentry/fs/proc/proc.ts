@@ -18,6 +18,8 @@ import { allCpuNs } from './text.ts';
 
 const DT_DIR = 4;
 const HZ_NS = 1e7;
+/** What every x86-64 processor has, when nobody told more. */
+const BASELINE_CPU: readonly string[] = ['flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 syscall nx lm'];
 const now = new Float64Array(2);
 const DEVICES =
   'Character devices:\n  1 mem\n  4 /dev/vc/0\n  4 tty\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n136 pts\n\nBlock devices:\n';
@@ -36,6 +38,7 @@ export class ProcFs extends SynthFs {
     this.kernel = kernel;
     this.extras = extras;
     this.volatileNames = true;
+    this.makingFails = ENOENT;
     this.#shown = ['rw', ...options].join(',');
     this.root = new ProcRoot(this);
   }
@@ -159,7 +162,7 @@ function cpuinfo(k: Kernel, x: ProcExtras): string {
   let s = '';
   for (let i = 0; i < k.cpus; i++) {
     s += `processor\t: ${i}\n`;
-    for (const line of x.cpuLines) s += `${line}\n`;
+    for (const line of x.cpuLines.length > 0 ? x.cpuLines : BASELINE_CPU) s += `${line}\n`;
     s += `physical id\t: 0\nsiblings\t: ${k.cpus}\ncore id\t\t: ${i}\ncpu cores\t: ${k.cpus}\napicid\t\t: ${i}\n\n`;
   }
   return s;

@@ -105,7 +105,7 @@ export class Console implements Wakeable {
 
   private pumpIn(): void {
     let moved = 0;
-    while (this.inReady && moved < TURN) {
+    while (this.inReady && moved < TURN && !this.closed) {
       const space = this.tty.ldisc.inputSpace;
       if (space <= 0) return;
       const n = this.host.read(this.inFd, this.buf, 0, space < CHUNK ? space : CHUNK);

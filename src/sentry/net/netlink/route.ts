@@ -146,7 +146,12 @@ function oneLink(r: Request, body: Uint8Array, lo: LinkCounters, w: NetlinkWrite
 
 function putLink(r: Request, lo: LinkCounters, w: NetlinkWriter, flags: number): void {
   w.begin(RTM_NEWLINK, flags, r.seq, r.pid);
-  w.u8(AF_UNSPEC).u8(0).u16(ARPHRD_LOOPBACK).u32(LO_INDEX).u32(LO_FLAGS | 0x10000).u32(0); // IFF_LOWER_UP
+  w.u8(AF_UNSPEC)
+    .u8(0)
+    .u16(ARPHRD_LOOPBACK)
+    .u32(LO_INDEX)
+    .u32(LO_FLAGS | 0x10000)
+    .u32(0); // IFF_LOWER_UP
   w.attrString(IFLA_IFNAME, LO);
   w.attr32(IFLA_TXQLEN, LO_TXQLEN);
   w.attr8(IFLA_OPERSTATE, 0);
@@ -177,7 +182,11 @@ function putLink(r: Request, lo: LinkCounters, w: NetlinkWriter, flags: number):
 function putAddress(r: Request, w: NetlinkWriter, family: number): void {
   const v4 = family === AF_INET;
   w.begin(RTM_NEWADDR, NLM_F_MULTI, r.seq, r.pid);
-  w.u8(family).u8(v4 ? 8 : 128).u8(IFA_F_PERMANENT).u8(RT_SCOPE_HOST).u32(LO_INDEX);
+  w.u8(family)
+    .u8(v4 ? 8 : 128)
+    .u8(IFA_F_PERMANENT)
+    .u8(RT_SCOPE_HOST)
+    .u32(LO_INDEX);
   w.attr(IFA_ADDRESS, v4 ? V4_LOOPBACK : V6_LOOPBACK);
   if (v4) {
     w.attr(IFA_LOCAL, V4_LOOPBACK);
@@ -190,7 +199,16 @@ function putAddress(r: Request, w: NetlinkWriter, family: number): void {
   w.end();
 }
 
-function putRoute(r: Request, w: NetlinkWriter, flags: number, family: number, dst: Uint8Array, bits: number, scope: number, type: number): void {
+function putRoute(
+  r: Request,
+  w: NetlinkWriter,
+  flags: number,
+  family: number,
+  dst: Uint8Array,
+  bits: number,
+  scope: number,
+  type: number,
+): void {
   w.begin(RTM_NEWROUTE, flags, r.seq, r.pid);
   w.u8(family).u8(bits).u8(0).u8(0).u8(RT_TABLE_LOCAL).u8(RTPROT_KERNEL).u8(scope).u8(type).u32(0);
   w.attr32(RTA_TABLE, RT_TABLE_LOCAL);
@@ -236,4 +254,3 @@ function putRule(r: Request, w: NetlinkWriter, family: number, priority: number,
   if (priority !== 0) w.attr32(FRA_PRIORITY, priority);
   w.end();
 }
-

@@ -39,7 +39,10 @@ export class NetlinkWriter {
 
   attr(type: number, data: Uint8Array): this {
     this.out.align(4);
-    this.out.u16(4 + data.length).u16(type).bytes(data);
+    this.out
+      .u16(4 + data.length)
+      .u16(type)
+      .bytes(data);
     return this;
   }
 

@@ -14,7 +14,17 @@ import {
   ESRCH,
 } from '../../../abi/errno.ts';
 import { POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../../../abi/poll.ts';
-import { AF_UNIX, AF_UNSPEC, SHUT_RD, SHUT_RDWR, SHUT_WR, SO_PEERCRED, SO_PEERGROUPS, SOCK_DGRAM, SOL_SOCKET } from '../../../abi/socket.ts';
+import {
+  AF_UNIX,
+  AF_UNSPEC,
+  SHUT_RD,
+  SHUT_RDWR,
+  SHUT_WR,
+  SO_PEERCRED,
+  SO_PEERGROUPS,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+} from '../../../abi/socket.ts';
 import { getU16, putU32 } from '../../../base/bytes.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
