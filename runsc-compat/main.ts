@@ -27,20 +27,23 @@ const IGNORED = ['--criu <path>', '--cgroup-manager <name>', '--panic-log <file>
 const IGNORED_SWITCHES = ['--systemd-cgroup', '--net-raw', '--ignore-cgroups'];
 const SWITCHES = ['--debug', '--strace', ...IGNORED_SWITCHES];
 
-/** Switches as Go's flag packages write them: --debug=true, --debug=false. */
-function goSwitches(words: string[]): string[] {
+/** Switches as Go's flag packages write them: --debug=true, --debug=false. Only those before the command are ours. */
+function goSwitches(program: Command, words: string[]): string[] {
   const out: string[] = [];
-  let own = true;
-  for (const w of words) {
-    if (!w.startsWith('-')) own = false;
-    const m = own ? /^(--[a-z0-9-]+)=(true|false)$/.exec(w) : null;
+  let i = 0;
+  for (; i < words.length; i++) {
+    const w = words[i] as string;
+    if (!w.startsWith('-')) break;
+    const m = /^(--[a-z0-9-]+)=(true|false)$/.exec(w);
     if (m !== null && SWITCHES.includes(m[1] as string)) {
       if (m[2] === 'true') out.push(m[1] as string);
-    } else {
-      out.push(w);
+      continue;
     }
+    out.push(w);
+    const takesValue = program.options.some((o) => o.long === w && o.required);
+    if (takesValue && i + 1 < words.length) out.push(words[++i] as string);
   }
-  return out;
+  return [...out, ...words.slice(i)];
 }
 
 function build(): Command {
@@ -97,7 +100,7 @@ Examples:
 async function main(): Promise<void> {
   const program = build();
   try {
-    await program.parseAsync(goSwitches(process.argv.slice(2)), { from: 'user' });
+    await program.parseAsync(goSwitches(program, process.argv.slice(2)), { from: 'user' });
   } catch (e) {
     if (e instanceof CommanderError) {
       // It has printed its text; usage errors of `do` must not look like a status of the command.

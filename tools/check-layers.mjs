@@ -42,7 +42,7 @@ function allowed(from, to) {
     return a !== undefined && b !== undefined && b < a;
   }
   if (from === 'gofer') return ['base', 'abi', 'wire', 'host', 'platform/hostio.ts'].includes(to);
-  if (from === 'runsc-compat') return ['base', 'abi', 'wire', 'host', 'platform/hostio.ts'].includes(to);
+  if (from === 'runsc-compat') return ['base', 'abi', 'wire', 'host', 'platform/hostio.ts', 'package.json'].includes(to);
   return false;
 }
 

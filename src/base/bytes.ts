@@ -70,10 +70,6 @@ export function latin1DecodeZ(buf: Uint8Array, start = 0, end = buf.length): str
   return latin1Decode(buf, start, nul < 0 ? end : nul);
 }
 
-export function getU8(buf: Uint8Array, off: number): number {
-  return buf[off]!;
-}
-
 export function getU16(buf: Uint8Array, off: number): number {
   return buf[off]! | (buf[off + 1]! << 8);
 }
@@ -100,10 +96,6 @@ export function getI64(buf: Uint8Array, off: number): number {
   return getI32(buf, off + 4) * TWO32 + getU32(buf, off);
 }
 
-export function putU8(buf: Uint8Array, off: number, v: number): void {
-  buf[off] = v;
-}
-
 export function putU16(buf: Uint8Array, off: number, v: number): void {
   buf[off] = v;
   buf[off + 1] = v >>> 8;
@@ -123,38 +115,9 @@ export function putU64(buf: Uint8Array, off: number, v: number): void {
   putU32(buf, off + 4, Math.floor(v / TWO32) >>> 0);
 }
 
-/** Writes 64 bits as two halves. */
-export function putU64Words(buf: Uint8Array, off: number, lo: number, hi: number): void {
-  putU32(buf, off, lo);
-  putU32(buf, off + 4, hi);
-}
-
-/** A 64-bit value in two unsigned halves as a double. */
-export function wordsToU64(lo: number, hi: number): number {
-  return (hi >>> 0) * TWO32 + (lo >>> 0);
-}
-
 /** A 64-bit value in two halves as a signed double. */
 export function wordsToI64(lo: number, hi: number): number {
   return (hi | 0) * TWO32 + (lo >>> 0);
-}
-
-export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}
-
-export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
-  let n = 0;
-  for (const p of parts) n += p.length;
-  const out = new Uint8Array(n);
-  n = 0;
-  for (const p of parts) {
-    out.set(p, n);
-    n += p.length;
-  }
-  return out;
 }
 
 /** Bytes written one after another into storage that doubles as it fills. `reset` keeps the storage. */

@@ -3,6 +3,8 @@
 // Ranges are [start, end) over doubles (addresses and offsets below 2^53, Infinity as an end is fine). Three arrays side by side; a
 // lookup tries the place of the last hit first, then searches by halves. Places (indices) are good until the next change.
 
+import { BugError } from './assert.ts';
+
 /** What a map asks when ranges are cut or touch. All optional. */
 export interface RangeHooks<V> {
   /** A range is being cut in two at `at`: answers the value for the upper part; `value` stays with the lower one. Default: the same. */
@@ -98,7 +100,7 @@ export class RangeMap<V> {
   /** Adds a range; nothing may be there (throws). Joins it with neighbours where the merge hook agrees. Answers its place. */
   insert(start: number, end: number, value: V): number {
     const i = this.lowerBound(start);
-    if (!(start < end) || (i < this.#values.length && this.#starts[i]! < end)) throw new Error('RangeMap.insert: bad or taken range');
+    if (!(start < end) || (i < this.#values.length && this.#starts[i]! < end)) throw new BugError('RangeMap.insert: bad or taken range');
     this.#open(i, start, end, value);
     if (this.#tryMerge(i)) this.#hooks.resized?.(this.#values[i]!, this.#starts[i]!, this.#ends[i]!);
     if (i > 0 && this.#tryMerge(i - 1)) {

@@ -3,8 +3,6 @@
 export const NSEC_PER_SEC = 1000000000;
 export const NSEC_PER_MSEC = 1000000;
 export const NSEC_PER_USEC = 1000;
-/** "Never" as a duration; what a timespec beyond the exact range saturates to. */
-export const FOREVER_NS = Infinity;
 
 /** True if seconds and nanoseconds are what a call may be given as a time to wait: neither negative, nanoseconds below a second. */
 export function validTimespec(sec: number, nsec: number): boolean {
@@ -24,11 +22,6 @@ export function nsToSec(ns: number): number {
 /** Nanoseconds within the second of a duration: 0 to 999,999,999 for negative ones too. */
 export function nsToNsec(ns: number): number {
   return ns - Math.floor(ns / NSEC_PER_SEC) * NSEC_PER_SEC;
-}
-
-/** Microseconds within the second of a duration. */
-export function nsToUsec(ns: number): number {
-  return Math.floor(nsToNsec(ns) / NSEC_PER_USEC);
 }
 
 /** A duration in whole milliseconds, rounded up, for host calls that count in them. Infinity gives -1. */

@@ -7,6 +7,7 @@ import {
   BPF_ABS,
   BPF_ALU,
   BPF_AND,
+  BPF_JA,
   BPF_JEQ,
   BPF_JGE,
   BPF_JMP,
@@ -14,6 +15,7 @@ import {
   BPF_LD,
   BPF_RET,
   BPF_W,
+  SECCOMP_FILTER_FLAG_LOG,
   SECCOMP_FILTER_FLAG_TSYNC,
   SECCOMP_RET_ALLOW,
   SECCOMP_RET_ERRNO,
@@ -21,18 +23,22 @@ import {
 } from '../abi/seccomp.ts';
 import type { Native } from './native.ts';
 
-/** A call that is allowed only if (low 32 bits of argument `arg`) & `mask` is one of `values`. */
-export interface ArgumentRule {
-  nr: number;
+/** True if (low 32 bits of argument `arg`) & `mask` is one of `values`. */
+export interface ArgumentCheck {
   arg: number;
   mask: number;
   values: readonly number[];
 }
 
+/** A call that is allowed only if its check and all those of `and` hold. */
+export interface ArgumentRule extends ArgumentCheck {
+  nr: number;
+  and?: readonly ArgumentCheck[];
+}
+
 export interface FilterPlan {
-  /** The most frequent first. */
   allow: readonly number[];
-  /** Calls with a check; several rules for one call must all hold only by being written as one. */
+  /** Calls with checks, the most frequent first. Of several rules for one call one must hold. */
   rules?: readonly ArgumentRule[];
   /** Calls that end the process: nobody but an attacker makes them. */
   kill?: readonly number[];
@@ -77,6 +83,24 @@ export function compileFilter(plan: FilterPlan): Uint8Array {
   p.add(load, DATA_NR);
   p.add(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
   p.add(ret, SECCOMP_RET_KILL_PROCESS);
+  // Rules stand first: what is allowed whatever its arguments costs nothing anyway, the kernel keeps those calls in a bitmap (seccomp(2)).
+  for (const r of plan.rules ?? []) {
+    const checks = [r, ...(r.and ?? [])];
+    // For each check: load, mask, a comparison for each value, a jump to the next rule. Then: allow, and the number again.
+    let left = checks.reduce((n, c) => n + 3 + c.values.length, 1);
+    p.add(equal, r.nr, 0, left + 1);
+    for (const c of checks) {
+      p.add(load, DATA_ARGS + 8 * c.arg);
+      p.add(BPF_ALU | BPF_AND | BPF_K, c.mask);
+      c.values.forEach((v, i) => {
+        p.add(equal, v, c.values.length - i, 0);
+      });
+      left -= 3 + c.values.length;
+      p.add(BPF_JMP | BPF_JA, left);
+    }
+    p.add(ret, SECCOMP_RET_ALLOW);
+    p.add(load, DATA_NR);
+  }
   for (const nr of plan.allow) {
     p.add(equal, nr, 0, 1);
     p.add(ret, SECCOMP_RET_ALLOW);
@@ -85,25 +109,17 @@ export function compileFilter(plan: FilterPlan): Uint8Array {
     p.add(equal, nr, 0, 1);
     p.add(ret, SECCOMP_RET_KILL_PROCESS);
   }
-  for (const r of plan.rules ?? []) {
-    // Load, mask, two words a value, and the number again for the rules that follow.
-    p.add(equal, r.nr, 0, 3 + 2 * r.values.length);
-    p.add(load, DATA_ARGS + 8 * r.arg);
-    p.add(BPF_ALU | BPF_AND | BPF_K, r.mask);
-    for (const v of r.values) {
-      p.add(equal, v, 0, 1);
-      p.add(ret, SECCOMP_RET_ALLOW);
-    }
-    p.add(load, DATA_NR);
-  }
   p.add(ret, SECCOMP_RET_ERRNO | (plan.errno ?? EPERM));
   return p.bytes();
 }
 
-/** Puts a filter onto all threads of this process, for ever, after no_new_privs. 0 or -errno. */
-export function installFilter(native: Native, plan: FilterPlan): number {
+/**
+ * Puts a filter onto all threads of this process, for ever, after no_new_privs. `log`: the host's kernel logs refused calls (audit).
+ * 0 or -errno.
+ */
+export function installFilter(native: Native, plan: FilterPlan, log: boolean = false): number {
   const err = native.prctl(PR_SET_NO_NEW_PRIVS, 1, 0);
   if (err < 0) return err;
-  const r = native.seccomp(compileFilter(plan), SECCOMP_FILTER_FLAG_TSYNC);
+  const r = native.seccomp(compileFilter(plan), SECCOMP_FILTER_FLAG_TSYNC | (log ? SECCOMP_FILTER_FLAG_LOG : 0));
   return r > 0 ? -EPERM : r;
 }

@@ -28,9 +28,9 @@ import {
 import { POLLHUP, POLLIN, POLLOUT } from '../../src/abi/poll.ts';
 import { SIGHUP, SIGINT, SIGTTIN, SIGTTOU, SIGWINCH } from '../../src/abi/signal.ts';
 import { getU16, getU32, putU16, putU32 } from '../../src/base/bytes.ts';
-import { sigIn } from '../../src/sentry/kernel/siginfo.ts';
 import { createDevpts, type DevPts } from '../../src/sentry/fs/tty/devpts.ts';
 import type { MasterFile } from '../../src/sentry/fs/tty/pty.ts';
+import { sigIn } from '../../src/sentry/kernel/siginfo.ts';
 import type { File } from '../../src/sentry/vfs/file.ts';
 import { newMount } from '../../src/sentry/vfs/mount.ts';
 import { bytes, FakeTask, text } from './faketask.ts';
@@ -254,6 +254,8 @@ describe('job control', () => {
     expect(w.has(SIGHUP)).toBe(true);
     expect(w.read()).toBe('');
     expect(w.screen()).toBe('last');
+    expect(w.screen()).toBe(-EAGAIN); // a dead description is still open
+    w.slave.unref();
     expect(w.screen()).toBe(-EIO);
   });
 });

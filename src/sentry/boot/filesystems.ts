@@ -31,7 +31,10 @@ export function registerFileSystems(kernel: Kernel, cpuLines: readonly string[] 
   registerFileSystem('proc', (_c, _source, options) => new ProcFs(kernel, extras, options));
   registerFileSystem('cgroup', () => new Cgroup2Fs(kernel));
   registerFileSystem('cgroup2', () => new Cgroup2Fs(kernel));
-  registerFileSystem('devtmpfs', (_c, _source, options) => tmpfs(kernel, 'devtmpfs', options.length > 0 ? options : ['mode=755']));
+  // A configured tmpfs that is to get device nodes still calls itself what the configuration does.
+  registerFileSystem('devtmpfs', (_c, source, options) => {
+    return tmpfs(kernel, source === 'tmpfs' ? 'tmpfs' : 'devtmpfs', options.length > 0 ? options : ['mode=755']);
+  });
   registerFileSystem('ramfs', (_c, _source, options) => tmpfs(kernel, 'ramfs', options));
   registerFileSystem('devpts', (_c, _source, options) => createDevpts(options.join(',')));
   registerFileSystem('mqueue', (_c, _source, options) => tmpfs(kernel, 'mqueue', options));

@@ -2,7 +2,7 @@
 
 import { totalmem } from 'node:os';
 import { EACCES, EEXIST, EFAULT, ENOENT } from '../../abi/errno.ts';
-import { ST_NODEV, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
+import { ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
 import type { ContainerConfig, MountConfig } from '../../wire/boot.ts';
 import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/mem.ts';
@@ -89,7 +89,8 @@ class Builder {
 
   private rootFs(): FileSystem {
     const lower = this.attach(0, true);
-    if (!this.config.overlay) return lower;
+    // Mount points that a read-only root lacks are made in memory: the root itself stays as it is.
+    if (!this.config.overlay && !this.config.rootReadonly) return lower;
     const upper = new TmpFs(this.kernel.host, { size: this.memory, inodes: Infinity, mode: 0o755, uid: 0, gid: 0, shown: '' });
     return new OverlayFs(upper, lower);
   }
@@ -129,6 +130,9 @@ class Builder {
   mount(m: MountConfig): void {
     const fs = this.fsOf(m);
     let flags = ST_RELATIME;
+    if (m.options.includes('strictatime')) flags = 0;
+    if (m.options.includes('noatime')) flags = ST_NOATIME;
+    if (m.options.includes('nodiratime')) flags |= ST_NODIRATIME;
     if (m.readonly) flags |= ST_RDONLY;
     if (m.nosuid) flags |= ST_NOSUID;
     if (m.nodev) flags |= ST_NODEV;

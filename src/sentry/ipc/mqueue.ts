@@ -1,24 +1,32 @@
 // POSIX message queues (mq_overview(7)): named queues of messages with priorities, and the open descriptions that lead to them.
 
-import { EACCES, EAGAIN, EBUSY, EEXIST, EINVAL, EMFILE, ENAMETOOLONG, ENOENT, ENOSPC } from '../../abi/errno.ts';
-import { CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SYS_RESOURCE } from '../../abi/capability.ts';
+import { EACCES, EAGAIN, EBUSY, EEXIST, EINVAL, EMFILE, ENAMETOOLONG, ENOENT, ENOSPC, EPERM } from '../../abi/errno.ts';
+import { CAP_SYS_RESOURCE } from '../../abi/capability.ts';
 import { O_ACCMODE, O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../../abi/fcntl.ts';
 import { SYS_mq_timedreceive } from '../../abi/nr.ts';
 import { POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../../abi/poll.ts';
-import { S_IFDIR, S_IFREG } from '../../abi/stat.ts';
+import { S_IFDIR, S_IFMT, S_IFREG } from '../../abi/stat.ts';
+import { SEEK_CUR, SEEK_SET } from '../../abi/uio.ts';
 import { latin1Encode } from '../../base/bytes.ts';
 import { WaitQueue } from '../../base/waitqueue.ts';
 import { Task } from '../kernel/task.ts';
 import type { Caller } from '../vfs/caller.ts';
-import { File } from '../vfs/file.ts';
+import type { Dentry } from '../vfs/dentry.ts';
+import { type DirSink, File } from '../vfs/file.ts';
 import { anonDev, FileSystem, type StatFs } from '../vfs/filesystem.ts';
-import { Inode } from '../vfs/inode.ts';
+import { ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_UID, Inode, type SetAttr } from '../vfs/inode.ts';
+import type { Mount } from '../vfs/mount.ts';
+import { MAY_READ, MAY_WRITE, permission, sticky } from '../vfs/permission.ts';
 
 const MQUEUE_MAGIC = 0x19800202;
 const NAME_LIMIT = 255;
 /** fs.mqueue.*: what ordinary users, and the privileged, may ask for. */
 const QUEUES_MAX = 256;
 const MSG_MAX = 10;
+const DT_DIR = 4;
+const DT_REG = 8;
+/** FILENT_SIZE: what stat shows of a queue. */
+const STATUS_SIZE = 80;
 const MSGSIZE_MAX = 8192;
 const HARD_MSG_MAX = 65536;
 const HARD_MSGSIZE_MAX = 16 * 1024 * 1024;
@@ -40,12 +48,24 @@ export interface MqNotify {
   readonly tell: (woken: boolean) => void;
 }
 
+/** The file system that shows the queues: the same one wherever it is mounted. */
 class MqFs extends FileSystem {
   readonly root: Inode;
+  readonly registry: MqRegistry;
+  private lastIno = 1;
 
-  constructor() {
+  constructor(registry: MqRegistry) {
     super('mqueue', anonDev());
-    this.root = new MqInode(this, 1, S_IFDIR | 0o1777);
+    // mq_open and mq_unlink make and remove names without a walk.
+    this.volatileNames = true;
+    this.registry = registry;
+    this.root = new MqDir(this, this.nextIno(), S_IFDIR | 0o1777);
+    this.root.nlink = 2;
+    this.root.touch(-1);
+  }
+
+  nextIno(): number {
+    return this.lastIno++;
   }
 
   statfs(out: StatFs): number {
@@ -62,7 +82,76 @@ class MqFs extends FileSystem {
   }
 }
 
-class MqInode extends Inode {}
+abstract class MqNode extends Inode {
+  override setattr(_c: Caller, a: SetAttr): number {
+    if ((a.mask & ATTR_MODE) !== 0) this.mode = (this.mode & S_IFMT) | (a.mode & 0o7777);
+    if ((a.mask & ATTR_UID) !== 0) this.uid = a.uid;
+    if ((a.mask & ATTR_GID) !== 0) this.gid = a.gid;
+    this.touch(ATTR_CTIME);
+    return 0;
+  }
+}
+
+/** The root directory: its names are the queues. */
+class MqDir extends MqNode {
+  private get registry(): MqRegistry {
+    return (this.fs as MqFs).registry;
+  }
+
+  override lookup(_c: Caller, name: string): Inode | number {
+    return this.registry.queues.get(name)?.inode ?? -ENOENT;
+  }
+
+  override create(c: Caller, name: string, mode: number, _rdev: number): Inode | number {
+    if ((mode & S_IFMT) !== S_IFREG) return -EPERM;
+    const q = this.registry.make(c, name, mode, -1, -1);
+    return typeof q === 'number' ? q : q.inode;
+  }
+
+  override unlink(_c: Caller, name: string, target: Inode): number {
+    this.registry.queues.delete(name);
+    target.nlink = 0;
+    this.touch(ATTR_MTIME | ATTR_CTIME);
+    return 0;
+  }
+
+  override open(_c: Caller, flags: number, _mount: Mount, _dentry: Dentry): File {
+    return new MqDirFile(this, flags);
+  }
+
+  /** Name and inode of each queue, in order. */
+  entries(): MessageQueue[] {
+    return [...this.registry.queues.values()];
+  }
+}
+
+class MqDirFile extends File {
+  override readdir(_c: Caller, sink: DirSink): number {
+    const list = (this.inode as MqDir).entries();
+    for (; this.pos < list.length + 2; this.pos++) {
+      const q = list[this.pos - 2];
+      const name = this.pos === 0 ? '.' : this.pos === 1 ? '..' : q!.name;
+      const ino = q === undefined ? this.inode.ino : q.inode.ino;
+      if (!sink.add(name, ino, q === undefined ? DT_DIR : DT_REG, this.pos + 1)) break;
+    }
+    return 0;
+  }
+
+  override seek(_c: Caller, offset: number, whence: number): number {
+    const to = whence === SEEK_SET ? offset : whence === SEEK_CUR ? this.pos + offset : -1;
+    if (to < 0) return -EINVAL;
+    this.pos = to;
+    return to;
+  }
+}
+
+class MqInode extends MqNode {
+  queue: MessageQueue | null = null;
+
+  override open(_c: Caller, flags: number, _mount: Mount, _dentry: Dentry): File | number {
+    return this.queue === null ? -ENOENT : new MqFile(this.queue, flags);
+  }
+}
 
 export class MessageQueue {
   readonly name: string;
@@ -180,20 +269,33 @@ export class MqFile extends File {
 
 /** The queues of a kernel by name. A mounted mqueue file system shows these. */
 export class MqRegistry {
-  readonly fs: FileSystem = new MqFs();
   readonly queues: Map<string, MessageQueue> = new Map();
-  private lastIno = 1;
+  private readonly mqfs: MqFs;
+
+  constructor() {
+    this.mqfs = new MqFs(this);
+  }
+
+  /** For mount(2): one file system however often it is mounted. */
+  get fs(): FileSystem {
+    return this.mqfs;
+  }
 
   /** mq_open(3). `max` and `size` -1: the defaults. The queue or -errno. */
   open(c: Caller, name: string, flags: number, mode: number, max: number, size: number): MessageQueue | number {
     const err = checkName(name);
     if (err < 0) return err;
     const found = this.queues.get(name);
-    if (found !== undefined) {
-      if ((flags & (O_CREAT | O_EXCL)) === (O_CREAT | O_EXCL)) return -EEXIST;
-      return mayOpen(c, found.inode, flags) ? found : -EACCES;
-    }
-    if ((flags & O_CREAT) === 0) return -ENOENT;
+    if (found === undefined) return (flags & O_CREAT) === 0 ? -ENOENT : this.make(c, name, mode & ~c.fs.umask, max, size);
+    if ((flags & (O_CREAT | O_EXCL)) === (O_CREAT | O_EXCL)) return -EEXIST;
+    const acc = flags & O_ACCMODE;
+    const want = acc === O_RDONLY ? MAY_READ : acc === O_WRONLY ? MAY_WRITE : MAY_READ | MAY_WRITE;
+    const may = permission(c.creds, found.inode, want);
+    return may < 0 ? may : found;
+  }
+
+  /** A new queue under a name that is free; limits as in mq_overview(7). */
+  make(c: Caller, name: string, mode: number, max: number, size: number): MessageQueue | number {
     const privileged = c.creds.has(CAP_SYS_RESOURCE);
     if (this.queues.size >= QUEUES_MAX && !privileged) return -ENOSPC;
     const maxMessages = max < 0 ? DEFAULT_MSG : max;
@@ -201,12 +303,13 @@ export class MqRegistry {
     if (maxMessages < 1 || messageSize < 1) return -EINVAL;
     if (maxMessages > (privileged ? HARD_MSG_MAX : MSG_MAX) || messageSize > (privileged ? HARD_MSGSIZE_MAX : MSGSIZE_MAX)) return -EINVAL;
     if (maxMessages * messageSize > 0x7fffffff) return -EMFILE;
-    const inode = new MqInode(this.fs, ++this.lastIno, S_IFREG | (mode & 0o777 & ~c.fs.umask));
+    const inode = new MqInode(this.mqfs, this.mqfs.nextIno(), S_IFREG | (mode & 0o777));
     inode.uid = c.creds.fsuid;
     inode.gid = c.creds.fsgid;
-    inode.size = 80;
+    inode.size = STATUS_SIZE;
     inode.touch(-1);
     const q = new MessageQueue(name, inode, maxMessages, messageSize);
+    inode.queue = q;
     this.queues.set(name, q);
     return q;
   }
@@ -217,10 +320,8 @@ export class MqRegistry {
     if (err < 0) return err;
     const q = this.queues.get(name);
     if (q === undefined) return -ENOENT;
-    // The directory is sticky: only the owner may.
-    if (c.creds.fsuid !== q.inode.uid && !c.creds.has(CAP_FOWNER)) return -EACCES;
-    this.queues.delete(name);
-    q.inode.nlink = 0;
+    if (sticky(c.creds, this.mqfs.root, q.inode)) return -EPERM;
+    this.mqfs.root.unlink(c, name, q.inode);
     return 0;
   }
 }
@@ -229,14 +330,6 @@ function checkName(name: string): number {
   if (name === '') return -ENOENT;
   if (name.length > NAME_LIMIT) return -ENAMETOOLONG;
   return name.includes('/') || name === '.' || name === '..' ? -EACCES : 0;
-}
-
-function mayOpen(c: Caller, inode: Inode, flags: number): boolean {
-  const acc = flags & O_ACCMODE;
-  const want = acc === O_RDONLY ? 4 : acc === O_WRONLY ? 2 : 6;
-  const cr = c.creds;
-  const bits = cr.fsuid === inode.uid ? inode.mode >> 6 : cr.inGroup(inode.gid) ? inode.mode >> 3 : inode.mode;
-  return (want & ~bits & 7) === 0 || cr.has(CAP_DAC_OVERRIDE);
 }
 
 /** Flags of mq_open that stay with the description. */

@@ -1,6 +1,7 @@
-// The System V objects of a kernel, and the texts of /proc/sysvipc.
+// The System V objects of an IPC namespace, and the texts of /proc/sysvipc.
 
 import type { Kernel } from '../kernel/kernel.ts';
+import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import { MSGMAX, MSGMNB, MSGMNI, MsgTable } from './msg.ts';
 import { SEMMNI, SEMMNS, SEMMSL, SEMOPM, SemTable } from './sem.ts';
 import { SHMMNI, ShmTable } from './shm.ts';
@@ -12,33 +13,38 @@ export class IpcNamespace {
 
   constructor(kernel: Kernel) {
     this.shm = new ShmTable(kernel.host);
-    kernel.groupEnded.push((g) => this.sem.leave(g, g.tgid));
   }
 }
 
-const spaces = new WeakMap<Kernel, IpcNamespace>();
+const spaces = new WeakMap<object, IpcNamespace>();
 
-/** The IPC objects of a kernel, made on first use. */
-export function ipcOf(kernel: Kernel): IpcNamespace {
-  let ns = spaces.get(kernel);
+/** The IPC objects of the namespace with this key (Namespace.key), made on first use. */
+export function ipcOf(kernel: Kernel, key: object): IpcNamespace {
+  let ns = spaces.get(key);
   if (ns === undefined) {
+    if (!spaces.has(kernel)) kernel.groupEnded.push(leaveSemaphores);
     ns = new IpcNamespace(kernel);
-    spaces.set(kernel, ns);
+    spaces.set(key, ns);
+    if (key !== kernel) ipcOf(kernel, kernel);
   }
   return ns;
+}
+
+/** Takes back what the process did with SEM_UNDO: it ends, or moves to another namespace. */
+export function leaveSemaphores(g: ThreadGroup): void {
+  spaces.get(g.leader.ns.ipc.key)?.sem.leave(g, g.tgid);
 }
 
 function pad(v: number, width: number): string {
   return String(v).padStart(width);
 }
 
-/** The files of /proc/sysvipc: name to a function that renders the text now. */
-export function procSysvipc(kernel: Kernel): ReadonlyMap<string, () => string> {
-  const ns = ipcOf(kernel);
-  return new Map<string, () => string>([
-    ['shm', () => shm(ns)],
-    ['sem', () => sem(ns)],
-    ['msg', () => msg(ns)],
+/** The files of /proc/sysvipc: name to a function that renders the text now, for the namespace with the given key. */
+export function procSysvipc(kernel: Kernel): ReadonlyMap<string, (key?: object) => string> {
+  return new Map<string, (key?: object) => string>([
+    ['shm', (key = kernel) => shm(ipcOf(kernel, key))],
+    ['sem', (key = kernel) => sem(ipcOf(kernel, key))],
+    ['msg', (key = kernel) => msg(ipcOf(kernel, key))],
   ]);
 }
 

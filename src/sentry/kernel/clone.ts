@@ -1,18 +1,20 @@
 // Making tasks: fork, vfork, clone, clone3 (clone(2); kernel/fork.c).
 
-import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../../abi/errno.ts';
+import { EAGAIN, EFAULT, EINVAL, ENOMEM } from '../../abi/errno.ts';
 import { RLIMIT_NOFILE, RLIMIT_NPROC } from '../../abi/resource.ts';
 import {
   CLONE_CHILD_CLEARTID,
   CLONE_CHILD_SETTID,
   CLONE_FILES,
   CLONE_FS,
+  CLONE_NEWIPC,
   CLONE_NEWNS,
   CLONE_PARENT,
   CLONE_PARENT_SETTID,
   CLONE_PIDFD,
   CLONE_SETTLS,
   CLONE_SIGHAND,
+  CLONE_SYSVSEM,
   CLONE_THREAD,
   CLONE_VFORK,
   CLONE_VM,
@@ -21,6 +23,7 @@ import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE } from '../../abi/capability.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { type Context, REG_FS_BASE, REG_RAX, REG_RSP } from '../../platform/platform.ts';
 import type { Kernel } from './kernel.ts';
+import { CLONE_NEW_ALL, makeNamespaces, mayMakeNamespaces, switchNamespaces } from './namespaces.ts';
 import { Task } from './task.ts';
 import { ThreadGroup } from './threadgroup.ts';
 
@@ -50,9 +53,6 @@ function countProcesses(k: Kernel, uid: number): number {
   return n;
 }
 
-/** Namespaces that clone cannot make yet: asked for, it answers EINVAL as a kernel without them. */
-const NEW_NAMESPACES = 0x7e020000 & ~CLONE_NEWNS;
-
 function check(t: Task, a: CloneArgs): number {
   const f = a.flags;
   if ((f & CLONE_SIGHAND) !== 0 && (f & CLONE_VM) === 0) return -EINVAL;
@@ -61,11 +61,9 @@ function check(t: Task, a: CloneArgs): number {
   if (a.clearHandlers && (f & CLONE_SIGHAND) !== 0) return -EINVAL;
   if ((f & CLONE_PARENT) !== 0 && (f & CLONE_THREAD) === 0 && t.kernel.init === t.tg) return -EINVAL;
   if ((f & (CLONE_PIDFD | CLONE_THREAD)) === (CLONE_PIDFD | CLONE_THREAD)) return -EINVAL;
-  if ((f & NEW_NAMESPACES) !== 0) return -EINVAL;
-  if ((f & CLONE_NEWNS) !== 0) {
-    if (!t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
-    return -EINVAL;
-  }
+  if ((f & CLONE_NEWIPC) !== 0 && (f & CLONE_SYSVSEM) !== 0) return -EINVAL;
+  const err = mayMakeNamespaces(t, f);
+  if (err < 0) return err;
   if (a.exitSignal < 0 || a.exitSignal > 64) return -EINVAL;
   const c = t.creds;
   if (c.ruid !== 0 && !c.has(CAP_SYS_RESOURCE) && !c.has(CAP_SYS_ADMIN) && countProcesses(t.kernel, c.ruid) >= t.rlimit(RLIMIT_NPROC)) return -EAGAIN;
@@ -104,6 +102,11 @@ export function cloneTask(t: Task, a: CloneArgs): Task | number {
   else {
     fds = fds.copy(() => c.rlimit(RLIMIT_NOFILE));
     c.fds = fds;
+  }
+  if ((a.flags & CLONE_NEW_ALL) !== 0) switchNamespaces(c, makeNamespaces(t.ns, a.flags, fs));
+  else if (t.ns !== c.ns) {
+    t.ns.refs++;
+    switchNamespaces(c, t.ns);
   }
   c.maskLo = t.maskLo;
   c.maskHi = t.maskHi;

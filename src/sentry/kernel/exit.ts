@@ -29,6 +29,7 @@ function endTask(t: Task): void {
   }
   t.fds.unref(t);
   t.fs.unref();
+  t.ns.unref();
   if (!t.mm.unref()) t.ctx.exit();
   t.ctx.owner = null;
   g.tasks.delete(t);

@@ -4,6 +4,7 @@ import type { HostIO } from '../../platform/hostio.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { File } from '../vfs/file.ts';
 import type { MountNamespace } from '../vfs/namespace.ts';
+import { NamespaceSet } from './namespaces.ts';
 import type { ProcessGroup, Session } from './session.ts';
 import type { SigInfo } from './siginfo.ts';
 import type { Task } from './task.ts';
@@ -43,9 +44,8 @@ export class Kernel {
   init: ThreadGroup | null = null;
   private lastPid = 0;
 
-  hostname = 'ringfence';
-  domainname = '(none)';
-  mounts: MountNamespace | null = null;
+  /** The namespaces that the container's processes begin in. */
+  readonly namespaces: NamespaceSet = new NamespaceSet(this);
   /** sysctl values by dotted name ("kernel.shmmax"), where they differ from what the kernel computes. */
   readonly sysctls: Map<string, string> = new Map();
   /** 16 random bytes of this boot, for /proc/sys/kernel/random/boot_id. */
@@ -95,6 +95,30 @@ export class Kernel {
     this.host = host;
     this.platform = platform;
     this.log = log;
+  }
+
+  get hostname(): string {
+    return this.namespaces.uts.hostname;
+  }
+
+  set hostname(name: string) {
+    this.namespaces.uts.hostname = name;
+  }
+
+  get domainname(): string {
+    return this.namespaces.uts.domainname;
+  }
+
+  set domainname(name: string) {
+    this.namespaces.uts.domainname = name;
+  }
+
+  get mounts(): MountNamespace | null {
+    return this.namespaces.mnt;
+  }
+
+  set mounts(m: MountNamespace | null) {
+    this.namespaces.mnt = m;
   }
 
   /** Puts a blocked task at the end of the ready list. */

@@ -16,6 +16,7 @@ import type { File } from '../vfs/file.ts';
 import type { FsContext } from '../vfs/fscontext.ts';
 import type { FDTable } from './fdtable.ts';
 import type { Kernel } from './kernel.ts';
+import type { NamespaceSet } from './namespaces.ts';
 import { PendingSignals, SigInfo } from './siginfo.ts';
 import type { ThreadGroup } from './threadgroup.ts';
 import { Timer } from './timers.ts';
@@ -70,6 +71,7 @@ export class Task implements Caller, Wakeable {
   creds: Credentials;
   fs: FsContext;
   fds: FDTable;
+  ns: NamespaceSet;
   state = TASK_RUNNING;
 
   /** Number of the call being handled, -1 outside one. */
@@ -136,6 +138,8 @@ export class Task implements Caller, Wakeable {
     this.creds = creds;
     this.fs = fs;
     this.fds = fds;
+    this.ns = kernel.namespaces;
+    this.ns.refs++;
     this.name = name;
     this.tg = null as unknown as ThreadGroup; // set by whoever makes the task, at once
     this.startNs = monotonicNs();

@@ -1,7 +1,7 @@
 // execve(2): finding the program, its interpreter or script interpreter, a fresh address space with the image and the stack in it, and the
 // switch of the calling task over to it.
 
-import { E2BIG, EFAULT, ELIBBAD, ELOOP, ENOEXEC, ENOMEM, EPERM } from '../../abi/errno.ts';
+import { E2BIG, EFAULT, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ENOMEM, EPERM } from '../../abi/errno.ts';
 import {
   AT_BASE,
   AT_CLKTCK,
@@ -131,7 +131,7 @@ function loadImage(t: Task, f: File): ElfImage | number {
 }
 
 /** Opens everything that the program needs, following #! lines. Files are the caller's to release. */
-function prepare(t: Task, dir: File | null, path: string, flags: number, argv: string[], display: string): Program | number {
+function prepare(t: Task, dir: File | null, path: string, flags: number, argv: string[], display: string, visible: boolean): Program | number {
   let file = openExec(t, dir, path, flags);
   let args = argv;
   let name = display;
@@ -146,6 +146,8 @@ function prepare(t: Task, dir: File | null, path: string, flags: number, argv: s
     const s = parseScript(n);
     file.unref();
     if (typeof s === 'number') return s;
+    // The interpreter could not open a name that goes away with this very call.
+    if (!visible) return -ENOENT;
     if (depth >= SCRIPT_DEPTH) return -ELOOP;
     args = s.arg === null ? [s.interp, name, ...args.slice(1)] : [s.interp, s.arg, name, ...args.slice(1)];
     name = s.interp;
@@ -362,11 +364,11 @@ function switchTo(t: Task, ctx: Context, mm: MemoryManager, at: Layout): void {
 
 /**
  * Replaces the program of `t`. `path` is relative to `dir` (null: working directory); `flags` are LOOKUP_FOLLOW and LOOKUP_EMPTY;
- * `display` is what scripts see as their name. 0 with the new registers in place (the caller answers NO_RESULT), or -errno with nothing
+ * `display` is what scripts see as their name; `visible` is false when an interpreter could not open it. 0 with the new registers in place (the caller answers NO_RESULT), or -errno with nothing
  * changed.
  */
-export function execProgram(t: Task, dir: File | null, path: string, flags: number, argv: string[], envp: string[], display: string): number {
-  const p = prepare(t, dir, path, flags, argv, display);
+export function execProgram(t: Task, dir: File | null, path: string, flags: number, argv: string[], envp: string[], display: string, visible = true): number {
+  const p = prepare(t, dir, path, flags, argv, display, visible);
   if (typeof p === 'number') return p;
   // An empty vector gets one empty string, as Linux does since 5.18.
   if (p.argv.length === 0) p.argv.push('');

@@ -1,8 +1,10 @@
 // What all sockets of a kernel share: the file system that their inodes live in, and the message that read and write use.
 
-import { S_IFDIR, S_IFSOCK } from '../../abi/stat.ts';
+import { EINVAL } from '../../abi/errno.ts';
+import { S_IFDIR, S_IFMT, S_IFSOCK } from '../../abi/stat.ts';
+import type { Caller } from '../vfs/caller.ts';
 import { anonDev, FileSystem, type StatFs } from '../vfs/filesystem.ts';
-import { Inode } from '../vfs/inode.ts';
+import { ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_SIZE, ATTR_UID, Inode, type SetAttr } from '../vfs/inode.ts';
 import { LinkCounters } from './lo.ts';
 import { Message } from './message.ts';
 
@@ -30,7 +32,17 @@ class SockFs extends FileSystem {
   }
 }
 
-class SockInode extends Inode {}
+class SockInode extends Inode {
+  /** fchmod(2) and fchown(2) of a socket change what fstat(2) shows and nothing else. */
+  override setattr(_c: Caller, a: SetAttr): number {
+    if ((a.mask & ATTR_SIZE) !== 0) return -EINVAL;
+    if ((a.mask & ATTR_MODE) !== 0) this.mode = (this.mode & S_IFMT) | (a.mode & 0o7777);
+    if ((a.mask & ATTR_UID) !== 0) this.uid = a.uid;
+    if ((a.mask & ATTR_GID) !== 0) this.gid = a.gid;
+    this.touch(ATTR_CTIME);
+    return 0;
+  }
+}
 
 export class NetNs {
   readonly fs: FileSystem = new SockFs();
@@ -57,12 +69,12 @@ export class NetNs {
 
 const spaces = new WeakMap<object, NetNs>();
 
-/** The network of a kernel, made on first use. */
-export function netOf(kernel: object): NetNs {
-  let ns = spaces.get(kernel);
+/** The network of the namespace with this key (Namespace.key), made on first use. */
+export function netOf(key: object): NetNs {
+  let ns = spaces.get(key);
   if (ns === undefined) {
     ns = new NetNs();
-    spaces.set(kernel, ns);
+    spaces.set(key, ns);
   }
   return ns;
 }

@@ -118,21 +118,21 @@ const FIB =
 const LOOPBACK_HEX = '00000000000000000000000000000001';
 const ANY_HEX = '00000000000000000000000000000000';
 
-/** The files of /proc/net: name to a function that renders the text now. */
-export function procNet(kernel: object): ReadonlyMap<string, () => string> {
-  const ns = netOf(kernel);
+/** The files of /proc/net: name to a function that renders the text now, for the namespace with the given key. */
+export function procNet(kernel: object): ReadonlyMap<string, (key?: object) => string> {
+  const net = (key: object | undefined): NetNs => netOf(key ?? kernel);
   const udplite = udpHeader(true);
-  return new Map<string, () => string>([
-    ['tcp', () => tcp(ns, true)],
-    ['tcp6', () => tcp(ns, false)],
-    ['udp', () => udp(ns, true)],
-    ['udp6', () => udp(ns, false)],
+  return new Map<string, (key?: object) => string>([
+    ['tcp', (k) => tcp(net(k), true)],
+    ['tcp6', (k) => tcp(net(k), false)],
+    ['udp', (k) => udp(net(k), true)],
+    ['udp6', (k) => udp(net(k), false)],
     ['udplite', () => udplite],
     ['udplite6', () => udpHeader(false)],
     ['raw', () => '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n'],
     ['raw6', () => udpHeader(false)],
-    ['unix', () => unix(ns)],
-    ['dev', () => dev(ns)],
+    ['unix', (k) => unix(net(k))],
+    ['dev', (k) => dev(net(k))],
     ['route', () => `${'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT'.padEnd(127)}\n`],
     ['ipv6_route', () => `${LOOPBACK_HEX} 80 ${ANY_HEX} 00 ${ANY_HEX} 00000000 00000002 00000000 80200001       lo\n`],
     ['if_inet6', () => `${LOOPBACK_HEX} 01 80 10 80       lo\n`],
@@ -145,7 +145,7 @@ export function procNet(kernel: object): ReadonlyMap<string, () => string> {
     ],
     ['ptype', () => 'Type Device      Function\n'],
     ['psched', () => '000003e8 00000040 000f4240 3b9aca00\n'],
-    ['sockstat', () => sockstat(ns)],
+    ['sockstat', (k) => sockstat(net(k))],
     ['snmp', () => SNMP],
     ['netstat', () => 'TcpExt: SyncookiesSent\nTcpExt: 0\nIpExt: InNoRoutes\nIpExt: 0\n'],
     ['fib_trie', () => `Main:\n${FIB.slice(7)}${FIB}`],

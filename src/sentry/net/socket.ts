@@ -88,6 +88,9 @@ export abstract class Socket {
     return -EOPNOTSUPP;
   }
 
+  /** Puts back what accept() answered, as the next to be accepted: no descriptor was free for it. */
+  unaccept(_s: Socket): void {}
+
   shutdown(_how: number): number {
     return -EOPNOTSUPP;
   }
@@ -164,6 +167,8 @@ export class SocketFile extends File {
   readonly sock: Socket;
   /** How many of its references are held by messages in flight (SCM_RIGHTS). */
   inflight = 0;
+  /** The socket outlives this description (it goes back to its listener). */
+  keepsSocket = false;
 
   /** `flags`: O_NONBLOCK or 0. */
   constructor(sock: Socket, flags: number) {
@@ -219,6 +224,6 @@ export class SocketFile extends File {
   protected override release(): void {
     const sock = this.sock;
     sock.file = null;
-    sock.release();
+    if (!this.keepsSocket) sock.release();
   }
 }

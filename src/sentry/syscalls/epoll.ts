@@ -1,7 +1,7 @@
 // epoll(7): epoll_create(2), epoll_ctl(2), epoll_wait(2) and their variants.
 
-import { EBADF, EFAULT, EINTR, EINVAL } from '../../abi/errno.ts';
 import { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from '../../abi/epoll.ts';
+import { EBADF, EFAULT, EINTR, EINVAL } from '../../abi/errno.ts';
 import { SYS_epoll_create, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_epoll_wait } from '../../abi/nr.ts';
 import { POLLIN } from '../../abi/poll.ts';
 import { getU32 } from '../../base/bytes.ts';
@@ -11,7 +11,7 @@ import { EPOLL_EVENT_SIZE, EpollFile } from '../fs/event/epoll.ts';
 import { setPoller } from '../fs/event/poller.ts';
 import type { Task } from '../kernel/task.ts';
 import { endTempMask, readTimeout, tempMaskAt } from './poll.ts';
-import { type Row, full } from './row.ts';
+import { full, type Row } from './row.ts';
 
 const MAX_EVENTS = Math.floor(0x7fffffff / EPOLL_EVENT_SIZE);
 const event = new Uint8Array(EPOLL_EVENT_SIZE);

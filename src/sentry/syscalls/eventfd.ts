@@ -28,7 +28,7 @@ import { EventFile } from '../fs/event/eventfd.ts';
 import { SignalFile } from '../fs/event/signalfd.ts';
 import { TimerFile, TimerSetting } from '../fs/event/timerfd.ts';
 import type { Task } from '../kernel/task.ts';
-import { type Row, full, partial } from './row.ts';
+import { full, partial, type Row } from './row.ts';
 
 const SIGSET_SIZE = 8;
 const ITIMERSPEC_SIZE = 32;

@@ -20,7 +20,7 @@ import { InotifyFile } from '../fs/event/inotify.ts';
 import type { Task } from '../kernel/task.ts';
 import { MAY_READ, permission } from '../vfs/permission.ts';
 import { LOOKUP_DIRECTORY, LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
-import { type Row, full, partial } from './row.ts';
+import { full, partial, type Row } from './row.ts';
 
 /** Every bit that an add_watch mask may hold (ALL_INOTIFY_BITS). */
 const KNOWN =

@@ -88,7 +88,7 @@ function owned<T extends IpcObject>(t: Task, table: IpcTable<T>, id: number): T 
 
 /** shmget(2). */
 export function sys_shmget(t: Task): number {
-  const table = ipcOf(t.kernel).shm;
+  const table = ipcOf(t.kernel, t.ns.ipc.key).shm;
   const key = t.argI(0);
   const size = t.arg(1);
   const flags = t.argI(2);
@@ -100,7 +100,7 @@ export function sys_shmget(t: Task): number {
 
 /** shmat(2): the address. */
 export function sys_shmat(t: Task): number {
-  const s = ipcOf(t.kernel).shm.get(t.argI(0));
+  const s = ipcOf(t.kernel, t.ns.ipc.key).shm.get(t.argI(0));
   if (typeof s === 'number') return s;
   let addr = t.arg(1);
   const flags = t.argI(2);
@@ -157,7 +157,7 @@ export function sys_shmdt(t: Task): number {
 
 /** shmctl(2). */
 export function sys_shmctl(t: Task): number {
-  const table = ipcOf(t.kernel).shm;
+  const table = ipcOf(t.kernel, t.ns.ipc.key).shm;
   const id = t.argI(0);
   const command = t.argI(1);
   const out = t.arg(2);
@@ -214,7 +214,7 @@ export function sys_shmctl(t: Task): number {
 
 /** semget(2). */
 export function sys_semget(t: Task): number {
-  const table = ipcOf(t.kernel).sem;
+  const table = ipcOf(t.kernel, t.ns.ipc.key).sem;
   const key = t.argI(0);
   const count = t.argI(1);
   const flags = t.argI(2);
@@ -229,7 +229,7 @@ const operations: SemOperation[] = [];
 
 /** semtimedop(2); `timeout` is the address of a struct timespec, or 0. The restart record holds what is waited for. */
 function semop(t: Task, timeout: number): number {
-  const table = ipcOf(t.kernel).sem;
+  const table = ipcOf(t.kernel, t.ns.ipc.key).sem;
   const id = t.argI(0);
   const n = t.arg(2);
   if (n < 1 || id < 0) return -EINVAL;
@@ -293,7 +293,7 @@ function countWaiters(s: SemSet, num: number, zero: boolean): number {
 }
 
 function semInfo(t: Task, command: number, out: number): number {
-  const table = ipcOf(t.kernel).sem;
+  const table = ipcOf(t.kernel, t.ns.ipc.key).sem;
   const b = t.kernel.tmp;
   b.fill(0, 0, SEMINFO.size);
   putU32(b, SEMINFO.semmap, SEMMNS);
@@ -311,7 +311,7 @@ function semInfo(t: Task, command: number, out: number): number {
 
 /** semctl(2). */
 export function sys_semctl(t: Task): number {
-  const table = ipcOf(t.kernel).sem;
+  const table = ipcOf(t.kernel, t.ns.ipc.key).sem;
   const id = t.argI(0);
   const num = t.argI(1);
   const command = t.argI(2);
@@ -373,7 +373,7 @@ function touch(s: SemSet): void {
 }
 
 function semAll(t: Task, id: number, command: number, addr: number): number {
-  const s = ipcOf(t.kernel).sem.get(id);
+  const s = ipcOf(t.kernel, t.ns.ipc.key).sem.get(id);
   if (typeof s === 'number') return s;
   const err = s.permission(t.creds, command === SETALL ? MAY_WRITE : MAY_READ);
   if (err < 0) return err;
@@ -394,7 +394,7 @@ function semAll(t: Task, id: number, command: number, addr: number): number {
 
 /** msgget(2). */
 export function sys_msgget(t: Task): number {
-  const table = ipcOf(t.kernel).msg;
+  const table = ipcOf(t.kernel, t.ns.ipc.key).msg;
   const key = t.argI(0);
   const flags = t.argI(1);
   const o = table.find(t.creds, key, flags);
@@ -412,7 +412,7 @@ export function sys_msgsnd(t: Task): number {
   const type = getI64(b, 0);
   if (type < 1) return -EINVAL;
   if (t.copyIn(t.arg(1) + 8, b, 0, size) < 0) return -EFAULT;
-  const q = ipcOf(t.kernel).msg.get(id);
+  const q = ipcOf(t.kernel, t.ns.ipc.key).msg.get(id);
   if (typeof q === 'number') return t.rs.obj !== null ? -EIDRM : q;
   const err = q.permission(t.creds, MAY_WRITE);
   if (err < 0) return err;
@@ -432,7 +432,7 @@ export function sys_msgrcv(t: Task): number {
   if ((flags & MSG_COPY) !== 0) {
     if ((flags & MSG_EXCEPT) !== 0 || (flags & IPC_NOWAIT) === 0) return -EINVAL;
   }
-  const q = ipcOf(t.kernel).msg.get(id);
+  const q = ipcOf(t.kernel, t.ns.ipc.key).msg.get(id);
   if (typeof q === 'number') return t.rs.obj !== null ? -EIDRM : q;
   const err = q.permission(t.creds, MAY_READ);
   if (err < 0) return err;
@@ -449,7 +449,7 @@ export function sys_msgrcv(t: Task): number {
 
 /** msgctl(2). */
 export function sys_msgctl(t: Task): number {
-  const table = ipcOf(t.kernel).msg;
+  const table = ipcOf(t.kernel, t.ns.ipc.key).msg;
   const id = t.argI(0);
   const command = t.argI(1);
   const out = t.arg(2);

@@ -35,11 +35,11 @@ export function sys_uname(t: Task): number {
   const b = t.kernel.tmp;
   b.fill(0, 0, UTSNAME.size);
   latin1Write(UTS_SYSNAME, b, UTSNAME.sysname);
-  latin1Write(t.kernel.hostname, b, UTSNAME.nodename);
+  latin1Write(t.ns.uts.hostname, b, UTSNAME.nodename);
   latin1Write(UTS_RELEASE, b, UTSNAME.release);
   latin1Write(UTS_VERSION, b, UTSNAME.version);
   latin1Write((t.personality & PER_MASK) === PER_LINUX32 ? 'i686' : UTS_MACHINE, b, UTSNAME.machine);
-  latin1Write(t.kernel.domainname, b, UTSNAME.domainname);
+  latin1Write(t.ns.uts.domainname, b, UTSNAME.domainname);
   return t.copyOut(t.arg(0), b, 0, UTSNAME.size);
 }
 
@@ -56,7 +56,7 @@ function nameArgument(t: Task): string | number {
 export function sys_sethostname(t: Task): number {
   const name = nameArgument(t);
   if (typeof name === 'number') return name;
-  t.kernel.hostname = name;
+  t.ns.uts.hostname = name;
   return 0;
 }
 
@@ -64,7 +64,7 @@ export function sys_sethostname(t: Task): number {
 export function sys_setdomainname(t: Task): number {
   const name = nameArgument(t);
   if (typeof name === 'number') return name;
-  t.kernel.domainname = name;
+  t.ns.uts.domainname = name;
   return 0;
 }
 

@@ -46,7 +46,7 @@ export function sys_mq_open(t: Task): number {
     size = getI64(b, MQ_ATTR.mq_msgsize);
     if (max <= 0 || size <= 0) return -EINVAL;
   }
-  const q = mqueuesOf(t.kernel).open(t, name, flags, t.argI(2), max, size);
+  const q = mqueuesOf(t.ns.ipc.key).open(t, name, flags, t.argI(2), max, size);
   if (typeof q === 'number') return q;
   return t.fds.install(new MqFile(q, flags & MQ_STATUS_FLAGS), (flags & O_CLOEXEC) !== 0);
 }
@@ -54,7 +54,7 @@ export function sys_mq_open(t: Task): number {
 /** mq_unlink(2). */
 export function sys_mq_unlink(t: Task): number {
   const name = t.copyInString(t.arg(0), PATH_MAX);
-  return typeof name === 'number' ? name : mqueuesOf(t.kernel).unlink(t, name);
+  return typeof name === 'number' ? name : mqueuesOf(t.ns.ipc.key).unlink(t, name);
 }
 
 /** Takes the absolute CLOCK_REALTIME time at `addr` as the call's deadline. 0 or -errno. */

@@ -11,7 +11,7 @@ import { SigInfo } from '../kernel/siginfo.ts';
 import { signalGroup } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
 import type { ThreadGroup } from '../kernel/threadgroup.ts';
-import { type Row, full, partial } from './row.ts';
+import { full, partial, type Row } from './row.ts';
 import { mayKill } from './signal.ts';
 
 const NSIG = 64;

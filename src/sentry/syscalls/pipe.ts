@@ -6,7 +6,7 @@ import { SYS_pipe, SYS_pipe2 } from '../../abi/nr.ts';
 import { putU32 } from '../../base/bytes.ts';
 import { createPipe } from '../fs/pipe/pipe.ts';
 import type { Task } from '../kernel/task.ts';
-import { type Row, full } from './row.ts';
+import { full, type Row } from './row.ts';
 
 const pair = new Uint8Array(8);
 

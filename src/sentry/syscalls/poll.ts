@@ -11,7 +11,7 @@ import { NSEC_PER_MSEC, NSEC_PER_SEC, NSEC_PER_USEC } from '../../base/time.ts';
 import { setPoller } from '../fs/event/poller.ts';
 import { setMask, setTempMask } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
-import { type Row, full } from './row.ts';
+import { full, type Row } from './row.ts';
 
 const POLLFD_SIZE = 8;
 const SIGSET_SIZE = 8;

@@ -104,7 +104,8 @@ function exec(t: Task, dir: File | null, pathAddr: number, argvAddr: number, env
   const more = copyInStrings(t, envpAddr, envp, room - used);
   if (more < 0) return more;
   const display = fd === AT_FDCWD || path.startsWith('/') ? path : path === '' ? `/dev/fd/${fd}` : `/dev/fd/${fd}/${path}`;
-  const r = execProgram(t, dir, path, flags, argv, envp, display);
+  const visible = fd === AT_FDCWD || path.startsWith('/') || !t.fds.getCloexec(fd);
+  const r = execProgram(t, dir, path, flags, argv, envp, display, visible);
   return r === 0 ? NO_RESULT : r;
 }
 

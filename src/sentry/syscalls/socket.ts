@@ -66,7 +66,7 @@ export function waitSocket(t: Task, f: SocketFile, mask: number, timeout: number
 export function sys_socket(t: Task): number {
   const type = t.argI(1);
   if ((type & ~(TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0) return -EINVAL;
-  const s = createSocket(t, netOf(t.kernel), t.argI(0), type & TYPE_MASK, t.argI(2));
+  const s = createSocket(t, netOf(t.ns.net.key), t.argI(0), type & TYPE_MASK, t.argI(2));
   if (typeof s === 'number') return s;
   return t.fds.install(new SocketFile(s, type & SOCK_NONBLOCK), (type & SOCK_CLOEXEC) !== 0);
 }
@@ -75,7 +75,7 @@ export function sys_socket(t: Task): number {
 export function sys_socketpair(t: Task): number {
   const type = t.argI(1);
   if ((type & ~(TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0) return -EINVAL;
-  const pair = createPair(t, netOf(t.kernel), t.argI(0), type & TYPE_MASK, t.argI(2));
+  const pair = createPair(t, netOf(t.ns.net.key), t.argI(0), type & TYPE_MASK, t.argI(2));
   if (typeof pair === 'number') return pair;
   const cloexec = (type & SOCK_CLOEXEC) !== 0;
   const a = new SocketFile(pair[0], type & SOCK_NONBLOCK);
@@ -123,8 +123,14 @@ function accept(t: Task, flags: number): number {
   if (s === -EAGAIN && !f.nonblock) return waitSocket(t, f, POLLIN, f.sock.rcvTimeout);
   if (typeof s === 'number') return s;
   const file = new SocketFile(s, flags & SOCK_NONBLOCK);
+  file.keepsSocket = true;
   const fd = t.fds.install(file, (flags & SOCK_CLOEXEC) !== 0);
-  if (fd < 0 || t.arg(1) === 0) return fd;
+  if (fd < 0) {
+    f.sock.unaccept(s);
+    return fd;
+  }
+  file.keepsSocket = false;
+  if (t.arg(1) === 0) return fd;
   address.fill(0);
   const n = s.getName(address, true);
   // A peer that is gone already has no name; Linux calls that an aborted connection only for some protocols.

@@ -9,7 +9,7 @@ import { UIO_MAXIOV } from '../../abi/uio.ts';
 import { type Pipe, pipeOf } from '../fs/pipe/pipe.ts';
 import type { Task } from '../kernel/task.ts';
 import type { File } from '../vfs/file.ts';
-import { type Row, full, partial } from './row.ts';
+import { full, partial, type Row } from './row.ts';
 
 const FLAGS = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
 const READABLE = POLLIN | POLLHUP | POLLERR;

@@ -7,11 +7,16 @@ import type { Dentry } from './dentry.ts';
 import type { FsContext } from './fscontext.ts';
 import { MNT_LOCKED, Mount } from './mount.ts';
 
-let nextNamespaceIno = 0xf0000000;
+let lastNamespaceIno = 0xefffffff;
+
+/** A fresh inode number for a namespace of any kind. */
+export function nextNamespaceIno(): number {
+  return ++lastNamespaceIno;
+}
 
 export class MountNamespace {
   /** Inode number of /proc/PID/ns/mnt. */
-  readonly ino = nextNamespaceIno++;
+  readonly ino: number = nextNamespaceIno();
   root: Mount;
   refs = 1;
 

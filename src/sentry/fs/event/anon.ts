@@ -2,8 +2,8 @@
 
 import type { Caller } from '../../vfs/caller.ts';
 import { File } from '../../vfs/file.ts';
-import { FileSystem, anonDev } from '../../vfs/filesystem.ts';
 import type { StatFs } from '../../vfs/filesystem.ts';
+import { anonDev, FileSystem } from '../../vfs/filesystem.ts';
 import { Inode } from '../../vfs/inode.ts';
 
 const ANON_INODE_FS_MAGIC = 0x09041934;
@@ -42,11 +42,11 @@ export class InternalFileSystem extends FileSystem {
   }
 }
 
-export const anonFs: InternalFileSystem = new InternalFileSystem('anon_inodefs', ANON_INODE_FS_MAGIC);
+const anonFs: InternalFileSystem = new InternalFileSystem('anon_inodefs', ANON_INODE_FS_MAGIC);
 export const pipeFs: InternalFileSystem = new InternalFileSystem('pipefs', PIPEFS_MAGIC);
 
 /** The inode of every anonymous file. */
-export const anonInode: Inode = anonFs.root;
+const anonInode: Inode = anonFs.root;
 
 /** A file without a name: seeking does nothing, as with noop_llseek of Linux. */
 export abstract class AnonFile extends File {

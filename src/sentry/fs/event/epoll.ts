@@ -1,13 +1,12 @@
 // epoll instances (epoll(7)): a set of watched descriptions and the list of those that reported something.
 
-import { EEXIST, EINVAL, ELOOP, ENOENT, EPERM } from '../../../abi/errno.ts';
 import { EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, EPOLLWAKEUP } from '../../../abi/epoll.ts';
+import { EEXIST, EINVAL, ELOOP, ENOENT, EPERM } from '../../../abi/errno.ts';
 import { O_RDWR } from '../../../abi/fcntl.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM } from '../../../abi/poll.ts';
 import { S_IFDIR, S_IFMT, S_IFREG } from '../../../abi/stat.ts';
-import { WaitEntry } from '../../../base/waitqueue.ts';
-import type { WaitQueue, Wakeable } from '../../../base/waitqueue.ts';
 import { putU32 } from '../../../base/bytes.ts';
+import { WaitEntry, type Wakeable } from '../../../base/waitqueue.ts';
 import type { File } from '../../vfs/file.ts';
 import { AnonFile } from './anon.ts';
 
@@ -58,11 +57,6 @@ export class EpollFile extends AnonFile {
 
   constructor() {
     super(O_RDWR);
-  }
-
-  /** The queue on which `this` is told of readiness; what epoll_wait waits on. */
-  get waiters(): WaitQueue {
-    return this.queue;
   }
 
   markReady(it: EpollItem): void {

@@ -5,7 +5,7 @@ import { O_ACCMODE, O_DIRECTORY, O_RDONLY } from '../../../abi/fcntl.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../abi/stat.ts';
 import { RENAME_EXCHANGE } from '../../../abi/uio.ts';
 import type { Caller } from '../../vfs/caller.ts';
-import { type Dentry, releaseInode, rootDentry } from '../../vfs/dentry.ts';
+import { type Dentry, dropDentry, lookupChild, releaseInode, rootDentry } from '../../vfs/dentry.ts';
 import type { DirSink, File } from '../../vfs/file.ts';
 import { ATTR_SIZE, Inode, type SetAttr } from '../../vfs/inode.ts';
 import { internalMount, type Mount } from '../../vfs/mount.ts';
@@ -37,35 +37,36 @@ class NameSink implements DirSink {
 export class OverlayInode extends Inode {
   readonly overlay: OverlayFs;
   upper: TmpInode | null;
-  /** For files, kept after copying up only where it is a directory. */
-  lower: Inode | null;
+  /** The lower name; for files only until they are copied up. The lower tree's own dentries remember what it has and has not. */
+  low: Dentry | null;
   /** A name that leads here. */
   parent: OverlayInode | null;
   name: string;
   readonly isDir: boolean;
 
-  constructor(fs: OverlayFs, upper: TmpInode | null, lower: Inode | null, parent: OverlayInode | null, name: string) {
-    const real = upper !== null ? upper : lower!;
-    super(fs, lower !== null ? lower.ino : fs.number(upper!), real.mode);
+  constructor(fs: OverlayFs, upper: TmpInode | null, low: Dentry | null, parent: OverlayInode | null, name: string) {
+    const real = upper !== null ? upper : low!.inode!;
+    super(fs, upper !== null ? fs.number(upper) : real.ino, real.mode);
     this.overlay = fs;
     this.upper = upper;
-    this.lower = lower;
+    this.low = low;
     this.parent = parent;
     this.name = name;
     this.isDir = (real.mode & S_IFMT) === S_IFDIR;
     this.truncateFirst = true;
     this.nlink = real.nlink;
-    if (upper !== null) {
-      upper.holds++;
-      this.ino = fs.number(upper);
-    }
-    if (lower !== null) lower.holds++;
+    if (upper !== null) upper.holds++;
+    if (low !== null) low.refs++;
     this.sync();
+  }
+
+  get lower(): Inode | null {
+    return this.low === null ? null : this.low.inode;
   }
 
   /** The inode whose data and attributes show. */
   get real(): Inode {
-    return this.upper !== null ? this.upper : this.lower!;
+    return this.upper !== null ? this.upper : this.low!.inode!;
   }
 
   /** Takes over the attributes of the real inode, but the count of names of lower files, which is kept here. */
@@ -168,9 +169,9 @@ export class OverlayInode extends Inode {
     u.holds++;
     this.upper = u;
     if (!this.isDir) {
-      // Open descriptions of the lower file move over at their next use; the hold on it ends with the last of them.
-      this.lower = null;
-      releaseInode(lower);
+      // Open descriptions of the lower file move over at their next use.
+      this.low!.refs--;
+      this.low = null;
     }
     this.sync();
     return 0;
@@ -213,11 +214,11 @@ export class OverlayInode extends Inode {
 
   // Names.
 
-  /** What the lower directory has under `name`, unless hidden; null for nothing. */
-  private below(c: Caller, name: string): Inode | null {
-    if (this.lower === null || !this.isDir || this.opaque) return null;
-    const l = this.lower.lookup(c, name);
-    return typeof l === 'number' ? null : l;
+  /** True if the lower directory shows something under `name`. */
+  private below(c: Caller, name: string): boolean {
+    if (this.low === null || this.opaque) return false;
+    const l = lookupChild(c, this.low, name);
+    return typeof l !== 'number' && l.inode !== null;
   }
 
   override lookup(c: Caller, name: string): Inode | number {
@@ -232,22 +233,23 @@ export class OverlayInode extends Inode {
         if (u.entries === null) return fs.node(u, null, this, name);
       }
     }
-    let l: Inode | null = null;
-    if (this.lower !== null && !this.opaque) {
-      const r = this.lower.lookup(c, name);
-      if (typeof r !== 'number') l = r;
-      else if (r !== -ENOENT) return r;
+    let low: Dentry | null = null;
+    if (this.low !== null && !this.opaque) {
+      const r = lookupChild(c, this.low, name);
+      if (typeof r === 'number') return r;
+      if (r.inode !== null) low = r;
     }
     if (u === null) {
-      if (l === null) return -ENOENT;
+      if (low === null) return -ENOENT;
+      const l = low.inode!;
       if (l.nlink > 1 && (l.mode & S_IFMT) !== S_IFDIR) {
         const copy = fs.copies.get(l.ino);
         if (copy !== undefined) return fs.node(copy, null, this, name);
       }
-      return fs.node(null, l, this, name);
+      return fs.node(null, low, this, name);
     }
-    if (l !== null && ((l.mode & S_IFMT) !== S_IFDIR || u.xattrs?.has(OPAQUE) === true)) l = null;
-    return fs.node(u, l, this, name);
+    if (low !== null && (!low.isDir || u.xattrs?.has(OPAQUE) === true)) low = null;
+    return fs.node(u, low, this, name);
   }
 
   /** Makes `name` free in the upper directory: takes a whiteout away. True if there was one. */
@@ -260,7 +262,7 @@ export class OverlayInode extends Inode {
 
   /** Covers what the lower directory has under `name`. */
   private cover(c: Caller, dir: TmpInode, name: string): void {
-    if (this.below(c, name) !== null) dir.add(name, this.overlay.whiteout);
+    if (this.below(c, name)) dir.add(name, this.overlay.whiteout);
   }
 
   /** Wraps an inode just made above. */
@@ -482,7 +484,7 @@ export class OverlayInode extends Inode {
 
   private lowerNames(c: Caller): Listed[] {
     if (this.lower === null || this.opaque) return [];
-    const f = this.lower.open(c, O_RDONLY | O_DIRECTORY, internalMount(this.lower.fs), rootDentry(this.lower.fs));
+    const f = this.lower.open(c, O_RDONLY | O_DIRECTORY, internalMount(this.lower.fs), this.low!);
     if (typeof f === 'number') return [];
     const sink = new NameSink();
     let seen = -1;
@@ -521,9 +523,11 @@ export class OverlayInode extends Inode {
       if (this.upper.nlink === 0 && fs.copies.get(this.ino) === this.upper) fs.copies.delete(this.ino);
       releaseInode(this.upper);
     }
-    if (this.lower !== null) {
-      fs.byLower.delete(this.lower);
-      releaseInode(this.lower);
+    const low = this.low;
+    if (low !== null) {
+      fs.byLower.delete(low.inode!);
+      low.refs--;
+      if (low.refs === 0 && (low.children === null || low.children.size === 0)) dropDentry(low);
     }
   }
 }

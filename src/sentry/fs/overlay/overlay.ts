@@ -4,6 +4,7 @@
 import { OVERLAYFS_SUPER_MAGIC } from '../../../abi/mount.ts';
 import { S_IFCHR, S_IFDIR } from '../../../abi/stat.ts';
 import { anonDev, FileSystem, type StatFs } from '../../vfs/filesystem.ts';
+import { type Dentry, rootDentry } from '../../vfs/dentry.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import type { TmpFs, TmpInode } from '../tmpfs/tmpfs.ts';
 import { OverlayInode } from './inode.ts';
@@ -38,7 +39,7 @@ export class OverlayFs extends FileSystem {
     top.uid = l.uid;
     top.gid = l.gid;
     this.numbers.set(top, l.ino);
-    this.root = this.node(top, l, null, '');
+    this.root = this.node(top, rootDentry(lower), null, '');
   }
 
   /** The number that a file above shows. */
@@ -46,13 +47,13 @@ export class OverlayFs extends FileSystem {
     return this.numbers.get(u) ?? UPPER_INO + u.ino;
   }
 
-  /** The inode that shows `upper` over `lower` (not both null), found as `name` in `parent`. */
-  node(upper: TmpInode | null, lower: Inode | null, parent: OverlayInode | null, name: string): OverlayInode {
-    const known = upper !== null ? this.byUpper.get(upper) : this.byLower.get(lower!);
+  /** The inode that shows `upper` over what `low` names (not both null), found as `name` in `parent`. */
+  node(upper: TmpInode | null, low: Dentry | null, parent: OverlayInode | null, name: string): OverlayInode {
+    const known = upper !== null ? this.byUpper.get(upper) : this.byLower.get(low!.inode!);
     if (known !== undefined) return known;
-    const n = new OverlayInode(this, upper, lower, parent, name);
+    const n = new OverlayInode(this, upper, low, parent, name);
     if (upper !== null) this.byUpper.set(upper, n);
-    else this.byLower.set(lower!, n);
+    else this.byLower.set(low!.inode!, n);
     return n;
   }
 

@@ -1,7 +1,7 @@
 // Pipes and FIFOs (pipe(7), fifo(7)): a bounded store of bytes between descriptions for reading and for writing.
 
-import { EAGAIN, EBUSY, EINVAL, ENOTTY, EPERM, EPIPE } from '../../../abi/errno.ts';
 import { CAP_SYS_RESOURCE } from '../../../abi/capability.ts';
+import { EAGAIN, EBUSY, EINVAL, ENOTTY, EPERM, EPIPE } from '../../../abi/errno.ts';
 import { O_ACCMODE, O_DIRECT, O_RDONLY, O_WRONLY } from '../../../abi/fcntl.ts';
 import { FIONREAD } from '../../../abi/ioctl.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../../../abi/poll.ts';
@@ -14,14 +14,14 @@ import { WaitQueue } from '../../../base/waitqueue.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import { File } from '../../vfs/file.ts';
-import { ATTR_ATIME, ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_UID, Inode } from '../../vfs/inode.ts';
 import type { SetAttr } from '../../vfs/inode.ts';
+import { ATTR_ATIME, ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_UID, Inode } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { pipeFs } from '../event/anon.ts';
 
 /** Default and greatest capacity in bytes (/proc/sys/fs/pipe-max-size). */
-export const PIPE_DEFAULT_SIZE = 65536;
-export const PIPE_MAX_SIZE = 1048576;
+const PIPE_DEFAULT_SIZE = 65536;
+const PIPE_MAX_SIZE = 1048576;
 /** A privileged caller may go up to this. */
 const PIPE_HARD_MAX = 1 << 30;
 const PAGE = 4096;

@@ -7,10 +7,10 @@ export interface ProcExtras {
   /** Processor time, ns. */
   groupCpuNs(g: ThreadGroup): number;
   taskCpuNs(t: Task): number;
-  /** Files of /proc/net: name to text. */
-  net: ReadonlyMap<string, () => string>;
-  /** Files of /proc/sysvipc. */
-  sysvipc: ReadonlyMap<string, () => string>;
+  /** Files of /proc/net: name to text, by the key of a network namespace. */
+  net: ReadonlyMap<string, (key?: object) => string>;
+  /** Files of /proc/sysvipc, by the key of an IPC namespace. */
+  sysvipc: ReadonlyMap<string, (key?: object) => string>;
   /** Dotted names of further sysctls with their initial text. */
   sysctls: readonly ReadonlyMap<string, string>[];
   /** Lines of /proc/cpuinfo behind "processor", the same for each: "name\t: value". */

@@ -200,7 +200,7 @@ function fillRoot(fs: ProcFs, root: SynthDir): void {
   root.text('execdomains', () => '0-0\tLinux           \t[kernel]\n');
   root.text('misc', () => '');
   const ipc = root.dir('sysvipc');
-  for (const [name, shows] of x.sysvipc) ipc.text(name, () => shows());
+  for (const [name, shows] of x.sysvipc) ipc.text(name, (c) => shows((c as Task).ns.ipc.key));
   root.dir('fs');
   root.dir('tty').dir('driver');
   fillSysctls(k, root.dir('sys'), x);

@@ -3,6 +3,7 @@
 import { EINVAL } from '../../../abi/errno.ts';
 import { UTS_RELEASE, UTS_SYSNAME, UTS_VERSION } from '../../../abi/utsname.ts';
 import { type Kernel, PID_MAX } from '../../kernel/kernel.ts';
+import type { Task } from '../../kernel/task.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { SynthDir } from '../synthetic.ts';
 import type { ProcExtras } from './extras.ts';
@@ -134,17 +135,17 @@ class Builder {
     );
   }
 
-  named(name: string, shows: () => string, takes: (c: Caller, s: string) => number): void {
+  named(name: string, shows: (c: Caller) => string, takes: (c: Caller, s: string) => number): void {
     const [d, last] = this.place(name);
-    d.text(last, () => `${shows()}\n`, takes);
+    d.text(last, (c) => `${shows(c)}\n`, takes);
   }
 }
 
-function nameTaker(set: (s: string) => void): (c: Caller, s: string) => number {
-  return (_c, s) => {
+function nameTaker(set: (t: Task, s: string) => void): (c: Caller, s: string) => number {
+  return (c, s) => {
     const v = s.split('\n')[0]!;
     if (v.length > NAME_MOST) return -EINVAL;
-    set(v);
+    set(c as Task, v);
     return 0;
   };
 }
@@ -155,8 +156,20 @@ export function fillSysctls(kernel: Kernel, root: SynthDir, x: ProcExtras): void
   b.shown('kernel.ostype', () => UTS_SYSNAME);
   b.shown('kernel.osrelease', () => UTS_RELEASE);
   b.shown('kernel.version', () => UTS_VERSION);
-  b.named('kernel.hostname', () => kernel.hostname, nameTaker((s) => { kernel.hostname = s; }));
-  b.named('kernel.domainname', () => kernel.domainname, nameTaker((s) => { kernel.domainname = s; }));
+  b.named(
+    'kernel.hostname',
+    (c) => (c as Task).ns.uts.hostname,
+    nameTaker((t, s) => {
+      t.ns.uts.hostname = s;
+    }),
+  );
+  b.named(
+    'kernel.domainname',
+    (c) => (c as Task).ns.uts.domainname,
+    nameTaker((t, s) => {
+      t.ns.uts.domainname = s;
+    }),
+  );
   b.shown('kernel.pid_max', () => String(PID_MAX));
   b.shown('kernel.threads-max', () => String(PID_MAX - 1));
   b.shown('kernel.cap_last_cap', () => String(LAST_CAP));
@@ -178,6 +191,8 @@ export function fillSysctls(kernel: Kernel, root: SynthDir, x: ProcExtras): void
     kernel.forEachGroup((g) => g.leader.fds.forEach(() => n++));
     return `${n}\t0\t9223372036854775807`;
   });
+  for (const kind of ['cgroup', 'ipc', 'mnt', 'net', 'uts']) b.shown(`user.max_${kind}_namespaces`, () => '31231');
+  for (const kind of ['pid', 'time', 'user']) b.shown(`user.max_${kind}_namespaces`, () => '0');
   b.shown('fs.inode-nr', () => '0\t0');
   b.shown('fs.dentry-state', () => '0\t0\t45\t0\t0\t0');
   b.named('vm.drop_caches', () => '0', (_c, s) => (/^[1-4]\s*$/.test(s) ? 0 : -EINVAL));

@@ -54,7 +54,7 @@ import { SIGTTOU } from '../../../abi/signal.ts';
 import { getI32, getU16, putU16, putU32 } from '../../../base/bytes.ts';
 import { monotonicNs } from '../../../base/clock.ts';
 import type { Task } from '../../kernel/task.ts';
-import { TERMIOS2_SIZE, TERMIOS_SIZE, TERMIO_SIZE, Termios } from './termios.ts';
+import { TERMIO_SIZE, TERMIOS_SIZE, TERMIOS2_SIZE, Termios } from './termios.ts';
 import type { Tty } from './tty.ts';
 
 const WINSIZE_SIZE = 8;

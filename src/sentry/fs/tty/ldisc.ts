@@ -2,6 +2,7 @@
 //
 // It knows nothing of tasks: signals, wake-ups and the way out go through TtyPort.
 
+import { EAGAIN } from '../../../abi/errno.ts';
 import {
   ECHO,
   ECHOCTL,
@@ -48,7 +49,6 @@ import {
   VWERASE,
   XTABS,
 } from '../../../abi/ioctl.ts';
-import { EAGAIN } from '../../../abi/errno.ts';
 import { SIGINT, SIGQUIT, SIGTSTP } from '../../../abi/signal.ts';
 import { ByteRing } from '../../../base/ring.ts';
 import { Termios } from './termios.ts';

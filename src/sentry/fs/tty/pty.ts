@@ -133,7 +133,7 @@ export class SlaveFile extends File {
   }
 
   protected override release(): void {
-    if (!this.dead) this.tty.closeSlave();
+    this.tty.closeSlave();
   }
 }
 

@@ -48,7 +48,7 @@ export class Tty implements ControllingTty, TtyPort {
   xpixels = 0;
   ypixels = 0;
 
-  /** Open descriptions of the programs' end. */
+  /** Open descriptions of the programs' end, dead ones too: the master sees its end only when all are closed. */
   slaves = 0;
   /** Programs' end was open and is not any more: the master reads EIO once all output is taken. */
   slaveClosed = false;
@@ -205,10 +205,6 @@ export class Tty implements ControllingTty, TtyPort {
     this.generation++;
     this.ldisc.flushInput();
     this.ldisc.start(true);
-    if (this.slaves > 0) {
-      this.slaves = 0;
-      this.slaveClosed = true;
-    }
     this.slaveQueue.notify(READY_IN | READY_OUT | POLLHUP | POLLERR);
     this.masterQueue.notify(READY_IN | READY_OUT | POLLHUP);
   }

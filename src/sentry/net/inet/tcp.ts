@@ -125,6 +125,10 @@ export class TcpSocket extends InetSocket {
     return 0;
   }
 
+  override unaccept(s: Socket): void {
+    this.acceptQueue.unshift(s as TcpSocket);
+  }
+
   override accept(): Socket | number {
     if (this.state !== TCP_LISTEN) return -EINVAL;
     const far = this.acceptQueue.shift();

@@ -208,6 +208,10 @@ export abstract class UnixSocket extends Socket {
     return 0;
   }
 
+  override unaccept(s: Socket): void {
+    this.acceptQueue.unshift(s as UnixSocket);
+  }
+
   override accept(): Socket | number {
     if (this.type === SOCK_DGRAM) return -EOPNOTSUPP;
     if (this.state !== LISTENING) return -EINVAL;

@@ -1,0 +1,129 @@
+// Namespaces of tasks (namespaces(7)): names of the system, System V and POSIX IPC, the network, mounts.
+//
+// Process ids, users and clocks have one namespace that all share. cgroup namespaces can be made, but change no view: there is one group.
+
+import {
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWTIME,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+} from '../../abi/sched.ts';
+import { CAP_SYS_ADMIN } from '../../abi/capability.ts';
+import { EINVAL, ENOSPC, EPERM } from '../../abi/errno.ts';
+import type { FsContext } from '../vfs/fscontext.ts';
+import { type MountNamespace, nextNamespaceIno } from '../vfs/namespace.ts';
+import type { Task } from './task.ts';
+
+/** All flags of clone(2) that ask for new namespaces. */
+export const CLONE_NEW_ALL: number =
+  CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME;
+const CLONE_NEW_MADE = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
+
+/** A namespace whose contents another part keeps, found by `key`. */
+export class Namespace {
+  /** CLONE_NEW*. */
+  readonly kind: number;
+  /** Inode number of its nsfs file. */
+  readonly ino: number;
+  /** What tables of its contents are keyed by: the kernel for the first namespace of a kind. */
+  readonly key: object;
+
+  constructor(kind: number, ino: number, key: object | null) {
+    this.kind = kind;
+    this.ino = ino;
+    this.key = key ?? this;
+  }
+}
+
+/** Host and domain name. */
+export class UtsNamespace extends Namespace {
+  hostname: string;
+  domainname: string;
+
+  constructor(ino: number, hostname: string, domainname: string) {
+    super(CLONE_NEWUTS, ino, null);
+    this.hostname = hostname;
+    this.domainname = domainname;
+  }
+}
+
+/** The namespaces of a task (Linux: struct nsproxy). Shared and unchanging, but for the first set, which gets its mounts at boot. */
+export class NamespaceSet {
+  uts: UtsNamespace;
+  ipc: Namespace;
+  net: Namespace;
+  cgroup: Namespace;
+  readonly pid: Namespace;
+  readonly user: Namespace;
+  readonly time: Namespace;
+  mnt: MountNamespace | null = null;
+  /** Tasks that use it. */
+  refs = 1;
+
+  /** The first set of a kernel, with Linux's fixed inode numbers (include/linux/proc_ns.h). */
+  constructor(key: object) {
+    this.uts = new UtsNamespace(0xeffffffe, 'ringfence', '(none)');
+    this.ipc = new Namespace(CLONE_NEWIPC, 0xefffffff, key);
+    this.net = new Namespace(CLONE_NEWNET, 0xeffffff9, key);
+    this.cgroup = new Namespace(CLONE_NEWCGROUP, 0xeffffffb, key);
+    this.pid = new Namespace(CLONE_NEWPID, 0xeffffffc, key);
+    this.user = new Namespace(CLONE_NEWUSER, 0xeffffffd, key);
+    this.time = new Namespace(CLONE_NEWTIME, 0xeffffffa, key);
+  }
+
+  /** The same namespaces in a set of their own, to be changed by the caller before anybody sees it. */
+  copy(): NamespaceSet {
+    const s = Object.create(NamespaceSet.prototype) as NamespaceSet;
+    Object.assign(s, this);
+    s.refs = 1;
+    if (s.mnt !== null) s.mnt.refs++;
+    return s;
+  }
+
+  /** Puts another mount namespace in place; takes over the caller's reference. */
+  setMounts(m: MountNamespace): void {
+    this.mnt?.unref();
+    this.mnt = m;
+  }
+
+  /** Drops one user; the last gives up the mounts. */
+  unref(): void {
+    if (--this.refs > 0) return;
+    this.mnt?.unref();
+    this.mnt = null;
+  }
+}
+
+/**
+ * May the task make the namespaces that `flags` names? 0 or -errno. User and pid namespaces are refused as with their limits
+ * (user.max_user_namespaces) at 0; a kernel without CONFIG_TIME_NS knows no CLONE_NEWTIME.
+ */
+export function mayMakeNamespaces(t: Task, flags: number): number {
+  if ((flags & CLONE_NEW_ALL) === 0) return 0;
+  if ((flags & CLONE_NEWUSER) !== 0) return -ENOSPC;
+  if (!t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
+  if ((flags & CLONE_NEWPID) !== 0) return -ENOSPC;
+  return (flags & ~CLONE_NEW_MADE & CLONE_NEW_ALL) !== 0 ? -EINVAL : 0;
+}
+
+/** `old` with new namespaces for those that `flags` names; `fs` (not shared) moves into the copy of the mounts. */
+export function makeNamespaces(old: NamespaceSet, flags: number, fs: FsContext): NamespaceSet {
+  const s = old.copy();
+  if ((flags & CLONE_NEWUTS) !== 0) s.uts = new UtsNamespace(nextNamespaceIno(), old.uts.hostname, old.uts.domainname);
+  if ((flags & CLONE_NEWIPC) !== 0) s.ipc = new Namespace(CLONE_NEWIPC, nextNamespaceIno(), null);
+  if ((flags & CLONE_NEWNET) !== 0) s.net = new Namespace(CLONE_NEWNET, nextNamespaceIno(), null);
+  if ((flags & CLONE_NEWCGROUP) !== 0) s.cgroup = new Namespace(CLONE_NEWCGROUP, nextNamespaceIno(), null);
+  if ((flags & CLONE_NEWNS) !== 0 && old.mnt !== null) s.setMounts(old.mnt.clone(fs));
+  return s;
+}
+
+/** Gives the task the set `s` (taken over) in place of its own. */
+export function switchNamespaces(t: Task, s: NamespaceSet): void {
+  const old = t.ns;
+  t.ns = s;
+  old.unref();
+}
