@@ -134,6 +134,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       exitFd: exit,
       lifeline: o.foreground,
       tty: terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex },
+      ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: [],
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
     });

@@ -54,6 +54,8 @@ export interface SandboxRequest {
   lifeline: boolean;
   /** Terminal whose state (struct termios, hexadecimal) the stand-in restores at its end. */
   tty: { fd: number; state: string } | null;
+  /** Slave of a terminal whose window size and hang-up the stand-in is told of by signals; -1: none. */
+  ctty: number;
   /** Files that the launcher writes its pid to: cgroup.procs. */
   cgroups: string[];
   oomScoreAdj: number | null;
@@ -212,16 +214,18 @@ export function startSandbox(r: SandboxRequest): Standin {
   if (r.lifeline) plan.push('lifeline');
   if (r.exitFd >= 0) plan.push('exit-fd', passed.number(r.exitFd));
   if (r.tty !== null) plan.push('tty', passed.number(r.tty.fd), r.tty.state);
+  if (r.ctty >= 0) plan.push('ctty', passed.number(r.ctty));
   if (r.oomScoreAdj !== null) plan.push('oom-score-adj', String(r.oomScoreAdj));
   return start('sandbox', plan, passed, r.crashFd);
 }
 
 /** Starts a stand-in for a process of a running sandbox. `socket` is its end of the pair whose other end the Sentry gets. */
-export function startStandin(socket: number, lifeline: boolean, tty: { fd: number; state: string } | null): Standin {
+export function startStandin(socket: number, lifeline: boolean, tty: { fd: number; state: string } | null, ctty: number): Standin {
   const passed = new Passed();
   const plan = ['socket', passed.number(socket)];
   if (lifeline) plan.push('lifeline');
   if (tty !== null) plan.push('tty', passed.number(tty.fd), tty.state);
+  if (ctty >= 0) plan.push('ctty', passed.number(ctty));
   return start('standin', plan, passed, 2);
 }
 

@@ -8,7 +8,7 @@
 //   dist/NAME.bundle.js      the program (esbuild, CommonJS, names kept)
 //   dist/NAME-HASH.cache     its V8 code cache; only a node with the same V8 and flags uses it, others compile as usual
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -240,8 +240,27 @@ async function buildCaches(stamps) {
   if (code !== 0) say(`no code cache (start-up takes longer): ${text.trimEnd()}`);
 }
 
+/** One line for each thing without which nothing can be built. */
+function missingTools() {
+  const problems = [];
+  if (Number(process.versions.node.split('.')[0]) < 20) problems.push(`Node 20 or newer is needed, this is ${process.version}`);
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    problems.push(`Linux on x86-64 is needed, this is ${process.platform} ${process.arch}`);
+  const cc = process.env.CC ?? 'gcc';
+  if (spawnSync(cc, ['--version']).status !== 0) problems.push(`${cc} is needed for the native parts (Debian: apt-get install make g++)`);
+  const include = [resolve(process.execPath, '../../include/node'), '/usr/include/node'];
+  if (!include.some((dir) => existsSync(join(dir, 'node_api.h'))))
+    problems.push(`node_api.h is in none of ${include.join(' ')}: install Node's headers`);
+  return problems;
+}
+
 async function main() {
   const started = Date.now();
+  const lacking = missingTools();
+  if (lacking.length > 0) {
+    for (const line of lacking) process.stderr.write(`build: ${line}\n`);
+    process.exit(1);
+  }
   mkdirSync(join(dist, 'native'), { recursive: true });
   mkdirSync(join(root, 'bin'), { recursive: true });
   const stamps = readStamps();

@@ -2,8 +2,8 @@
 // registries, no trailing blanks, a line break at the end, lines of C and shell within the width.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -22,9 +22,23 @@ const rules = [
   { name: 'trailing blanks', pattern: /[ \t]+$/, skip: /^test\/|\.(md|diff|patch)$/ },
 ];
 
+/** What belongs to the repository: git knows; without git, all but what is made or installed. */
 function files() {
-  const out = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '-z'], { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 });
-  return out.split('\0').filter((f) => f !== '' && statSync(join(root, f), { throwIfNoEntry: false })?.isFile());
+  try {
+    const out = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '-z'], {
+      cwd: root,
+      encoding: 'utf8',
+      maxBuffer: 1 << 26,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    return out.split('\0').filter((f) => f !== '' && statSync(join(root, f), { throwIfNoEntry: false })?.isFile());
+  } catch {
+    const made = /(^|\/)(node_modules|dist|bin|coverage|\.git)(\/|$)|\.gen\.ts$/;
+    return readdirSync(root, { recursive: true, withFileTypes: true })
+      .filter((e) => e.isFile())
+      .map((e) => relative(root, join(e.parentPath ?? e.path, e.name)))
+      .filter((f) => !made.test(f));
+  }
 }
 
 const problems = [];

@@ -71,6 +71,7 @@ struct plan {
   bool lifeline;
   int exit_fd;
   int socket_fd; // stand-in alone: its socket to the Sentry
+  int ctty_fd;   // becomes the controlling terminal of the stand-in, which learns of new window sizes by SIGWINCH
   int tty_fd;
   const char *tty_state; // struct termios in hexadecimal
   const char *oom_score_adj;

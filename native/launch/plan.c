@@ -65,7 +65,7 @@ struct plan *read_plan(int fd) {
   struct plan *p = need(sizeof *p);
   p->items = need(sizeof *p->items * MAX_ITEMS);
   p->attach = need(sizeof *p->attach * MAX_ITEMS);
-  p->exit_fd = p->socket_fd = p->tty_fd = -1;
+  p->exit_fd = p->socket_fd = p->tty_fd = p->ctty_fd = -1;
   while (text < limit) {
     const char *d = word();
     if (!strcmp(d, "dir")) add_item(p, ROOT_DIR, word(), NULL);
@@ -96,6 +96,7 @@ struct plan *read_plan(int fd) {
     else if (!strcmp(d, "host-network")) p->host_network = true;
     else if (!strcmp(d, "lifeline")) p->lifeline = true;
     else if (!strcmp(d, "exit-fd")) p->exit_fd = number();
+    else if (!strcmp(d, "ctty")) p->ctty_fd = number();
     else if (!strcmp(d, "socket")) p->socket_fd = number();
     else if (!strcmp(d, "tty")) {
       p->tty_fd = number();

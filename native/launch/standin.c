@@ -104,6 +104,8 @@ void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer) {
   sigfillset(&all);
   int sfd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
   if (sfd < 0) die("cannot create a signalfd: %s", strerror(errno));
+  // Signals of the terminal come to its session's leader. The descriptor itself is closed: the Sentry's must be the last one.
+  if (p->ctty_fd >= 0) ioctl(p->ctty_fd, TIOCSCTTY, 0);
   int life = p->lifeline ? report_fd : -1;
   int keep[] = {sfd, socket, life, p->exit_fd, p->tty_fd};
   report_fd = -1;
@@ -126,7 +128,10 @@ void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer) {
     if (set[0].revents & POLLIN) {
       struct signalfd_siginfo si;
       while (read(sfd, &si, sizeof si) == (ssize_t)sizeof si) {
+        // What the terminal sends itself is the Sentry's business, but for the news of another window size.
+        bool from_terminal = si.ssi_code == SI_KERNEL && si.ssi_signo != SIGWINCH;
         if (si.ssi_signo != SIGCHLD) {
+          if (from_terminal) continue;
           unsigned char b = (unsigned char)si.ssi_signo;
           send(socket, &b, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         } else if (box > 0 && waitpid(box, NULL, WNOHANG) == box) {

@@ -87,6 +87,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     exitFd: -1,
     lifeline: true,
     tty: foreground.ttyToRestore(),
+    ctty: -1,
     cgroups: [],
     oomScoreAdj: null,
   });

@@ -146,7 +146,7 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   check(host().socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 'cannot create a socket pair');
   const [ours, theirs] = pair as unknown as [number, number];
   const tty = terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex };
-  const standin = startStandin(ours, !detach, tty);
+  const standin = startStandin(ours, !detach, tty, config.terminal && o.consoleSocket !== undefined ? (fds[0] as number) : -1);
   host().close(ours);
   const control = connect(c);
   const request = { method: 'exec', id, process: config, streams, console: config.terminal, extra: o.preserveFds, standin: true } as const;

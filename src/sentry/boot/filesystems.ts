@@ -6,6 +6,7 @@ import { Cgroup2Fs, SysFs } from '../fs/sys/sysfs.ts';
 import { parseTmpfsOptions, TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import { createDevpts } from '../fs/tty/devpts.ts';
 import { IPC_SYSCTLS, procSysvipc } from '../ipc/namespace.ts';
+import { mqueuesOf } from '../ipc/mqueue.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { NET_SYSCTLS, procNet } from '../net/procnet.ts';
 import { groupCpuNs, taskCpuNs } from '../syscalls/cputime.ts';
@@ -37,5 +38,5 @@ export function registerFileSystems(kernel: Kernel, cpuLines: readonly string[] 
   });
   registerFileSystem('ramfs', (_c, _source, options) => tmpfs(kernel, 'ramfs', options));
   registerFileSystem('devpts', (_c, _source, options) => createDevpts(options.join(',')));
-  registerFileSystem('mqueue', (_c, _source, options) => tmpfs(kernel, 'mqueue', options));
+  registerFileSystem('mqueue', () => mqueuesOf(kernel).fs);
 }

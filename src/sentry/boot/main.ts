@@ -6,7 +6,9 @@ import { loadHost } from '../../host/host.ts';
 import { installClock, monotonicNs } from '../../base/clock.ts';
 import { installLatin1 } from '../../base/bytes.ts';
 import { EPOLLIN } from '../../abi/epoll.ts';
+import { PR_SET_DUMPABLE } from '../../abi/prctl.ts';
 import { SOCK_CLOEXEC } from '../../abi/socket.ts';
+import { installFilter } from '../../host/seccomp.ts';
 import type { SystrapAddon } from '../../platform/systrap/addon.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
 import type { BootConfig } from '../../wire/boot.ts';
@@ -22,6 +24,7 @@ import type { Task } from '../kernel/task.ts';
 import { Strace } from '../syscalls/strace.ts';
 import { handlers, names } from '../syscalls/table.ts';
 import { installTimers } from '../syscalls/timers.ts';
+import { sentryFilter } from './filter.ts';
 import { openLog } from './log.ts';
 import { buildMounts } from './mounts.ts';
 
@@ -43,6 +46,15 @@ function readAll(host: ReturnType<typeof loadHost>, fd: number): string {
     parts.push(b.subarray(0, n));
   }
   return Buffer.concat(parts).toString('utf8');
+}
+
+/** From here on this process can do no more than its filter says. */
+function confine(host: ReturnType<typeof loadHost>, config: BootConfig): void {
+  // No core file, and nobody of the same uid on the host reads or traces it.
+  host.native.prctl(PR_SET_DUMPABLE, 0, 0);
+  const jit = !process.execArgv.includes('--jitless');
+  const r = installFilter(host.native, sentryFilter({ controlFd: config.controlFd, jit }), config.debug);
+  if (r < 0) throw new Error(`the host's kernel refuses the seccomp filter (errno ${-r})`);
 }
 
 function boot(): number {
@@ -92,6 +104,7 @@ function boot(): number {
   host.watch(platform.doorbell, EPOLLIN, () => {});
   const utf8 = { decode: (b: Uint8Array) => Buffer.from(b.buffer, b.byteOffset, b.length).toString('utf8'), encode: (s: string) => Buffer.from(s, 'utf8') };
   new ControlServer(kernel, container, config.controlFd, config.stdio, config.standinFd, (fd) => host.native.accept(fd, SOCK_CLOEXEC), utf8);
+  confine(host, config);
   if (config.readyFd >= 0) {
     host.write(config.readyFd, new Uint8Array([1]), 0, 1);
     host.close(config.readyFd);

@@ -22,10 +22,10 @@ const spaces = new WeakMap<object, IpcNamespace>();
 export function ipcOf(kernel: Kernel, key: object): IpcNamespace {
   let ns = spaces.get(key);
   if (ns === undefined) {
-    if (!spaces.has(kernel)) kernel.groupEnded.push(leaveSemaphores);
+    if (key === kernel) kernel.groupEnded.push(leaveSemaphores);
+    else ipcOf(kernel, kernel);
     ns = new IpcNamespace(kernel);
     spaces.set(key, ns);
-    if (key !== kernel) ipcOf(kernel, kernel);
   }
   return ns;
 }

@@ -3,6 +3,7 @@
 import { EBADF, ENOENT } from '../../abi/errno.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from '../../abi/fcntl.ts';
 import type { Task } from '../kernel/task.ts';
+import { trimDentries } from '../vfs/dentry.ts';
 import type { File } from '../vfs/file.ts';
 import { LOOKUP_EMPTY, LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
 
@@ -27,6 +28,7 @@ export function walkAt(t: Task, fd: number, addr: number, flags: number): number
     path = t.copyInPath(addr);
     if (typeof path === 'number') return path;
   }
+  trimDentries(t.fs.rootDentry);
   return walkPath(t, fd, path, flags);
 }
 

@@ -31,30 +31,14 @@ import {
   ST_RELATIME,
   UMOUNT_NOFOLLOW,
 } from '../../abi/mount.ts';
-import { SYS_mount, SYS_pivot_root, SYS_umount2, SYS_unshare } from '../../abi/nr.ts';
-import {
-  CLONE_FILES,
-  CLONE_FS,
-  CLONE_NEWCGROUP,
-  CLONE_NEWIPC,
-  CLONE_NEWNET,
-  CLONE_NEWNS,
-  CLONE_NEWPID,
-  CLONE_NEWTIME,
-  CLONE_NEWUSER,
-  CLONE_NEWUTS,
-  CLONE_SIGHAND,
-  CLONE_SYSVSEM,
-  CLONE_THREAD,
-  CLONE_VM,
-} from '../../abi/sched.ts';
+import { SYS_mount, SYS_pivot_root, SYS_umount2 } from '../../abi/nr.ts';
 import { PATH_MAX } from '../../abi/uio.ts';
 import type { Task } from '../kernel/task.ts';
 import { makeFileSystem } from '../vfs/fstypes.ts';
 import { MNT_LOCKED, MNT_NOSYMFOLLOW, newMount } from '../vfs/mount.ts';
 import { bindMount, mountAt, moveMount, pivotRoot, unmount } from '../vfs/namespace.ts';
 import { LOOKUP_DIRECTORY, LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
-import { partial, type Row } from './row.ts';
+import { full, partial, type Row } from './row.ts';
 
 const source = new Walk();
 const target = new Walk();
@@ -173,35 +157,8 @@ export function sys_pivot_root(t: Task): number {
   return 0;
 }
 
-const NEW_NAMESPACES = CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWTIME | CLONE_NEWUSER | CLONE_NEWUTS;
-const CLONE_SHARED = CLONE_FILES | CLONE_FS | CLONE_SYSVSEM;
-/** What only a lone thread may ask for, where it changes nothing. */
-const CLONE_LONE = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
-
-/** unshare(2): file tables, working directories and mount namespaces. */
-export function sys_unshare(t: Task): number {
-  const flags = t.argU(0);
-  if ((flags & ~(CLONE_SHARED | CLONE_LONE | CLONE_NEWNS | NEW_NAMESPACES)) !== 0) return -EINVAL;
-  if ((flags & (NEW_NAMESPACES | CLONE_NEWNS)) !== 0 && !t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
-  if ((flags & NEW_NAMESPACES) !== 0) return -EINVAL;
-  if ((flags & CLONE_LONE) !== 0 && t.tg.tasks.size > 1) return -EINVAL;
-  if ((flags & CLONE_FILES) !== 0 && t.fds.refs > 1) {
-    const copy = t.fds.copy(t.fds.limit);
-    t.fds.unref(t);
-    t.fds = copy;
-  }
-  if ((flags & (CLONE_FS | CLONE_NEWNS)) !== 0 && t.fs.refs > 1) {
-    const copy = t.fs.copy();
-    t.fs.unref();
-    t.fs = copy;
-  }
-  if ((flags & CLONE_NEWNS) !== 0) t.fs.rootMount.ns?.clone(t.fs);
-  return 0;
-}
-
 export const rows: readonly Row[] = [
-  partial(SYS_unshare, 'unshare', sys_unshare, 'of namespaces, that of mounts alone', 'hex'),
   partial(SYS_mount, 'mount', sys_mount, 'propagation between mounts (MS_SHARED)', 'path', 'path', 'str', 'hex', 'ptr'),
   partial(SYS_umount2, 'umount2', sys_umount2, 'MNT_EXPIRE', 'path', 'hex'),
-  partial(SYS_pivot_root, 'pivot_root', sys_pivot_root, 'one mount namespace for all tasks', 'path', 'path'),
+  full(SYS_pivot_root, 'pivot_root', sys_pivot_root, 'path', 'path'),
 ];

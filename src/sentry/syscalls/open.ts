@@ -30,6 +30,7 @@ import {
 import { SYS_close, SYS_close_range, SYS_creat, SYS_open, SYS_openat, SYS_openat2 } from '../../abi/nr.ts';
 import { getU32 } from '../../base/bytes.ts';
 import type { Task } from '../kernel/task.ts';
+import { trimDentries } from '../vfs/dentry.ts';
 import { openPath } from '../vfs/open.ts';
 import { dirFile } from './at.ts';
 import { full, type Row } from './row.ts';
@@ -72,6 +73,7 @@ function open(t: Task, fd: number, path: string, flags: number, mode: number, re
 function openAddr(t: Task, fd: number, addr: number, flags: number, mode: number): number {
   const path = t.copyInPath(addr);
   if (typeof path === 'number') return path;
+  trimDentries(t.fs.rootDentry);
   return open(t, fd, path, flags & VALID, mode, 0);
 }
 

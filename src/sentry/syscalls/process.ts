@@ -138,7 +138,7 @@ export function sys_set_tid_address(t: Task): number {
   return t.tid;
 }
 
-const NO_NAMESPACES = 'new namespaces are refused with EINVAL';
+const NO_NAMESPACES = 'no user, pid and time namespaces';
 
 export const rows: readonly Row[] = [
   partial(SYS_clone, 'clone', sys_clone, NO_NAMESPACES, 'clone', 'ptr', 'ptr', 'ptr', 'ptr'),

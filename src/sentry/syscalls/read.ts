@@ -67,6 +67,8 @@ function touched(f: File, mask: number): void {
 function partialResult(t: Task, f: File, done: number, err: number, mask: number, nowait: boolean): number {
   if (err !== -EAGAIN) return done > 0 && err !== BLOCKED ? done : err;
   if (nowait || (f.flags & O_NONBLOCK) !== 0) return done > 0 ? done : err;
+  // SO_RCVTIMEO and SO_SNDTIMEO.
+  if (t.expired()) return done > 0 ? done : err;
   t.rs.done = done;
   const r = t.waitOn(f.queue, mask);
   return r !== BLOCKED && done > 0 ? done : r;

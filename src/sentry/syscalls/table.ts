@@ -18,6 +18,7 @@ import { rows as memory } from './memory.ts';
 import { rows as misc } from './misc.ts';
 import { rows as mount } from './mount.ts';
 import { rows as mq } from './mq.ts';
+import { rows as namespaces } from './namespaces.ts';
 import { rows as open } from './open.ts';
 import { rows as pidfd } from './pidfd.ts';
 import { rows as pipe } from './pipe.ts';
@@ -55,6 +56,7 @@ const FAMILIES: readonly (readonly Row[])[] = [
   misc,
   mount,
   mq,
+  namespaces,
   open,
   pidfd,
   pipe,

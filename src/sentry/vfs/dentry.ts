@@ -12,6 +12,7 @@ import type { Inode } from './inode.ts';
 /** How many dentries may be cached before unused ones are let go. */
 const CACHE_LIMIT = 200000;
 let cached = 0;
+let limit = CACHE_LIMIT;
 
 export class Dentry {
   name: string;
@@ -156,9 +157,15 @@ export function forgetNegative(dir: Dentry, name: string): void {
   if (dir.children !== null && dir.children.delete(name)) cached--;
 }
 
-/** True when shrinkDentries has work. The loop may call it between system calls. */
-export function dentryPressure(): boolean {
-  return cached > CACHE_LIMIT;
+/**
+ * Lets go of unused names below `root` when too many are cached. To be called where nobody holds a dentry without a reference: at the
+ * beginning of a system call.
+ */
+export function trimDentries(root: Dentry): void {
+  if (cached <= limit) return;
+  shrinkDentries(root);
+  // What is in use stays: look again only when much more has come.
+  limit = Math.max(CACHE_LIMIT, cached + cached / 2);
 }
 
 /** True when parts of the kernel hang on the inode object itself. */
@@ -166,7 +173,7 @@ function busy(i: Inode | null): boolean {
   return i !== null && (i.socket !== null || i.fifo !== null || i.watches !== null || i.locks !== null);
 }
 
-/** Lets go of cached names below `root` that nothing uses: leaves first, absent names too. Never call it within a system call. */
+/** Lets go of cached names below `root` that nothing uses: leaves first, absent names too. The count of names. */
 export function shrinkDentries(root: Dentry): number {
   let freed = 0;
   if (root.children === null || root.fs.pinned) return 0;

@@ -264,7 +264,9 @@ export class HostFile extends RegularFile {
 export function openHostFd(fs: HostFdFs, fd: number, access: number, uid: number, gid: number): File | number {
   const err = fs.host.fstat(fd, st);
   if (err < 0) return err;
-  const inode = new HostFdInode(fs, fd, st.mode);
+  // A donated stream socket is shown as a pipe: bytes go through it, but it has no address here and takes no socket calls.
+  const mode = (st.mode & S_IFMT) === S_IFSOCK ? S_IFIFO | (st.mode & 0o7777) : st.mode;
+  const inode = new HostFdInode(fs, fd, mode);
   inode.uid = uid;
   inode.gid = gid;
   const f = new HostFile(inode, access < 0 ? O_RDWR : access & (O_ACCMODE | O_APPEND), null, null);

@@ -2,19 +2,18 @@
 
 import { CAP_SYS_RESOURCE } from '../../../abi/capability.ts';
 import { EACCES, EINVAL, EIO, ENOENT, EPERM, ESRCH } from '../../../abi/errno.ts';
-import { NSFS_MAGIC } from '../../../abi/mount.ts';
-import { S_IFMT, S_IFREG } from '../../../abi/stat.ts';
+import { S_IFMT } from '../../../abi/stat.ts';
 import type { Task } from '../../kernel/task.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import { Dentry } from '../../vfs/dentry.ts';
 import type { File } from '../../vfs/file.ts';
 import type { Inode } from '../../vfs/inode.ts';
-import { internalMount, type Mount } from '../../vfs/mount.ts';
+import type { Mount } from '../../vfs/mount.ts';
 import { dentryPath, filePath } from '../../vfs/path.ts';
 import { RegularFile } from '../../vfs/regular.ts';
 import { nameAnonymous } from '../../vfs/walk.ts';
-import { SynthDir, type SynthEntry, SynthFs, SynthMagicLink, SynthText } from '../synthetic.ts';
+import { SynthDir, type SynthEntry, SynthMagicLink, SynthText } from '../synthetic.ts';
 import {
   cmdlineText,
   fdinfoText,
@@ -30,6 +29,7 @@ import {
   statText,
   statusText,
 } from './text.ts';
+import { type AnyNamespace, NAMESPACE_LINKS, namespaceText } from './nsfs.ts';
 import type { ProcFs } from './proc.ts';
 
 const DT_DIR = 4;
@@ -158,44 +158,6 @@ class TaskDir extends OwnedDir {
   }
 }
 
-/** The file system of namespaces: one inode for each, which /proc/PID/ns leads to. */
-export class NsFs extends SynthFs {
-  readonly root: SynthDir;
-  readonly #places = new Map<string, Place>();
-
-  constructor() {
-    super('nsfs', NSFS_MAGIC);
-    this.root = new SynthDir(this);
-  }
-
-  place(name: string, ino: number): Place {
-    const key = `${name}:[${ino}]`;
-    let p = this.#places.get(key);
-    if (p === undefined) {
-      const i = new SynthText(this, 0o444, () => -EINVAL);
-      i.ino = ino;
-      i.mode = S_IFREG | 0o444;
-      p = { mount: internalMount(this), dentry: new Dentry(this, null, key, i) };
-      this.#places.set(key, p);
-    }
-    return p;
-  }
-}
-
-/** Inode numbers of the namespaces that all of a sandbox shares (PROC_*_INIT_INO and neighbours). */
-const NAMESPACES: readonly (readonly [string, number])[] = [
-  ['cgroup', 0xeffffffb],
-  ['ipc', 0xefffffff],
-  ['mnt', 0],
-  ['net', 0xeffffff9],
-  ['pid', 0xeffffffc],
-  ['pid_for_children', 0xeffffffc],
-  ['time', 0xeffffffa],
-  ['time_for_children', 0xeffffffa],
-  ['user', 0xeffffffd],
-  ['uts', 0xeffffffe],
-];
-
 /** /proc/PID/mem: the memory of the process. */
 class MemInode extends SynthText {
   readonly task: TaskOf;
@@ -310,15 +272,25 @@ function setOomScoreAdj(c: Caller, t: Task, s: string): number {
 
 function nsDir(d: PidDir): Inode {
   const dir = new SynthDir(d.proc, 0o511);
-  for (const [name, ino] of NAMESPACES) {
-    const kind = name.replace(/_for_children$/, '');
-    const number = (): number => (name === 'mnt' ? (d.task()?.fs.rootMount.ns?.ino ?? 0xf0000000) : ino);
+  for (const [name, find] of NAMESPACE_LINKS) {
+    const where = (c: Caller): AnyNamespace | number => {
+      const t = d.task();
+      if (t === null) return -ENOENT;
+      const err = mayLook(c as Task, t);
+      return err < 0 ? err : (find(t) ?? -ENOENT);
+    };
     dir.add(
       name,
       new SynthMagicLink(
         d.proc,
-        () => `${kind}:[${number()}]`,
-        () => d.proc.namespaces.place(kind, number()),
+        (c) => {
+          const ns = where(c);
+          return typeof ns === 'number' ? ns : namespaceText(ns);
+        },
+        (c) => {
+          const ns = where(c);
+          return typeof ns === 'number' ? ns : d.proc.namespaces.place(ns);
+        },
       ),
     );
   }
@@ -327,7 +299,7 @@ function nsDir(d: PidDir): Inode {
 
 function netDir(d: PidDir): Inode {
   const dir = new SynthDir(d.proc);
-  for (const [name, shows] of d.proc.extras.net) dir.text(name, () => shows());
+  for (const [name, shows] of d.proc.extras.net) dir.text(name, () => shows(d.task()?.ns.net.key));
   return dir;
 }
 

@@ -12,7 +12,8 @@ import { fileSystemNames } from '../../vfs/fstypes.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import { SynthDir, type SynthEntry, SynthFs } from '../synthetic.ts';
 import type { ProcExtras } from './extras.ts';
-import { NsFs, PidDir } from './pid.ts';
+import { type NsFs, nsFsOf } from './nsfs.ts';
+import { PidDir } from './pid.ts';
 import { fillSysctls } from './sysctl.ts';
 import { allCpuNs } from './text.ts';
 
@@ -27,7 +28,7 @@ const DEVICES =
 export class ProcFs extends SynthFs {
   readonly kernel: Kernel;
   readonly extras: ProcExtras;
-  readonly namespaces = new NsFs();
+  readonly namespaces: NsFs;
   readonly root: ProcRoot;
   readonly #groups = new WeakMap<ThreadGroup, PidDir>();
   readonly #threads = new WeakMap<Task, PidDir>();
@@ -36,6 +37,7 @@ export class ProcFs extends SynthFs {
   constructor(kernel: Kernel, extras: ProcExtras, options: readonly string[]) {
     super('proc', PROC_SUPER_MAGIC);
     this.kernel = kernel;
+    this.namespaces = nsFsOf(kernel);
     this.extras = extras;
     this.volatileNames = true;
     this.makingFails = ENOENT;
