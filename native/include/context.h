@@ -58,6 +58,7 @@
 #define RF_COMMAND_FP_SAVE 7     // vector state to guest memory at call_args[0]
 #define RF_COMMAND_FP_LOAD 8     // vector state from there; 0: initial state
 #define RF_COMMAND_EXIT 9        // end this thread
+#define RF_COMMAND_USAGE 10      // of the thread, or with call_args[0] 1 of the process: call_args[0..5] become struct rf_usage
 
 // struct user_regs_struct of <sys/user.h>, without the selectors.
 #define RF_REGS 23
@@ -81,6 +82,16 @@ struct rf_block {
   uint32_t reserved[3];
   uint64_t regs[RF_REGS];
   uint8_t padding[RF_BLOCK_SIZE - 128 - RF_REGS * 8];
+};
+
+// Answer to RF_COMMAND_USAGE: clock_gettime(2) of the CPU clock and getrusage(2).
+struct rf_usage {
+  uint64_t cpu;    // ns
+  uint64_t user;   // us
+  uint64_t system; // us
+  uint64_t max_rss; // KiB
+  uint64_t minor_faults;
+  uint64_t major_faults;
 };
 
 // The control page.
@@ -112,6 +123,7 @@ struct rf_info {
 
 _Static_assert(sizeof(struct rf_block) == RF_BLOCK_SIZE, "block size");
 _Static_assert(offsetof(struct rf_block, regs) == 128, "regs stand at 128");
+_Static_assert(sizeof(struct rf_usage) == sizeof(((struct rf_block *)0)->call_args), "usage stands in place of arguments");
 _Static_assert(RF_REGION_SIZE <= RF_AREA_BASE - RF_REGION_BASE, "region fits");
 _Static_assert(RF_AREA_BASE % RF_AREA_SIZE == 0, "areas are aligned");
 _Static_assert((uint64_t)RF_CONTEXTS *RF_AREA_SIZE <= RF_WINDOW_BASE - RF_AREA_BASE, "areas fit");

@@ -11,7 +11,7 @@ if [ "$(uname -m)" != x86_64 ]; then
   echo "ringfence runs on x86-64 only; this machine is $(uname -m)" >&2
   exit 1
 fi
-"${CC:-gcc}" "${flags[@]}" -s -o "$dist/native/launch.new" "$here"/{launch,plan,util,root,creds,sandbox,gofer,standin}.c
+"${CC:-gcc}" "${flags[@]}" -s -o "$dist/native/launch.new" "$here"/{launch,plan,util,root,creds,filter,sandbox,gofer,standin}.c
 mv -f "$dist/native/launch.new" "$dist/native/launch"
 "${CC:-gcc}" "${flags[@]}" -s -o "$bin/ringfence.new" "$here/ringfence.c"
 mv -f "$bin/ringfence.new" "$bin/ringfence"

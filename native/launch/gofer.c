@@ -34,6 +34,7 @@ void gofer_main(struct plan *p, bool privileged, int sync, int socket) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
+  refuse_io_uring();
   execve(g->args.v[0], (char *const *)g->args.v, (char *const *)p->env.v);
   die("cannot start %s beside the sandbox: %s", g->args.v[0], strerror(errno));
 }

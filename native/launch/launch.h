@@ -102,7 +102,12 @@ void keep_file_capabilities(void);
 bool write_id_maps(pid_t pid, uid_t inside_uid, uid_t uid, gid_t inside_gid, gid_t gid, bool privileged);
 pid_t clone_with(uint64_t flags);
 void no_new_privs(void);
+void refuse_io_uring(void);
 void die_with_parent(void);
+
+// filter.c
+void confine_init(void);
+void confine_standin(pid_t box, pid_t gofer);
 
 // sandbox.c, gofer.c
 #define SANDBOX_ID 65534

@@ -78,12 +78,14 @@ void sandbox_main(struct plan *p, bool privileged, int sync, int stub_sentry, in
     m[s->nfds++] = (struct fdmap){report_fd, SENTRY_FD_READY};
     place_fds(m, s->nfds);
     plain_signals();
+    refuse_io_uring();
     execve(s->args.v[0], (char *const *)s->args.v, (char *const *)p->env.v);
     die("cannot start %s in the sandbox: %s", s->args.v[0], strerror(errno));
   }
   report_fd = -1;
   close_other_fds(NULL, 0);
   prctl(PR_SET_NAME, "sandbox-init", 0, 0, 0);
+  confine_init();
   for (;;) {
     int status;
     pid_t pid = waitpid(-1, &status, __WALL);

@@ -114,6 +114,7 @@ void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer) {
   prctl(PR_SET_NAME, "ringfence-init", 0, 0, 0);
   drop_all_capabilities();
   no_new_privs();
+  confine_standin(box, gofer);
 
   struct pollfd set[3] = {{sfd, POLLIN, 0}, {socket, POLLIN, 0}, {life, POLLIN, 0}};
   for (;;) {

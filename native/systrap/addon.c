@@ -314,6 +314,15 @@ static napi_value vm_write(napi_env env, napi_callback_info info) {
   return answer(env, (double)move(env, &a, 1));
 }
 
+// cpuTime(pid): processor time of a process and its threads, ns (clock_getcpuclockid(3)), or -errno.
+static napi_value cpu_time(napi_env env, napi_callback_info info) {
+  const struct args a = arguments(env, info);
+  const clockid_t id = (clockid_t)(~(unsigned)integer(env, &a, 0) << 3 | 2);
+  struct timespec t;
+  if (clock_gettime(id, &t) < 0) return answer(env, (double)-errno);
+  return answer(env, (double)t.tv_sec * 1e9 + (double)t.tv_nsec);
+}
+
 static napi_value epoll_new(napi_env env, napi_callback_info info) {
   (void)info;
   return answer_int(env, checked(epoll_create1(EPOLL_CLOEXEC)));
@@ -383,7 +392,7 @@ static napi_value init(napi_env env, napi_value exports) {
       {"arena", arena},         {"control", control},     {"space", space},         {"unmapSpace", unmap_space},
       {"send", send_message},   {"receive", receive_message}, {"pidfdOpen", pidfd_open_}, {"pidfdKill", pidfd_kill},
       {"interrupt", interrupt}, {"close", close_},        {"wake", wake},           {"transact", transact},
-      {"settle", settle},
+      {"settle", settle},       {"cpuTime", cpu_time},
       {"vmRead", vm_read},      {"vmWrite", vm_write},    {"epollCreate", epoll_new}, {"epollAdd", epoll_add},
       {"epollDrain", epoll_drain}, {"waitReady", wait_ready},   {"eventfd", eventfd_new}, {"cpus", cpus},        {"socketpair", socketpair_},
   };

@@ -44,6 +44,7 @@ int main(void) {
   N(COMMAND_FP_SAVE);
   N(COMMAND_FP_LOAD);
   N(COMMAND_EXIT);
+  N(COMMAND_USAGE);
   printf("\n// Messages.\n");
   N(MESSAGE_INIT);
   N(MESSAGE_NEW);

@@ -176,5 +176,6 @@ function rememberExec(c: ContainerState, pid: number): void {
     const m = /^exec-(\d+)-(\d+)$/.exec(name);
     if (m !== null && processStart(Number(m[1])) !== Number(m[2])) rmSync(c.file(name), { force: true });
   }
-  writeFileSync(c.file(`exec-${pid}-${processStart(pid)}`), '');
+  const start = processStart(pid);
+  if (start !== 0) writeFileSync(c.file(`exec-${pid}-${start}`), '');
 }

@@ -39,6 +39,18 @@ export const REG_FS_BASE = 21;
 export const REG_GS_BASE = 22;
 export const REG_COUNT = 23;
 
+/** What a thread or a process has used (getrusage(2)). The guest could forge it. */
+export interface HostUsage {
+  /** Processor time, ns; `userNs` and `systemNs` are the host's division of it. */
+  cpuNs: number;
+  userNs: number;
+  systemNs: number;
+  /** Peak of resident memory, KiB. */
+  maxRssKb: number;
+  minorFaults: number;
+  majorFaults: number;
+}
+
 /** One guest thread as the engine holds it. All methods are called from the Sentry's one thread. */
 export interface Context {
   /** Free for the Sentry: the task that runs in this context. */
@@ -72,6 +84,11 @@ export interface Context {
   fpLoad(address: number): number;
   /** Gives `from`'s vector state to this stopped context (for exec: call fpLoad(0)). */
 
+  /** What this stopped thread, or with `process` its address space, has used. 0 or -errno (it runs, or is gone). */
+  usage(process: boolean, out: HostUsage): number;
+  /** Processor time of this thread, ns. Of a running thread among others it is an estimate. */
+  cpuTimeNs(): number;
+
   /** Runs one host system call in this stopped thread's address space and waits for it. Result or -errno (double).
    * Only calls that the engine's filter admits (mmap family, madvise, arch_prctl). */
   hostcall(nr: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number;
@@ -95,6 +112,8 @@ export interface AddressSpace {
   write(addr: number, buf: Uint8Array, off: number, len: number): number;
   /** Like read, but stops at what is readable: the count of bytes copied, 0 up. For strings. */
   readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number;
+  /** Processor time of all threads that ever were in it, ns, as the host counts. -1 once it is dead. */
+  cpuTimeNs(): number;
   /** Ends the host process at once. Idempotent. */
   kill(): void;
 }

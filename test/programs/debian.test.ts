@@ -24,7 +24,7 @@ describe('a Debian root', () => {
 
   test('dpkg -i installs, runs and removes a package', { timeout: 300_000 }, async () => {
     const file = debianPackage('hello');
-    const command = `dpkg -i /deb/${basename(file)} >/dev/null && dpkg -s hello | grep ^Status && hello && dpkg -L hello | grep bin/hello && dpkg --verify hello && dpkg -P hello >/dev/null && ! command -v hello && echo gone`;
+    const command = `dpkg -i /deb/${basename(file)} >/dev/null && dpkg -s hello | grep ^Status && hello && dpkg -L hello | grep bin/hello && dpkg --verify hello && dpkg -P hello >/dev/null && { test -e /usr/bin/hello || echo gone; }`;
     const r = await inRoot(command, ['--volume', `${join(file, '..')}:/deb:ro`]);
     expect(r.stderr).toBe('');
     expect(r.stdout).toBe('Status: install ok installed\nHello, world!\n/usr/bin/hello\ngone\n');

@@ -2,7 +2,15 @@ import { expect, test } from 'vitest';
 import { EAGAIN, EDEADLK } from '../../src/abi/errno.ts';
 import { F_RDLCK, F_UNLCK, F_WRLCK, O_CREAT, O_RDWR } from '../../src/abi/fcntl.ts';
 import type { File } from '../../src/sentry/vfs/file.ts';
-import { dropWholeLock, type FileLocks, findConflict, locksOf, releasePosixLocks, setRecordLock, setWholeLock } from '../../src/sentry/vfs/locks.ts';
+import {
+  dropWholeLock,
+  type FileLocks,
+  findConflict,
+  locksOf,
+  releasePosixLocks,
+  setRecordLock,
+  setWholeLock,
+} from '../../src/sentry/vfs/locks.ts';
 import { openPath } from '../../src/sentry/vfs/open.ts';
 import { world } from './vfs-support.ts';
 

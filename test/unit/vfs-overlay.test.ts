@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ENOENT, ENOTEMPTY, EXDEV } from '../../src/abi/errno.ts';
+import { ENOENT, ENOTDIR, ENOTEMPTY } from '../../src/abi/errno.ts';
 import { O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } from '../../src/abi/fcntl.ts';
 import { OverlayFs } from '../../src/sentry/fs/overlay/overlay.ts';
 import type { TmpFs } from '../../src/sentry/fs/tmpfs/tmpfs.ts';
@@ -125,7 +125,6 @@ describe('overlay', () => {
 
   test('rename', () => {
     const { c } = layered();
-    expect(renamePath(c, null, '/etc/sub', null, '/etc/sub2', 0)).toBe(-EXDEV);
     expect(renamePath(c, null, '/etc/passwd', null, '/etc/shadow', 0)).toBe(0);
     expect(get(c, '/etc/passwd')).toBe(-ENOENT);
     expect(get(c, '/etc/shadow')).toBe('root');
@@ -137,6 +136,26 @@ describe('overlay', () => {
     expect(renamePath(c, null, '/new', null, '/etc/sub', 0)).toBe(0);
     expect(ls(c, '/etc/sub')).toEqual(['f']);
     expect(ls(c, '/etc')).toEqual(['group', 'link', 'sub']);
+  });
+
+  test('a lower directory keeps what is in it when it is renamed', () => {
+    const { c, forget } = layered();
+    expect(renamePath(c, null, '/etc', null, '/conf', 0)).toBe(0);
+    expect(get(c, '/etc/passwd')).toBe(-ENOENT);
+    expect(get(c, '/conf/sub/x')).toBe('x');
+    put(c, '/conf/sub/y', 'y');
+    mkdirPath(c, null, '/etc', 0o755);
+    forget();
+    expect(ls(c, '/etc')).toEqual([]);
+    expect(ls(c, '/conf')).toEqual(['group', 'link', 'passwd', 'sub']);
+    expect(ls(c, '/conf/sub')).toEqual(['x', 'y']);
+    expect(renamePath(c, null, '/conf/sub', null, '/etc/moved', 0)).toBe(0);
+    expect(renamePath(c, null, '/etc', null, '/conf/etc', 0)).toBe(0);
+    forget();
+    expect(get(c, '/conf/etc/moved/x')).toBe('x');
+    expect(get(c, '/conf/etc/moved/y')).toBe('y');
+    expect(get(c, '/conf/sub/x')).toBe(-ENOENT);
+    expect(renamePath(c, null, '/conf/etc', null, '/conf/passwd', 0)).toBe(-ENOTDIR);
   });
 
   test('hard links of the lower tree stay one file', () => {

@@ -3,7 +3,7 @@
 import { ENXIO } from '../../src/abi/errno.ts';
 import { installClock } from '../../src/base/clock.ts';
 import type { HostIO, HostStat } from '../../src/platform/hostio.ts';
-import type { TmpfsOptions } from '../../src/sentry/fs/tmpfs/tmpfs.ts';
+import type { TmpfsOptions } from '../../src/sentry/fs/tmpfs/options.ts';
 import { TmpFs } from '../../src/sentry/fs/tmpfs/tmpfs.ts';
 import type { Caller } from '../../src/sentry/vfs/caller.ts';
 import { Credentials } from '../../src/sentry/vfs/creds.ts';

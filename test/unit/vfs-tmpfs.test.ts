@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { EINVAL, ENOSPC, EPERM } from '../../src/abi/errno.ts';
 import { F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE, O_APPEND, O_CREAT, O_RDONLY, O_RDWR } from '../../src/abi/fcntl.ts';
-import { parseTmpfsOptions, type TmpInode } from '../../src/sentry/fs/tmpfs/tmpfs.ts';
+import { parseTmpfsOptions } from '../../src/sentry/fs/tmpfs/options.ts';
+import type { TmpInode } from '../../src/sentry/fs/tmpfs/tmpfs.ts';
 import type { File } from '../../src/sentry/vfs/file.ts';
 import { openPath } from '../../src/sentry/vfs/open.ts';
 import { unlinkPath } from '../../src/sentry/vfs/ops.ts';
@@ -56,7 +57,12 @@ test('limits', () => {
 });
 
 test('options', () => {
-  expect(parseTmpfsOptions(['size=64k', 'mode=755', 'nr_inodes=10', 'gid=5'], 1e9)).toMatchObject({ size: 65536, mode: 0o755, inodes: 10, gid: 5 });
+  expect(parseTmpfsOptions(['size=64k', 'mode=755', 'nr_inodes=10', 'gid=5'], 1e9)).toMatchObject({
+    size: 65536,
+    mode: 0o755,
+    inodes: 10,
+    gid: 5,
+  });
   expect(parseTmpfsOptions(['size=50%'], 8192)).toMatchObject({ size: 4096 });
   expect(parseTmpfsOptions(['bogus'], 1e9)).toBe(-EINVAL);
 });

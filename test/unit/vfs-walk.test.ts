@@ -1,5 +1,19 @@
 import { describe, expect, test } from 'vitest';
-import { EACCES, EBUSY, EEXIST, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EROFS, EXDEV } from '../../src/abi/errno.ts';
+import {
+  EACCES,
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ELOOP,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  ENOTEMPTY,
+  EPERM,
+  EROFS,
+  EXDEV,
+} from '../../src/abi/errno.ts';
 import {
   O_CREAT,
   O_DIRECTORY,

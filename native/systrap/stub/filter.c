@@ -51,6 +51,8 @@ s64 install_filter(void) {
       PERMIT(__NR_msync),
       PERMIT(__NR_mincore),
       PERMIT(__NR_membarrier),
+      PERMIT(__NR_getrusage),
+      PERMIT_ARG(__NR_clock_gettime, 0, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID),
       PERMIT_ARG(__NR_recvmsg, 0, RF_SOCKET_FD, RF_SOCKET_FD),
       PERMIT(__NR_close),
       PERMIT(__NR_close_range),

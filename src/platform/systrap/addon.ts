@@ -27,6 +27,8 @@ export interface SystrapAddon {
   /** process_vm_readv(2), process_vm_writev(2): bytes copied. */
   vmRead(pid: number, address: number, buf: Uint8Array, off: number, len: number): number;
   vmWrite(pid: number, address: number, buf: Uint8Array, off: number, len: number): number;
+  /** Processor time of a process and its threads, ns. */
+  cpuTime(pid: number): number;
   epollCreate(): number;
   epollAdd(epoll: number, fd: number, data: number): number;
   /** The data words of ready descriptors but the doorbell's (data 0), which is reset. */

@@ -16,7 +16,7 @@ import {
   SYS_munmap,
 } from '../../abi/nr.ts';
 import { SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
-import type { Context } from '../platform.ts';
+import type { Context, HostUsage } from '../platform.ts';
 import { EVENT_GONE, EVENT_NONE, EVENT_SYSCALL, REG_COUNT } from '../platform.ts';
 import type { Slot } from './arena.ts';
 import type { Engine, Runner } from './engine.ts';
@@ -32,6 +32,7 @@ import {
   COMMAND_MMAP_FD,
   COMMAND_RESUME,
   COMMAND_RESUME_FULL,
+  COMMAND_USAGE,
   EVENT_FAULT,
   EVENT_INTERRUPTED,
   MESSAGE_FORK,
@@ -66,6 +67,8 @@ const MREMAP_FIXED = 2;
 /** What the regs of a context show after exit(): nothing of anybody. */
 const NO_REGS = new Uint32Array(REG_COUNT * 2);
 
+const scratch: HostUsage = { cpuNs: 0, userNs: 0, systemNs: 0, maxRssKb: 0, minorFaults: 0, majorFaults: 0 };
+
 /** A guest thread of the systrap engine. */
 export class SystrapContext implements Context, Runner {
   owner: unknown = null;
@@ -90,6 +93,8 @@ export class SystrapContext implements Context, Runner {
   /** Address of its block in the Sentry. */
   private readonly address: number;
   private interrupting = false;
+  /** Its processor time when last asked, ns. */
+  private cpuNs = 0;
 
   constructor(space: SystrapSpace, index: number, tid: number) {
     this.addressSpace = space;
@@ -234,6 +239,34 @@ export class SystrapContext implements Context, Runner {
     if (!(address >= 0) || address + this.fpSize > STUB_BASE) return -EFAULT;
     this.setArg(0, address);
     return errorOnly(this.transact(COMMAND_FP_LOAD));
+  }
+
+  usage(process: boolean, out: HostUsage): number {
+    this.setArg(0, process ? 1 : 0);
+    const r = this.transact(COMMAND_USAGE);
+    if (r < 0) return r;
+    out.cpuNs = this.unsigned(W_CALL_ARGS);
+    out.userNs = this.unsigned(W_CALL_ARGS + 2) * 1000;
+    out.systemNs = this.unsigned(W_CALL_ARGS + 4) * 1000;
+    out.maxRssKb = this.unsigned(W_CALL_ARGS + 6);
+    out.minorFaults = this.unsigned(W_CALL_ARGS + 8);
+    out.majorFaults = this.unsigned(W_CALL_ARGS + 10);
+    if (!process) this.cpuNs = out.cpuNs;
+    return 0;
+  }
+
+  cpuTimeNs(): number {
+    const space = this.addressSpace;
+    if (space.dead || this.regs === NO_REGS) return this.cpuNs;
+    if (!space.threaded) {
+      this.cpuNs = space.cpuTimeNs();
+    } else if (this.position < 0) {
+      this.usage(false, scratch);
+    } else {
+      // Another process's thread clock cannot be read; an even share, but never less than what was seen.
+      this.cpuNs = Math.max(this.cpuNs, space.cpuTimeNs() / Math.max(1, space.threads));
+    }
+    return this.cpuNs;
   }
 
   hostcall(nr: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {

@@ -28,6 +28,7 @@ export const COMMAND_FORK = 0x6;
 export const COMMAND_FP_SAVE = 0x7;
 export const COMMAND_FP_LOAD = 0x8;
 export const COMMAND_EXIT = 0x9;
+export const COMMAND_USAGE = 0xa;
 
 // Messages.
 export const MESSAGE_INIT = 0x52460001;

@@ -112,6 +112,15 @@ export class SystrapSpace implements AddressSpace {
     return n < 0 ? 0 : n;
   }
 
+  cpuTimeNs(): number {
+    return this.dead ? -1 : this.engine.addon.cpuTime(this.pid);
+  }
+
+  /** Threads that are not told to exit. */
+  get threads(): number {
+    return this.live;
+  }
+
   kill(): void {
     if (this.dead) return;
     this.engine.addon.pidfdKill(this.pidfd);

@@ -3,7 +3,8 @@
 import type { ProcExtras } from '../fs/proc/extras.ts';
 import { ProcFs } from '../fs/proc/proc.ts';
 import { Cgroup2Fs, SysFs } from '../fs/sys/sysfs.ts';
-import { parseTmpfsOptions, TmpFs } from '../fs/tmpfs/tmpfs.ts';
+import { parseTmpfsOptions } from '../fs/tmpfs/options.ts';
+import { TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import { createDevpts } from '../fs/tty/devpts.ts';
 import { IPC_SYSCTLS, procSysvipc } from '../ipc/namespace.ts';
 import { mqueuesOf } from '../ipc/mqueue.ts';

@@ -9,6 +9,7 @@ import { FUTEX_CLOCK_REALTIME, FUTEX_PRIVATE_FLAG, FUTEX_WAIT, FUTEX_WAIT_BITSET
 import { FIONREAD, TCGETS, TIOCGWINSZ } from '../../abi/ioctl.ts';
 import { PROT_EXEC } from '../../abi/mman.ts';
 import * as nr from '../../abi/nr.ts';
+import { PR_SET_NAME } from '../../abi/prctl.ts';
 import { SIGABRT, SIGKILL, SIGUSR1 } from '../../abi/signal.ts';
 import { AF_UNIX, SO_PASSCRED, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET } from '../../abi/socket.ts';
 import type { ArgumentRule, FilterPlan } from '../../host/seccomp.ts';
@@ -61,7 +62,9 @@ const ALLOW: readonly number[] = [
   nr.SYS_getrusage,
   nr.SYS_sched_yield,
   nr.SYS_sched_getaffinity,
-  // signals to this process, threads that stand already, the end
+  // signals to this process, the first steps of a thread that node made and that did not run before, the end
+  nr.SYS_set_robust_list,
+  nr.SYS_rseq,
   nr.SYS_rt_sigaction,
   nr.SYS_rt_sigprocmask,
   nr.SYS_rt_sigreturn,
@@ -178,6 +181,7 @@ export function sentryFilter(o: SentryFilterOptions): FilterPlan {
     { nr: nr.SYS_accept4, arg: 0, mask: ALL, values: [o.controlFd] },
     // fstat(3) of a descriptor. A path with it is resolved, but the root holds nothing.
     { nr: nr.SYS_newfstatat, arg: 3, mask: ALL, values: [AT_EMPTY_PATH] },
+    { nr: nr.SYS_prctl, arg: 0, mask: ALL, values: [PR_SET_NAME] },
     // Nothing that changes a terminal.
     { nr: nr.SYS_ioctl, arg: 1, mask: ALL, values: [FIONREAD, TCGETS, TIOCGWINSZ] },
   ];

@@ -9,7 +9,8 @@ import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/me
 import type { GoferClient } from '../fs/gofer/client.ts';
 import { connectGofer, GoferFileSystem } from '../fs/gofer/fs.ts';
 import { OverlayFs } from '../fs/overlay/overlay.ts';
-import { parseTmpfsOptions, TmpFs } from '../fs/tmpfs/tmpfs.ts';
+import { parseTmpfsOptions } from '../fs/tmpfs/options.ts';
+import { TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Caller } from '../vfs/caller.ts';
 import { Credentials } from '../vfs/creds.ts';
@@ -120,8 +121,7 @@ class Builder {
     for (let i = 0; i < parts.length; i++) {
       at += `/${parts[i]}`;
       if (resolve(this.c, null, at, LOOKUP_FOLLOW, this.walk) === 0) continue;
-      const made =
-        i + 1 < parts.length || asDir ? mkdirPath(this.c, null, at, 0o755) : mknodPath(this.c, null, at, S_IFREG | 0o644, 0);
+      const made = i + 1 < parts.length || asDir ? mkdirPath(this.c, null, at, 0o755) : mknodPath(this.c, null, at, S_IFREG | 0o644, 0);
       if (made < 0 && made !== -EEXIST) return made;
     }
     return resolve(this.c, null, path, LOOKUP_FOLLOW, this.walk);
@@ -236,4 +236,3 @@ export function buildMounts(kernel: Kernel, config: ContainerConfig, goferFd: nu
   b.c.fs.unref();
   return b.ns;
 }
-

@@ -55,9 +55,3 @@ export class PathArg {
     return 0;
   }
 }
-
-/** An open file that is not O_PATH, or null. */
-export function fileOf(t: Task, fd: number): File | null {
-  const f = t.fds.get(fd);
-  return f === null || f.isPath ? null : f;
-}

@@ -45,7 +45,6 @@ import { changeMode, changeOwner, changeTimes, truncateFound, UTIME_NOW, UTIME_O
 import { found, walkAt } from './at.ts';
 import { full, type Row } from './row.ts';
 
-
 function chmodAt(t: Task, fd: number, addr: number, mode: number, flags: number): number {
   const err = walkAt(t, fd, addr, flags);
   return err < 0 ? err : changeMode(t, found.mount, found.dentry, found.dentry.inode!, mode);

@@ -1,17 +1,6 @@
 // Descriptors and descriptions: dup(2), fcntl(2), ioctl(2), flock(2), fsync(2).
 
-import {
-  EAGAIN,
-  EBADF,
-  EBUSY,
-  EFAULT,
-  EINVAL,
-  ENOTTY,
-  EOVERFLOW,
-  EPERM,
-  ESPIPE,
-  ESRCH,
-} from '../../abi/errno.ts';
+import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, ENOTTY, EOVERFLOW, EPERM, ESPIPE, ESRCH } from '../../abi/errno.ts';
 import {
   F_ADD_SEALS,
   F_DUPFD,

@@ -1,15 +1,6 @@
 // read(2), write(2) and their kin: one body for reading and one for writing, whatever the variant.
 
-import {
-  EAGAIN,
-  EBADF,
-  EFBIG,
-  EINVAL,
-  EISDIR,
-  EOPNOTSUPP,
-  EOVERFLOW,
-  ESPIPE,
-} from '../../abi/errno.ts';
+import { EAGAIN, EBADF, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EOVERFLOW, ESPIPE } from '../../abi/errno.ts';
 import { IN_ACCESS, IN_MODIFY } from '../../abi/eventfd.ts';
 import { O_APPEND, O_NONBLOCK } from '../../abi/fcntl.ts';
 import {
@@ -466,7 +457,18 @@ export const rows: readonly Row[] = [
   full(SYS_preadv, 'preadv', sys_preadv, 'fd', 'ptr', 'int', 'long'),
   full(SYS_pwritev, 'pwritev', sys_pwritev, 'fd', 'ptr', 'int', 'long'),
   partial(SYS_preadv2, 'preadv2', sys_preadv2, 'RWF_HIPRI is a hint that is ignored', 'fd', 'ptr', 'int', 'long', 'long', 'hex'),
-  partial(SYS_pwritev2, 'pwritev2', sys_pwritev2, 'RWF_DSYNC and RWF_SYNC do not wait for the disk', 'fd', 'ptr', 'int', 'long', 'long', 'hex'),
+  partial(
+    SYS_pwritev2,
+    'pwritev2',
+    sys_pwritev2,
+    'RWF_DSYNC and RWF_SYNC do not wait for the disk',
+    'fd',
+    'ptr',
+    'int',
+    'long',
+    'long',
+    'hex',
+  ),
   full(SYS_lseek, 'lseek', sys_lseek, 'fd', 'long', 'whence'),
   full(SYS_sendfile, 'sendfile', sys_sendfile, 'fd', 'fd', 'ptr', 'size'),
   full(SYS_copy_file_range, 'copy_file_range', sys_copy_file_range, 'fd', 'ptr', 'fd', 'ptr', 'size', 'hex'),

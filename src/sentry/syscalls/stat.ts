@@ -1,14 +1,7 @@
 // stat(2), statx(2), statfs(2), access(2), readlink(2) and their kin.
 
 import { EACCES, EBADF, EFAULT, EINVAL, ENOENT, EROFS } from '../../abi/errno.ts';
-import {
-  AT_EACCESS,
-  AT_EMPTY_PATH,
-  AT_FDCWD,
-  AT_NO_AUTOMOUNT,
-  AT_STATX_SYNC_TYPE,
-  AT_SYMLINK_NOFOLLOW,
-} from '../../abi/fcntl.ts';
+import { AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW } from '../../abi/fcntl.ts';
 import { ST_NOEXEC, ST_RDONLY } from '../../abi/mount.ts';
 import {
   SYS_access,
@@ -24,7 +17,16 @@ import {
   SYS_statfs,
   SYS_statx,
 } from '../../abi/nr.ts';
-import { S_IFLNK, S_IFMT, S_IFREG, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, STATX_BTIME, STATX_MNT_ID, STATX__RESERVED } from '../../abi/stat.ts';
+import {
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  STATX_ATTR_MOUNT_ROOT,
+  STATX_BASIC_STATS,
+  STATX_BTIME,
+  STATX_MNT_ID,
+  STATX__RESERVED,
+} from '../../abi/stat.ts';
 import { latin1Write } from '../../base/bytes.ts';
 import type { Task } from '../kernel/task.ts';
 import type { Credentials } from '../vfs/creds.ts';
@@ -218,7 +220,8 @@ export function sys_fstatfs(t: Task): number {
 function realCreds(c: Credentials): Credentials {
   if (c.fsuid === c.ruid && c.fsgid === c.rgid) {
     const wants = c.ruid === 0 ? c.permitted : null;
-    if (wants === null ? c.effective.lo === 0 && c.effective.hi === 0 : wants.lo === c.effective.lo && wants.hi === c.effective.hi) return c;
+    if (wants === null ? c.effective.lo === 0 && c.effective.hi === 0 : wants.lo === c.effective.lo && wants.hi === c.effective.hi)
+      return c;
   }
   const r = c.clone();
   r.fsuid = c.ruid;

@@ -1,7 +1,7 @@
 // Special files: who opens FIFOs, and character devices by number. The parts that implement them register here at start-up.
 
 import { ENXIO } from '../../abi/errno.ts';
-import { S_IFBLK, S_IFCHR, S_IFMT } from '../../abi/stat.ts';
+import { S_IFCHR, S_IFMT } from '../../abi/stat.ts';
 import type { Caller } from './caller.ts';
 import type { Dentry } from './dentry.ts';
 import type { File } from './file.ts';
@@ -13,11 +13,10 @@ export type SpecialOpen = (c: Caller, inode: Inode, flags: number, mount: Mount,
 
 const byType = new Map<number, SpecialOpen>();
 const charDevices = new Map<number, SpecialOpen>();
-const blockDevices = new Map<number, SpecialOpen>();
 
 /** dev_t as stat(2) shows it (makedev(3)); exact as a double for all numbers. */
 export function makedev(major: number, minor: number): number {
-  return (Math.floor(major / 4096) * 2 ** 44) + (Math.floor(minor / 256) * 2 ** 20) + (major % 4096) * 256 + (minor % 256);
+  return Math.floor(major / 4096) * 2 ** 44 + Math.floor(minor / 256) * 2 ** 20 + (major % 4096) * 256 + (minor % 256);
 }
 
 export function devMajor(dev: number): number {
@@ -38,19 +37,14 @@ export function registerCharDevice(major: number, minor: number, open: SpecialOp
   charDevices.set(minor < 0 ? -1 - major : makedev(major, minor), open);
 }
 
-export function registerBlockDevice(major: number, minor: number, open: SpecialOpen): void {
-  blockDevices.set(minor < 0 ? -1 - major : makedev(major, minor), open);
-}
-
 /** Opens a FIFO, socket or device inode. -ENXIO when nothing is behind it. */
 export function openSpecial(c: Caller, inode: Inode, flags: number, mount: Mount, dentry: Dentry): File | number {
   const type = inode.mode & S_IFMT;
   if (inode.opensItself) return inode.open(c, flags, mount, dentry);
   let open: SpecialOpen | undefined;
-  if (type === S_IFCHR || type === S_IFBLK) {
-    const table = type === S_IFCHR ? charDevices : blockDevices;
-    open = table.get(inode.rdev);
-    if (open === undefined) open = table.get(-1 - devMajor(inode.rdev));
+  if (type === S_IFCHR) {
+    open = charDevices.get(inode.rdev);
+    if (open === undefined) open = charDevices.get(-1 - devMajor(inode.rdev));
   } else {
     open = byType.get(type);
   }

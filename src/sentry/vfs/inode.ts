@@ -195,4 +195,3 @@ export abstract class Inode {
   /** No dentry and no open description refers to it any more: cached names may have been dropped, so look at nlink before freeing data. */
   evict(): void {}
 }
-

@@ -57,7 +57,15 @@ export function findConflict(inode: Inode, owner: LockOwner, type: number, start
  * Sets, converts or (F_UNLCK) removes a record lock. 0, -EAGAIN when another owner stands against it, or, with `wait`, -EDEADLK when
  * waiting would never end.
  */
-export function setRecordLock(inode: Inode, owner: LockOwner, pid: number, type: number, start: number, end: number, wait: boolean): number {
+export function setRecordLock(
+  inode: Inode,
+  owner: LockOwner,
+  pid: number,
+  type: number,
+  start: number,
+  end: number,
+  wait: boolean,
+): number {
   if (type === F_UNLCK && inode.locks === null) return 0;
   const locks = locksOf(inode);
   if (typeof owner === 'number') waiting.delete(owner);

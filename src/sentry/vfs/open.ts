@@ -106,10 +106,14 @@ export function mayOpen(c: Caller, mount: Mount, inode: Inode, flags: number): n
 /** Opens an inode without permission checks (a file just made, or checked by the caller). O_TRUNC is not applied. */
 export function openDentry(c: Caller, mount: Mount, dentry: Dentry, flags: number): File | number {
   const inode = dentry.inode!;
-  if ((flags & O_PATH) !== 0) return opened(new PathFile(inode, O_PATH | (flags & (O_DIRECTORY | O_NOFOLLOW)), mount, dentry), mount, dentry);
+  if ((flags & O_PATH) !== 0)
+    return opened(new PathFile(inode, O_PATH | (flags & (O_DIRECTORY | O_NOFOLLOW)), mount, dentry), mount, dentry);
   const type = inode.mode & S_IFMT;
   const status = flags & ~CREATION;
-  const f = type === S_IFREG || type === S_IFDIR ? inode.open(c, status, mount, dentry) : openSpecial(c, inode, flags & ~(CREATION & ~O_NOCTTY), mount, dentry);
+  const f =
+    type === S_IFREG || type === S_IFDIR
+      ? inode.open(c, status, mount, dentry)
+      : openSpecial(c, inode, flags & ~(CREATION & ~O_NOCTTY), mount, dentry);
   if (typeof f === 'number') return f;
   // Devices such as /dev/ptmx or /proc/self/fd/N may answer a description that has its place already.
   if (!f.named) opened(f, mount, f.dentry !== null && f.dentry !== dentry ? f.dentry : dentry);

@@ -1,18 +1,7 @@
 // Changing the tree by path: mkdir, mknod, symlink, link, unlink, rmdir, rename (Linux: fs/namei.c vfs_*).
 
 import { CAP_DAC_READ_SEARCH, CAP_MKNOD } from '../../abi/capability.ts';
-import {
-  EBUSY,
-  EEXIST,
-  EINVAL,
-  EISDIR,
-  ENOENT,
-  ENOTDIR,
-  ENOTEMPTY,
-  EPERM,
-  EROFS,
-  EXDEV,
-} from '../../abi/errno.ts';
+import { EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EROFS, EXDEV } from '../../abi/errno.ts';
 import { IN_ATTRIB, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO } from '../../abi/eventfd.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_ISVTX } from '../../abi/stat.ts';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../../abi/uio.ts';
@@ -68,14 +57,6 @@ export function mknodPath(c: Caller, dir: File | null, path: string, mode: numbe
   return made(d, d.parent.inode!.create(c, d.name, type | (mode & 0o7777 & ~c.fs.umask), rdev));
 }
 
-/** A new name bound by the network layer (unix sockets): creates it as mknodPath and hands the inode out. */
-export function createSocket(c: Caller, path: string, mode: number): Inode | number {
-  const d = absent(c, null, path, false);
-  if (typeof d === 'number') return d;
-  const err = made(d, d.parent.inode!.create(c, d.name, mode & ~c.fs.umask, 0));
-  return err < 0 ? err : d.inode!;
-}
-
 /** symlink(2). 0 or -errno. */
 export function symlinkPath(c: Caller, target: string, dir: File | null, path: string): number {
   if (target.length === 0) return -ENOENT;
@@ -85,7 +66,15 @@ export function symlinkPath(c: Caller, target: string, dir: File | null, path: s
 }
 
 /** linkat(2). `empty`: AT_EMPTY_PATH; `follow`: AT_SYMLINK_FOLLOW. 0 or -errno. */
-export function linkPath(c: Caller, oldDir: File | null, oldPath: string, newDir: File | null, newPath: string, follow: boolean, empty: boolean): number {
+export function linkPath(
+  c: Caller,
+  oldDir: File | null,
+  oldPath: string,
+  newDir: File | null,
+  newPath: string,
+  follow: boolean,
+  empty: boolean,
+): number {
   if (empty && oldPath.length === 0 && !c.creds.has(CAP_DAC_READ_SEARCH)) return -ENOENT;
   let err = resolve(c, oldDir, oldPath, (follow ? LOOKUP_FOLLOW : 0) | (empty ? LOOKUP_EMPTY : 0), walk2);
   if (err < 0) return err;

@@ -83,7 +83,8 @@ export function initOwner(c: Caller, inode: Inode, dir: Inode): void {
   if ((dir.mode & S_ISGID) !== 0) {
     inode.gid = dir.gid;
     if ((inode.mode & S_IFMT) === S_IFDIR) inode.mode |= S_ISGID;
-    else if ((inode.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP) && !cr.inGroup(dir.gid) && !cr.has(CAP_FSETID)) inode.mode &= ~S_ISGID;
+    else if ((inode.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP) && !cr.inGroup(dir.gid) && !cr.has(CAP_FSETID))
+      inode.mode &= ~S_ISGID;
   } else {
     inode.gid = cr.fsgid;
   }

@@ -4,7 +4,14 @@
 // component strings.
 
 import { EACCES, EAGAIN, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV } from '../../abi/errno.ts';
-import { RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV } from '../../abi/fcntl.ts';
+import {
+  RESOLVE_BENEATH,
+  RESOLVE_CACHED,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
+} from '../../abi/fcntl.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT } from '../../abi/stat.ts';
 import type { Caller } from './caller.ts';
 import { cachedChild, Dentry, lookupChild } from './dentry.ts';

@@ -98,7 +98,7 @@ export class HostFdInode extends Inode {
     const err = this.host.fstat(this.fd, st);
     if (err < 0) return err;
     // Owners are the host's: the guest sees the ids that boot gave.
-    this.mode = st.mode;
+    this.mode = this.kind | (st.mode & 0o7777);
     this.nlink = st.nlink;
     this.size = st.size;
     this.blocks = st.blocks;

@@ -1,6 +1,6 @@
 // Inodes of the overlay. Attributes are copies of those of the real inode: the upper one where there is one, else the lower one.
 
-import { EIO, ENODATA, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV } from '../../../abi/errno.ts';
+import { EIO, ENODATA, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../../../abi/errno.ts';
 import { O_ACCMODE, O_DIRECTORY, O_RDONLY } from '../../../abi/fcntl.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../abi/stat.ts';
 import { RENAME_EXCHANGE } from '../../../abi/uio.ts';
@@ -10,13 +10,12 @@ import type { DirSink, File } from '../../vfs/file.ts';
 import { ATTR_SIZE, Inode, type SetAttr } from '../../vfs/inode.ts';
 import { internalMount, type Mount } from '../../vfs/mount.ts';
 import type { TmpInode } from '../tmpfs/tmpfs.ts';
+import { copyData, copyXattrs, PRIVATE_PREFIX } from './copy.ts';
 import { type Listed, OverlayDirFile, OverlayFile } from './file.ts';
 import type { OverlayFs } from './overlay.ts';
 
-/** The mark of a directory that hides the lower one of its name. */
+/** The mark of a directory that does not merge with the lower one of its name. */
 const OPAQUE = 'trusted.overlay.opaque';
-const PRIVATE_PREFIX = 'trusted.overlay.';
-const COPY_CHUNK = 1 << 20;
 const YES = new Uint8Array([0x79]);
 
 function markOpaque(u: TmpInode): void {
@@ -101,10 +100,6 @@ export class OverlayInode extends Inode {
     return 0;
   }
 
-  private get opaque(): boolean {
-    return this.upper?.xattrs?.has(OPAQUE) === true;
-  }
-
   // Copying up.
 
   /** Makes sure of an upper directory here. 0 or -errno. */
@@ -137,14 +132,14 @@ export class OverlayInode extends Inode {
       u.target = t;
       u.size = t.length;
     } else if (type === S_IFREG) {
-      const err = this.copyData(c, lower, u, most);
+      const err = copyData(c, lower, u, most);
       if (err < 0) {
         u.nlink = 0;
         u.evict();
         return err;
       }
     }
-    this.copyXattrs(c, lower, u);
+    copyXattrs(c, lower, u);
     u.atimeSec = this.atimeSec;
     u.atimeNsec = this.atimeNsec;
     u.mtimeSec = this.mtimeSec;
@@ -177,46 +172,11 @@ export class OverlayInode extends Inode {
     return 0;
   }
 
-  private copyData(c: Caller, lower: Inode, u: TmpInode, most: number): number {
-    const size = Math.min(lower.size, most);
-    if (size === 0) return 0;
-    const f = lower.open(c, O_RDONLY, internalMount(lower.fs), rootDentry(lower.fs));
-    if (typeof f === 'number') return f;
-    const buf = new Uint8Array(Math.min(size, COPY_CHUNK));
-    let pos = 0;
-    let err = 0;
-    while (pos < size) {
-      const n = f.pread(c, buf, 0, Math.min(buf.length, size - pos), pos);
-      if (n <= 0) {
-        err = n;
-        break;
-      }
-      const w = u.writeAt(buf, 0, n, pos);
-      if (w !== n) {
-        err = w < 0 ? w : -EIO;
-        break;
-      }
-      pos += n;
-    }
-    f.unref();
-    return err;
-  }
-
-  private copyXattrs(c: Caller, lower: Inode, u: TmpInode): void {
-    const names = lower.listxattr(c);
-    if (typeof names === 'number') return;
-    for (const name of names) {
-      if (name.startsWith(PRIVATE_PREFIX)) continue;
-      const v = lower.getxattr(c, name);
-      if (typeof v !== 'number') u.setxattr(c, name, v, 0);
-    }
-  }
-
   // Names.
 
   /** True if the lower directory shows something under `name`. */
   private below(c: Caller, name: string): boolean {
-    if (this.low === null || this.opaque) return false;
+    if (this.low === null) return false;
     const l = lookupChild(c, this.low, name);
     return typeof l !== 'number' && l.inode !== null;
   }
@@ -234,7 +194,7 @@ export class OverlayInode extends Inode {
       }
     }
     let low: Dentry | null = null;
-    if (this.low !== null && !this.opaque) {
+    if (this.low !== null) {
       const r = lookupChild(c, this.low, name);
       if (typeof r === 'number') return r;
       if (r.inode !== null) low = r;
@@ -248,7 +208,8 @@ export class OverlayInode extends Inode {
       }
       return fs.node(null, low, this, name);
     }
-    if (low !== null && (!low.isDir || u.xattrs?.has(OPAQUE) === true)) low = null;
+    if (u.xattrs?.has(OPAQUE) === true) low = fs.redirects.get(u) ?? null;
+    else if (low !== null && !low.isDir) low = null;
     return fs.node(u, low, this, name);
   }
 
@@ -342,6 +303,11 @@ export class OverlayInode extends Inode {
   /** The directory goes: whiteouts in it with it. */
   private hollow(): void {
     if (this.upper === null) return;
+    const low = this.overlay.redirects.get(this.upper);
+    if (low !== undefined) {
+      this.overlay.redirects.delete(this.upper);
+      low.refs--;
+    }
     for (const name of [...this.upper.entries!.keys()]) this.upper.remove(name);
   }
 
@@ -367,8 +333,6 @@ export class OverlayInode extends Inode {
     const d = newDir as OverlayInode;
     const t = target as OverlayInode | null;
     const exchange = (flags & RENAME_EXCHANGE) !== 0;
-    if (i.isDir && i.lower !== null) return -EXDEV;
-    if (exchange && t!.isDir && t!.lower !== null) return -EXDEV;
     if (!exchange && t !== null && t.isDir && !t.isEmpty(c)) return -ENOTEMPTY;
     let err = i.copyUp(c, Infinity);
     if (err < 0) return err;
@@ -388,11 +352,11 @@ export class OverlayInode extends Inode {
     if (!exchange && t !== null && t.isDir) t.hollow();
     err = from.rename(c, name, i.upper!, to, newName, exchange ? t!.upper! : placed === undefined ? null : placed.inode, flags);
     if (err < 0) return err;
-    if (i.isDir && d.lower !== null) markOpaque(i.upper!);
+    if (i.isDir) i.redirect();
     i.parent = d;
     i.name = newName;
     if (exchange) {
-      if (t!.isDir && this.lower !== null) markOpaque(t!.upper!);
+      if (t!.isDir) t!.redirect();
       t!.parent = this;
       t!.name = name;
     } else {
@@ -405,6 +369,15 @@ export class OverlayInode extends Inode {
     this.sync();
     d.sync();
     return 0;
+  }
+
+  /** This directory leaves its name: from now on it merges with the lower directory that it has, not with one of its new name. */
+  private redirect(): void {
+    const u = this.upper!;
+    markOpaque(u);
+    if (this.low === null || this.overlay.redirects.has(u)) return;
+    this.overlay.redirects.set(u, this.low);
+    this.low.refs++;
   }
 
   /** Makes sure that the upper directory has this file's copy under `name`. */
@@ -483,7 +456,7 @@ export class OverlayInode extends Inode {
   }
 
   private lowerNames(c: Caller): Listed[] {
-    if (this.lower === null || this.opaque) return [];
+    if (this.lower === null) return [];
     const f = this.lower.open(c, O_RDONLY | O_DIRECTORY, internalMount(this.lower.fs), this.low!);
     if (typeof f === 'number') return [];
     const sink = new NameSink();
@@ -531,4 +504,3 @@ export class OverlayInode extends Inode {
     }
   }
 }
-

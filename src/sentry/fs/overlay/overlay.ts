@@ -23,6 +23,8 @@ export class OverlayFs extends FileSystem {
   readonly byLower = new Map<Inode, OverlayInode>();
   /** Copies of lower files with several names, by the lower inode number. */
   readonly copies = new Map<number, TmpInode>();
+  /** Directories that were renamed: what they merge with, whatever their name is now. Each holds a reference. */
+  readonly redirects = new Map<TmpInode, Dentry>();
   /** Numbers that copies keep from their originals. */
   readonly numbers = new WeakMap<TmpInode, number>();
   readonly #shown: string;

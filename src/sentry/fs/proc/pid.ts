@@ -6,7 +6,7 @@ import { S_IFMT } from '../../../abi/stat.ts';
 import type { Task } from '../../kernel/task.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
 import type { Caller } from '../../vfs/caller.ts';
-import { Dentry } from '../../vfs/dentry.ts';
+import type { Dentry } from '../../vfs/dentry.ts';
 import type { File } from '../../vfs/file.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
@@ -207,35 +207,38 @@ class MemFile extends RegularFile {
 type Maker = (d: PidDir) => Inode;
 
 function text(shows: (t: Task, d: PidDir) => string | Uint8Array | number, mode = 0o444): Maker {
-  return (d) => new SynthText(d.proc, mode, () => {
-    const t = d.task();
-    return t === null ? -ESRCH : shows(t, d);
-  });
+  return (d) =>
+    new SynthText(d.proc, mode, () => {
+      const t = d.task();
+      return t === null ? -ESRCH : shows(t, d);
+    });
 }
 
 /** A file that only those may read who may look into the process. */
 function guarded(shows: (t: Task) => string | Uint8Array, mode = 0o400): Maker {
-  return (d) => new SynthText(d.proc, mode, (c) => {
-    const t = d.task();
-    if (t === null) return -ESRCH;
-    const err = mayLook(c as Task, t);
-    return err < 0 ? err : shows(t);
-  });
+  return (d) =>
+    new SynthText(d.proc, mode, (c) => {
+      const t = d.task();
+      if (t === null) return -ESRCH;
+      const err = mayLook(c as Task, t);
+      return err < 0 ? err : shows(t);
+    });
 }
 
 function writable(shows: (t: Task) => string, takes: (c: Caller, t: Task, s: string) => number): Maker {
-  return (d) => new SynthText(
-    d.proc,
-    0o644,
-    () => {
-      const t = d.task();
-      return t === null ? -ESRCH : shows(t);
-    },
-    (c, s) => {
-      const t = d.task();
-      return t === null ? -ESRCH : takes(c, t, s.trim());
-    },
-  );
+  return (d) =>
+    new SynthText(
+      d.proc,
+      0o644,
+      () => {
+        const t = d.task();
+        return t === null ? -ESRCH : shows(t);
+      },
+      (c, s) => {
+        const t = d.task();
+        return t === null ? -ESRCH : takes(c, t, s.trim());
+      },
+    );
 }
 
 function magic(place: (t: Task) => Place | null): Maker {
@@ -354,10 +357,16 @@ const COMMON: Readonly<Record<string, Maker>> = {
   ),
   sessionid: text(() => NO_ID),
   wchan: text(() => '0'),
-  syscall: text((t) => (t.nr < 0 ? 'running\n' : `${t.nr} ${[0, 1, 2, 3, 4, 5].map((i) => `0x${t.arg(i).toString(16)}`).join(' ')} 0x0 0x0\n`), 0o400),
+  syscall: text(
+    (t) => (t.nr < 0 ? 'running\n' : `${t.nr} ${[0, 1, 2, 3, 4, 5].map((i) => `0x${t.arg(i).toString(16)}`).join(' ')} 0x0 0x0\n`),
+    0o400,
+  ),
   personality: text((t) => `${t.personality.toString(16).padStart(8, '0')}\n`, 0o400),
   io: guarded((t) => `rchar: 0\nwchar: 0\nsyscr: ${t.syscalls}\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n`),
-  sched: text((t, d) => `${t.name} (${t.tid}, #threads: ${t.tg.tasks.size})\n-------------------------------------------------------------------\nse.sum_exec_runtime                          :     ${(d.proc.extras.taskCpuNs(t) / 1e6).toFixed(6)}\nnr_switches                                  :     ${t.syscalls}\npolicy                                       :     ${t.policy}\nprio                                         :     ${120 + t.nice}\n`),
+  sched: text(
+    (t, d) =>
+      `${t.name} (${t.tid}, #threads: ${t.tg.tasks.size})\n-------------------------------------------------------------------\nse.sum_exec_runtime                          :     ${(d.proc.extras.taskCpuNs(t) / 1e6).toFixed(6)}\nnr_switches                                  :     ${t.syscalls}\npolicy                                       :     ${t.policy}\nprio                                         :     ${120 + t.nice}\n`,
+  ),
   schedstat: text((t, d) => `${Math.floor(d.proc.extras.taskCpuNs(t))} 0 ${t.syscalls}\n`),
 };
 

@@ -189,12 +189,19 @@ function fillRoot(fs: ProcFs, root: SynthDir): void {
   });
   root.text('cpuinfo', () => cpuinfo(k, x));
   root.text('version', () => `${UTS_SYSNAME} version ${UTS_RELEASE} (ringfence) ${UTS_VERSION}\n`);
-  root.text('filesystems', () => fileSystemNames().map((n) => `nodev\t${n}\n`).join(''));
+  root.text('filesystems', () =>
+    fileSystemNames()
+      .map((n) => `nodev\t${n}\n`)
+      .join(''),
+  );
   root.text('devices', () => DEVICES);
   root.text('cmdline', () => '\n');
   root.text('partitions', () => 'major minor  #blocks  name\n\n');
   root.text('swaps', () => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n');
-  root.text('vmstat', () => 'nr_free_pages 0\nnr_inactive_anon 0\nnr_active_anon 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n');
+  root.text(
+    'vmstat',
+    () => 'nr_free_pages 0\nnr_inactive_anon 0\nnr_active_anon 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n',
+  );
   root.text('diskstats', () => '');
   root.text('modules', () => '');
   root.text('consoles', () => '');

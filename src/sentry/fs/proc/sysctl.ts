@@ -195,7 +195,11 @@ export function fillSysctls(kernel: Kernel, root: SynthDir, x: ProcExtras): void
   for (const kind of ['pid', 'time', 'user']) b.shown(`user.max_${kind}_namespaces`, () => '0');
   b.shown('fs.inode-nr', () => '0\t0');
   b.shown('fs.dentry-state', () => '0\t0\t45\t0\t0\t0');
-  b.named('vm.drop_caches', () => '0', (_c, s) => (/^[1-4]\s*$/.test(s) ? 0 : -EINVAL));
+  b.named(
+    'vm.drop_caches',
+    () => '0',
+    (_c, s) => (/^[1-4]\s*$/.test(s) ? 0 : -EINVAL),
+  );
   for (const map of x.sysctls) for (const [name, v] of map) b.kept(name, v);
   for (const [name, v] of KEPT) b.kept(name, v);
   for (const [name, v] of IPC) b.kept(name, v);

@@ -311,7 +311,7 @@ export function limitsText(t: Task): string {
   return s;
 }
 
-function escape(s: string): string {
+function escapeField(s: string): string {
   return s.replace(/[ \t\n\\#]/g, (ch) => `\\${ch.charCodeAt(0).toString(8).padStart(3, '0')}`);
 }
 
@@ -326,7 +326,7 @@ export function mountinfoText(t: Task): string {
     const path = mountPath(t, m);
     if (path === null) continue;
     const dev = `${devMajor(m.fs.dev)}:${devMinor(m.fs.dev)}`;
-    s += `${m.id} ${m.parent?.id ?? m.id} ${dev} ${escape(pathInFs(m.root))} ${escape(path)} ${m.flagWords()} - ${m.fs.name} ${escape(m.source)} ${m.fs.options()}\n`;
+    s += `${m.id} ${m.parent?.id ?? m.id} ${dev} ${escapeField(pathInFs(m.root))} ${escapeField(path)} ${m.flagWords()} - ${m.fs.name} ${escapeField(m.source)} ${m.fs.options()}\n`;
   }
   return s;
 }
@@ -338,7 +338,7 @@ export function mountsText(t: Task): string {
     if (path === null) continue;
     // The file system's options follow the mount's own; both say whether it is read-only, once is enough.
     const more = m.fs.options().replace(/^r[ow],?/, '');
-    s += `${escape(m.source)} ${escape(path)} ${m.fs.name} ${m.flagWords()}${more === '' ? '' : `,${more}`} 0 0\n`;
+    s += `${escapeField(m.source)} ${escapeField(path)} ${m.fs.name} ${m.flagWords()}${more === '' ? '' : `,${more}`} 0 0\n`;
   }
   return s;
 }
@@ -347,7 +347,7 @@ export function mountstatsText(t: Task): string {
   let s = '';
   for (const m of mountsOf(t)) {
     const path = mountPath(t, m);
-    if (path !== null) s += `device ${escape(m.source)} mounted on ${escape(path)} with fstype ${m.fs.name}\n`;
+    if (path !== null) s += `device ${escapeField(m.source)} mounted on ${escapeField(path)} with fstype ${m.fs.name}\n`;
   }
   return s;
 }
@@ -388,8 +388,8 @@ export function mayLook(by: Task, t: Task): number {
   if (by.tg === t.tg) return 0;
   const a = by.creds;
   const b = t.creds;
-  const same = a.fsuid === b.euid && a.fsuid === b.suid && a.fsuid === b.ruid && a.fsgid === b.egid && a.fsgid === b.sgid && a.fsgid === b.rgid;
+  const same =
+    a.fsuid === b.euid && a.fsuid === b.suid && a.fsuid === b.ruid && a.fsgid === b.egid && a.fsgid === b.sgid && a.fsgid === b.rgid;
   if ((same && t.mm.dumpable === 1) || a.has(CAP_SYS_PTRACE)) return 0;
   return -EACCES;
 }
-

@@ -77,7 +77,8 @@ function fillMemory(root: SynthDir): void {
   thp.text('hpage_pmd_size', () => '2097152\n');
   thp.text('use_zero_page', () => '1\n');
   const huge = mm.dir('hugepages').dir('hugepages-2048kB');
-  for (const name of ['nr_hugepages', 'free_hugepages', 'resv_hugepages', 'surplus_hugepages', 'nr_overcommit_hugepages']) huge.text(name, () => '0\n');
+  for (const name of ['nr_hugepages', 'free_hugepages', 'resv_hugepages', 'surplus_hugepages', 'nr_overcommit_hugepages'])
+    huge.text(name, () => '0\n');
   kernel.dir('security');
   kernel.dir('debug', 0o700);
   kernel.text('uevent_seqnum', () => '0\n');
@@ -104,7 +105,10 @@ function fillNet(root: SynthDir): void {
     ['uevent', 'INTERFACE=lo\nIFINDEX=1'],
   ];
   for (const [name, v] of values) lo.text(name, () => `${v}\n`);
-  root.dir('class').dir('net').symbolic('lo', () => '../../devices/virtual/net/lo');
+  root
+    .dir('class')
+    .dir('net')
+    .symbolic('lo', () => '../../devices/virtual/net/lo');
 }
 
 /** The unified hierarchy as its own root group sees it from inside: one group, no controllers to hand on. */

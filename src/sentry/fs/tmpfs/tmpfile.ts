@@ -170,4 +170,3 @@ export class TmpDirFile extends File {
     return 0;
   }
 }
-
