@@ -69,6 +69,8 @@ export const GOFER_FILTER: FilterPlan = {
     nr.SYS_getrusage,
     nr.SYS_sched_yield,
     nr.SYS_sched_getaffinity,
+    nr.SYS_sched_getparam,
+    nr.SYS_sched_getscheduler,
     nr.SYS_rt_sigaction,
     nr.SYS_rt_sigprocmask,
     nr.SYS_rt_sigreturn,

@@ -24,7 +24,7 @@ describe('run', () => {
   });
 
   test('the first process is safe from its own signals, others are not', () => {
-    expect(bench.run(['run', '-b', bench.bundle(['sh', '-c', 'sh -c "kill -9 \\$\\$"']), 'r2']).status).toBe(137);
+    expect(bench.run(['run', '-b', bench.bundle(['sh', '-c', 'kill -9 $$; sh -c "kill -9 \\$\\$"; exit $?']), 'r2']).status).toBe(137);
   });
 
   test('environment, folder, user, umask, hostname and limits are those of the configuration', () => {

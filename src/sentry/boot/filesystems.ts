@@ -9,8 +9,8 @@ import { createDevpts } from '../fs/tty/devpts.ts';
 import { IPC_SYSCTLS, procSysvipc } from '../ipc/namespace.ts';
 import { mqueuesOf } from '../ipc/mqueue.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { groupCpuNs, taskCpuNs } from '../kernel/usage.ts';
 import { NET_SYSCTLS, procNet } from '../net/procnet.ts';
-import { groupCpuNs, taskCpuNs } from '../syscalls/cputime.ts';
 import { registerFileSystem } from '../vfs/fstypes.ts';
 
 const DEFAULT_MEMORY = 8 * 2 ** 30;

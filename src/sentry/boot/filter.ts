@@ -62,6 +62,8 @@ const ALLOW: readonly number[] = [
   nr.SYS_getrusage,
   nr.SYS_sched_yield,
   nr.SYS_sched_getaffinity,
+  nr.SYS_sched_getparam,
+  nr.SYS_sched_getscheduler,
   // signals to this process, the first steps of a thread that node made and that did not run before, the end
   nr.SYS_set_robust_list,
   nr.SYS_rseq,

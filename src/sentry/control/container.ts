@@ -8,6 +8,7 @@ import { monotonicNs } from '../../base/clock.ts';
 import type { ContainerConfig, ProcessConfig, StdioFds } from '../../wire/boot.ts';
 import { type Console, createConsole } from '../fs/tty/console.ts';
 import { exitGroup } from '../kernel/exit.ts';
+import { watchCpuLimit } from '../kernel/cputimers.ts';
 import { FDTable } from '../kernel/fdtable.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { ProcessGroup, Session } from '../kernel/session.ts';
@@ -110,6 +111,7 @@ export class Container {
     g.oomScoreAdj = p.oomScoreAdj;
     g.outsideParent = init && this.config.jobControl === true;
     setLimits(g, p);
+    watchCpuLimit(g);
     k.tasks.set(tid, t);
     k.groups.set(tid, g);
     this.started.add(g);

@@ -9,6 +9,7 @@ import { type ControlRequest, type ControlResponse, MAX_PACKET, type PsRow } fro
 import type { Kernel } from '../kernel/kernel.ts';
 import { TASK_STOPPED } from '../kernel/task.ts';
 import { ThreadGroup } from '../kernel/threadgroup.ts';
+import { groupCpuNs } from '../kernel/usage.ts';
 import type { Container } from './container.ts';
 
 /** UTF-8 text of packets; given by boot. */
@@ -194,7 +195,7 @@ export class ControlServer {
         ppid: g.parent === null ? 0 : g.parent.tgid,
         uid: t.creds.euid,
         tty: g.session.tty === null ? '?' : g.session.tty.name,
-        cpuTimeMs: Math.round(g.deadUserNs / 1e6),
+        cpuTimeMs: Math.round(groupCpuNs(g) / 1e6),
         startTimeSec: Math.round(now - g.startNs / 1e9),
         state: g.zombie ? 'Z' : t.state === TASK_STOPPED ? 'T' : 'S',
         cmd,

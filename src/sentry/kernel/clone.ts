@@ -22,10 +22,12 @@ import {
 import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE } from '../../abi/capability.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { type Context, REG_FS_BASE, REG_RAX, REG_RSP } from '../../platform/platform.ts';
+import { watchCpuLimit } from './cputimers.ts';
 import type { Kernel } from './kernel.ts';
 import { CLONE_NEW_ALL, makeNamespaces, mayMakeNamespaces, switchNamespaces } from './namespaces.ts';
 import { Task } from './task.ts';
 import { ThreadGroup } from './threadgroup.ts';
+import { beginUsage } from './usage.ts';
 
 /** What clone3 and the older calls ask for. */
 export interface CloneArgs {
@@ -146,11 +148,13 @@ export function cloneTask(t: Task, a: CloneArgs): Task | number {
     ng.oomScoreAdj = g.oomScoreAdj;
     c.tg = ng;
     if (parent !== null) parent.children.add(ng);
+    beginUsage(ng, shareVm);
     k.groups.set(tid, ng);
     k.forks++;
   }
   c.tg.tasks.add(c);
   k.tasks.set(tid, c);
+  if (!thread) watchCpuLimit(c.tg);
 
   setReg(ctx, REG_RAX, 0);
   if (a.stack !== 0) setReg(ctx, REG_RSP, a.stack);

@@ -10,6 +10,7 @@ import type { ProcessGroup } from './session.ts';
 import { SigInfo } from './siginfo.ts';
 import { TASK_DEAD, type Task } from './task.ts';
 import type { ThreadGroup } from './threadgroup.ts';
+import { leaveAddressSpace } from './usage.ts';
 
 const SI_KERNEL = 0x80;
 
@@ -30,6 +31,7 @@ function endTask(t: Task): void {
   t.fds.unref(t);
   t.fs.unref();
   t.ns.unref();
+  if (g.tasks.size === 1) leaveAddressSpace(g, t);
   if (!t.mm.unref()) t.ctx.exit();
   t.ctx.owner = null;
   g.tasks.delete(t);
@@ -162,8 +164,8 @@ export function reap(g: ThreadGroup): void {
   const p = g.parent;
   if (p !== null) {
     p.children.delete(g);
-    p.childrenUserNs += g.deadUserNs + g.childrenUserNs;
-    p.childrenSystemNs += g.childrenSystemNs;
+    p.childUsage.add(g.usage);
+    p.childUsage.add(g.childUsage);
   }
   k.tasks.delete(g.leader.tid);
   k.groups.delete(g.tgid);

@@ -68,7 +68,7 @@ export class Loop {
         continue;
       }
       this.runTimers();
-      if (k.readyHead !== null) continue;
+      if (k.readyHead !== null && !k.paused) continue;
       busy = 0;
       if (p.running > 0 && p.running < k.cpus) {
         const now = monotonicNs();
@@ -77,7 +77,7 @@ export class Loop {
       }
       idleSince = 0;
       p.prepareSleep(true);
-      if (p.poll() > 0 || k.readyHead !== null || k.done) {
+      if (p.poll() > 0 || (k.readyHead !== null && !k.paused) || k.done) {
         p.prepareSleep(false);
         continue;
       }

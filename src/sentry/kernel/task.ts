@@ -127,6 +127,8 @@ export class Task implements Caller, Wakeable {
   readonly startNs: number;
   keepCaps = false;
   personality = 0;
+  /** Processor time in address spaces that it has left by execve, ns. */
+  cpuBeforeNs = 0;
   /** Counts for /proc and getrusage. */
   syscalls = 0;
 

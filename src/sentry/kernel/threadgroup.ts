@@ -7,6 +7,7 @@ import type { ProcessGroup, Session } from './session.ts';
 import { PendingSignals, type SignalHandlers } from './siginfo.ts';
 import type { Task } from './task.ts';
 import type { Timer } from './timers.ts';
+import { Usage } from './usage.ts';
 
 /** One interval timer: setitimer(2) or timer_create(2). */
 export interface IntervalTimer {
@@ -63,14 +64,19 @@ export class ThreadGroup {
   oomScoreAdj = 0;
   /** Nanoseconds of CLOCK_MONOTONIC. */
   readonly startNs: number;
-  /** Processor time of reaped children, ns. */
-  childrenUserNs = 0;
-  childrenSystemNs = 0;
-  /** Processor time of threads that are gone, ns. */
-  deadUserNs = 0;
+  /** What it used in address spaces that it has left, and what its reaped children used. See usage.ts. */
+  readonly usage: Usage = new Usage();
+  readonly childUsage: Usage = new Usage();
+  /** Processor time of its present address space that is not its own, and what that space had used when last looked at; ns. */
+  cpuBaseNs = 0;
+  cpuSeenNs = 0;
+  /** Timers over processor time; made by cputimers.ts. */
+  cpuTimers: unknown = null;
 
-  /** setitimer(2): ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF. */
+  /** setitimer(2) ITIMER_REAL. */
   readonly itimers: (IntervalTimer | null)[] = [null, null, null];
+  /** The last two of them; made by syscalls/timers.ts. */
+  readonly cpuItimers: unknown[] = [null, null];
   /** timer_create(2) by id; made by syscalls/timers.ts. */
   posixTimers: Map<number, unknown> | null = null;
   nextTimerId = 0;

@@ -36,6 +36,7 @@ import { type Context, REG_COUNT, REG_CS, REG_EFLAGS, REG_RIP, REG_RSP, REG_SS }
 import { endOtherThreads, endVfork } from '../kernel/exit.ts';
 import { ExeMapping, FileMapping } from '../kernel/filemapping.ts';
 import type { Task } from '../kernel/task.ts';
+import { leaveAddressSpace } from '../kernel/usage.ts';
 import { MemoryManager, PAGE, pageDown, pageUp } from '../mm/memory.ts';
 import type { File } from '../vfs/file.ts';
 import { openExec } from '../vfs/open.ts';
@@ -398,6 +399,8 @@ export function execProgram(t: Task, dir: File | null, path: string, flags: numb
   const g = t.tg;
   const oldCtx = t.ctx;
   const oldMm = t.mm;
+  t.cpuBeforeNs += oldCtx.cpuTimeNs();
+  leaveAddressSpace(g, t);
   if (g.vforkParent !== null) endVfork(g, t);
   oldCtx.owner = null;
   if (!oldMm.unref()) oldCtx.exit();

@@ -30,7 +30,8 @@ import {
 import { getU32, putU32, putU64 } from '../../base/bytes.ts';
 import { monotonicNs, readClock, realtime } from '../../base/clock.ts';
 import type { Task } from '../kernel/task.ts';
-import { groupCpuNs, taskCpuNs } from './cputime.ts';
+import { groupCpuNs, groupUsage, taskCpuNs, taskUsage, Usage } from '../kernel/usage.ts';
+import { putRusage } from './rusage.ts';
 import { full, partial, type Row } from './row.ts';
 
 /** USER_HZ: what times(2) counts in. */
@@ -38,6 +39,7 @@ const USER_HZ = 100;
 const COARSE_NS = 4000000;
 const now = new Float64Array(2);
 const out = new Uint8Array(RUSAGE.size);
+const usage = new Usage();
 
 function putTimespec(t: Task, addr: number, ns: number): number {
   putU64(out, 0, Math.floor(ns / 1e9));
@@ -123,32 +125,23 @@ function ticks(ns: number): number {
 /** times(2). */
 export function sys_times(t: Task): number {
   if (t.arg(0) !== 0) {
-    putU64(out, 0, ticks(groupCpuNs(t.tg)));
-    putU64(out, 8, 0);
-    putU64(out, 16, ticks(t.tg.childrenUserNs));
-    putU64(out, 24, ticks(t.tg.childrenSystemNs));
+    groupUsage(t.tg, t, usage);
+    putU64(out, 0, ticks(usage.userNs));
+    putU64(out, 8, ticks(usage.systemNs));
+    putU64(out, 16, ticks(t.tg.childUsage.userNs));
+    putU64(out, 24, ticks(t.tg.childUsage.systemNs));
     if (t.copyOut(t.arg(0), out, 0, 32) < 0) return -EFAULT;
   }
   return ticks(monotonicNs());
-}
-
-function putTimeval(off: number, ns: number): void {
-  putU64(out, off, Math.floor(ns / 1e9));
-  putU64(out, off + 8, Math.floor((ns % 1e9) / 1000));
 }
 
 /** getrusage(2). */
 export function sys_getrusage(t: Task): number {
   const who = t.argI(0);
   if (who !== RUSAGE_SELF && who !== RUSAGE_CHILDREN && who !== RUSAGE_THREAD) return -EINVAL;
-  out.fill(0);
-  if (who === RUSAGE_CHILDREN) {
-    putTimeval(RUSAGE.ru_utime, t.tg.childrenUserNs);
-    putTimeval(RUSAGE.ru_stime, t.tg.childrenSystemNs);
-  } else {
-    putTimeval(RUSAGE.ru_utime, who === RUSAGE_SELF ? groupCpuNs(t.tg) : taskCpuNs(t));
-    putU64(out, RUSAGE.ru_maxrss, Math.floor(t.mm.vmas.total / 1024));
-  }
+  if (who === RUSAGE_SELF) groupUsage(t.tg, t, usage);
+  else if (who === RUSAGE_THREAD) taskUsage(t, usage);
+  putRusage(who === RUSAGE_CHILDREN ? t.tg.childUsage : usage, out);
   return t.copyOut(t.arg(1), out, 0, RUSAGE.size);
 }
 
@@ -180,7 +173,6 @@ export function sys_clock_adjtime(t: Task): number {
 }
 
 const QUERY_ONLY = 'clocks cannot be adjusted';
-const NO_SYSTEM_TIME = 'all processor time counts as user time';
 
 export const rows: readonly Row[] = [
   full(SYS_clock_gettime, 'clock_gettime', sys_clock_gettime, 'int', 'ptr'),
@@ -189,8 +181,8 @@ export const rows: readonly Row[] = [
   partial(SYS_settimeofday, 'settimeofday', sys_settimeofday, 'always EPERM', 'ptr', 'ptr'),
   full(SYS_gettimeofday, 'gettimeofday', sys_gettimeofday, 'ptr', 'ptr'),
   full(SYS_time, 'time', sys_time, 'ptr'),
-  partial(SYS_times, 'times', sys_times, NO_SYSTEM_TIME, 'ptr'),
-  partial(SYS_getrusage, 'getrusage', sys_getrusage, NO_SYSTEM_TIME, 'int', 'ptr'),
+  full(SYS_times, 'times', sys_times, 'ptr'),
+  partial(SYS_getrusage, 'getrusage', sys_getrusage, 'no counts of input, output, swaps, messages and switches', 'int', 'ptr'),
   partial(SYS_adjtimex, 'adjtimex', sys_adjtimex, QUERY_ONLY, 'ptr'),
   partial(SYS_clock_adjtime, 'clock_adjtime', sys_clock_adjtime, QUERY_ONLY, 'int', 'ptr'),
 ];

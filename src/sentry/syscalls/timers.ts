@@ -13,11 +13,12 @@ import {
   SYS_timer_gettime,
   SYS_timer_settime,
 } from '../../abi/nr.ts';
-import { SIGALRM } from '../../abi/signal.ts';
-import { CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, CLOCK_TAI, ITIMER_REAL, TIMER_ABSTIME } from '../../abi/time.ts';
+import { SIGALRM, SIGPROF, SIGVTALRM } from '../../abi/signal.ts';
+import { CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, CLOCK_PROCESS_CPUTIME_ID, CLOCK_TAI, CLOCK_THREAD_CPUTIME_ID, ITIMER_PROF, ITIMER_REAL, TIMER_ABSTIME } from '../../abi/time.ts';
 import { monotonicNs, realtime } from '../../base/clock.ts';
 import { getI32, getI64, getU32, putU64 } from '../../base/bytes.ts';
 import { BLOCKED, ERESTART_RESTARTBLOCK } from '../../base/result.ts';
+import { CpuTimer, stopCpuWatch } from '../kernel/cputimers.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { SigInfo } from '../kernel/siginfo.ts';
 import { signalGroup, signalTask } from '../kernel/signals.ts';
@@ -110,6 +111,17 @@ function itimer(g: ThreadGroup, which: number): NonNullable<ThreadGroup['itimers
   return it;
 }
 
+/** ITIMER_VIRTUAL and ITIMER_PROF of a group, made on demand. User and system time are one here. */
+function cpuItimer(g: ThreadGroup, which: number): CpuTimer {
+  let c = g.cpuItimers[which - 1] ?? null;
+  if (c === null) {
+    const signal = which === ITIMER_PROF ? SIGPROF : SIGVTALRM;
+    c = new CpuTimer(g, null, () => signalGroup(g, new SigInfo(signal, SI_KERNEL)));
+    g.cpuItimers[which - 1] = c;
+  }
+  return c as CpuTimer;
+}
+
 /** The first multiple of `interval` behind `from` that lies ahead. */
 function nextAfter(from: number, interval: number): number {
   const now = monotonicNs();
@@ -129,8 +141,14 @@ function putTimeval(b: Uint8Array, off: number, ns: number): void {
 }
 
 function writeItimer(t: Task, addr: number, which: number): number {
-  const it = t.tg.itimers[which] ?? null;
   const b = t.kernel.tmp;
+  if (which !== ITIMER_REAL) {
+    const c = cpuItimer(t.tg, which);
+    putTimeval(b, 0, c.intervalNs);
+    putTimeval(b, 16, c.armed ? Math.max(1000, c.expires - c.now()) : 0);
+    return t.copyOut(addr, b, 0, 32);
+  }
+  const it = t.tg.itimers[which] ?? null;
   putTimeval(b, 0, it === null ? 0 : it.intervalNs);
   putTimeval(b, 16, it === null || !it.timer.armed ? 0 : Math.max(1000, it.timer.deadline - monotonicNs()));
   return t.copyOut(addr, b, 0, 32);
@@ -154,9 +172,12 @@ export function sys_setitimer(t: Task): number {
     value = readTimeval(b, 16);
     if (interval < 0 || value < 0) return -EINVAL;
   }
-  // Processor time of guests is the host's to measure; timers over it are not there yet.
-  if (which !== ITIMER_REAL && value > 0) return -EINVAL;
   if (t.arg(2) !== 0 && writeItimer(t, t.arg(2), which) < 0) return -EFAULT;
+  if (which !== ITIMER_REAL) {
+    const c = cpuItimer(t.tg, which);
+    c.arm(value > 0 ? c.now() + value : Infinity, interval);
+    return 0;
+  }
   const it = itimer(t.tg, which);
   it.intervalNs = interval;
   if (value > 0) t.kernel.timers.arm(it.timer, monotonicNs() + value);
@@ -184,11 +205,13 @@ class PosixTimer {
   /** SIGEV_THREAD_ID: the thread; null: the process; signal 0: nobody. */
   readonly thread: Task | null;
   readonly timer: Timer;
+  /** In place of `timer` for a CPU clock. */
+  readonly cpu: CpuTimer | null;
   intervalNs = 0;
   overrun = 0;
   private pending: SigInfo | null = null;
 
-  constructor(g: ThreadGroup, id: number, clockId: number, signal: number, valueLo: number, valueHi: number, thread: Task | null) {
+  constructor(g: ThreadGroup, id: number, clockId: number, signal: number, valueLo: number, valueHi: number, thread: Task | null, cpu: Task | boolean) {
     this.id = id;
     this.clock = clockId;
     this.signal = signal;
@@ -196,6 +219,7 @@ class PosixTimer {
     this.valueHi = valueHi;
     this.thread = thread;
     this.timer = new Timer(() => this.fire(g));
+    this.cpu = cpu === false ? null : new CpuTimer(g, cpu === true ? null : cpu, (more) => this.send(g, more));
   }
 
   private fire(g: ThreadGroup): void {
@@ -205,6 +229,10 @@ class PosixTimer {
       extra = Math.round((next - this.timer.deadline) / this.intervalNs) - 1;
       g.kernel.timers.arm(this.timer, next);
     }
+    this.send(g, extra);
+  }
+
+  private send(g: ThreadGroup, extra: number): void {
     if (this.signal === 0) return;
     const queue = this.thread === null ? g.pending : this.thread.pending;
     const waiting = this.pending;
@@ -230,9 +258,21 @@ function timersOf(g: ThreadGroup): Map<number, PosixTimer> {
   return g.posixTimers as Map<number, PosixTimer>;
 }
 
+/** Whose time a CPU clock counts: true: the caller's process; a task: its own. -EINVAL for others. */
+function cpuClockOwner(t: Task, id: number): Task | boolean | number {
+  if (id === CLOCK_PROCESS_CPUTIME_ID) return true;
+  if (id === CLOCK_THREAD_CPUTIME_ID) return t;
+  if (id >= 0 || (id & 3) === 3) return -EINVAL;
+  const pid = ~(id >> 3);
+  if ((id & 4) === 0) return pid === 0 || pid === t.tgid ? true : -EINVAL;
+  const o = pid === 0 ? t : t.kernel.findTask(pid);
+  return o === null || o.tg !== t.tg ? -EINVAL : o;
+}
+
 export function sys_timer_create(t: Task): number {
   const id = t.argI(0);
-  if (!waits(id)) return id === 2 || id === 3 || id < 0 ? -EOPNOTSUPP : -EINVAL;
+  const cpu = waits(id) ? false : cpuClockOwner(t, id);
+  if (typeof cpu === 'number') return cpu;
   const b = t.kernel.tmp;
   const timers = timersOf(t.tg);
   if (timers.size >= TIMERS_MOST) return -EAGAIN;
@@ -257,7 +297,7 @@ export function sys_timer_create(t: Task): number {
       if (thread === null || thread.tg !== t.tg) return -EINVAL;
     }
   }
-  timers.set(n, new PosixTimer(t.tg, n, id, signal, lo, hi, thread));
+  timers.set(n, new PosixTimer(t.tg, n, id, signal, lo, hi, thread, cpu));
   if (t.writeU32(t.arg(2), n) < 0) {
     timers.delete(n);
     return -EFAULT;
@@ -267,7 +307,9 @@ export function sys_timer_create(t: Task): number {
 
 function putSpec(t: Task, addr: number, p: PosixTimer): number {
   const b = t.kernel.tmp;
-  const left = p.timer.armed ? Math.max(1, p.timer.deadline - monotonicNs()) : 0;
+  const c = p.cpu;
+  const armed = c === null ? p.timer.armed : c.armed;
+  const left = !armed ? 0 : Math.max(1, c === null ? p.timer.deadline - monotonicNs() : c.expires - c.now());
   putU64(b, 0, Math.floor(p.intervalNs / 1e9));
   putU64(b, 8, Math.floor(p.intervalNs % 1e9));
   putU64(b, 16, Math.floor(left / 1e9));
@@ -286,7 +328,8 @@ export function sys_timer_settime(t: Task): number {
   if (t.arg(3) !== 0 && putSpec(t, t.arg(3), p) < 0) return -EFAULT;
   p.intervalNs = interval;
   p.overrun = 0;
-  if (value === 0) t.kernel.timers.cancel(p.timer);
+  if (p.cpu !== null) p.cpu.arm(value === 0 ? Infinity : (flags & TIMER_ABSTIME) !== 0 ? value : p.cpu.now() + value, interval);
+  else if (value === 0) t.kernel.timers.cancel(p.timer);
   else t.kernel.timers.arm(p.timer, (flags & TIMER_ABSTIME) !== 0 ? absolute(p.clock, value) : monotonicNs() + value);
   return 0;
 }
@@ -306,30 +349,34 @@ export function sys_timer_delete(t: Task): number {
   const p = timers.get(t.argI(0));
   if (p === undefined) return -EINVAL;
   t.kernel.timers.cancel(p.timer);
+  p.cpu?.arm(Infinity, 0);
   timers.delete(p.id);
   return 0;
 }
 
 function dropTimers(g: ThreadGroup): void {
   if (g.posixTimers === null) return;
-  for (const p of timersOf(g).values()) g.kernel.timers.cancel(p.timer);
+  for (const p of timersOf(g).values()) {
+    g.kernel.timers.cancel(p.timer);
+    p.cpu?.arm(Infinity, 0);
+  }
   g.posixTimers = null;
 }
 
 /** POSIX timers end with their process and at execve. */
 export function installTimers(k: Kernel): void {
-  k.groupEnded.push(dropTimers);
+  k.groupEnded.push(dropTimers, stopCpuWatch);
   k.groupExeced.push(dropTimers);
 }
 
-const NO_CPU_CLOCKS = 'no timers over processor time';
+const ONE_TIME = 'ITIMER_VIRTUAL counts system time too';
 
 export const rows: readonly Row[] = [
   full(SYS_nanosleep, 'nanosleep', sys_nanosleep, 'ptr', 'ptr'),
   full(SYS_getitimer, 'getitimer', sys_getitimer, 'int', 'ptr'),
   full(SYS_alarm, 'alarm', sys_alarm, 'uint'),
-  partial(SYS_setitimer, 'setitimer', sys_setitimer, NO_CPU_CLOCKS, 'int', 'ptr', 'ptr'),
-  partial(SYS_timer_create, 'timer_create', sys_timer_create, NO_CPU_CLOCKS, 'int', 'ptr', 'ptr'),
+  partial(SYS_setitimer, 'setitimer', sys_setitimer, ONE_TIME, 'int', 'ptr', 'ptr'),
+  partial(SYS_timer_create, 'timer_create', sys_timer_create, 'CPU clocks of the calling process only', 'int', 'ptr', 'ptr'),
   full(SYS_timer_settime, 'timer_settime', sys_timer_settime, 'int', 'int', 'ptr', 'ptr'),
   full(SYS_timer_gettime, 'timer_gettime', sys_timer_gettime, 'int', 'ptr'),
   full(SYS_timer_getoverrun, 'timer_getoverrun', sys_timer_getoverrun, 'int'),

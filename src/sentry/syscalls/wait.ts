@@ -5,13 +5,18 @@ import { SYS_wait4, SYS_waitid } from '../../abi/nr.ts';
 import { RUSAGE } from '../../abi/layouts.ts';
 import { CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT } from '../../abi/signal.ts';
 import { __WALL, __WCLONE, __WNOTHREAD, P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED } from '../../abi/wait.ts';
-import { putU32, putU64 } from '../../base/bytes.ts';
+import { putU32 } from '../../base/bytes.ts';
 import { reap } from '../kernel/exit.ts';
 import { encodeSigInfo } from '../kernel/sigframe.ts';
 import { SigInfo } from '../kernel/siginfo.ts';
 import type { Task } from '../kernel/task.ts';
 import type { ThreadGroup } from '../kernel/threadgroup.ts';
+import { groupUsage, Usage } from '../kernel/usage.ts';
 import { full, type Row } from './row.ts';
+import { putRusage } from './rusage.ts';
+
+const usage = new Usage();
+const rusage = new Uint8Array(RUSAGE.size);
 
 /** Which children a wait is about. */
 const ALL = 0;
@@ -69,13 +74,12 @@ function look(t: Task, kind: number, id: number, options: number): number {
   return any ? 0 : -ECHILD;
 }
 
+/** The usage of a child and of those whom it reaped. */
 function writeRusage(t: Task, c: ThreadGroup, addr: number): number {
-  const b = t.kernel.tmp;
-  b.fill(0, 0, RUSAGE.size);
-  const user = c.deadUserNs + c.childrenUserNs;
-  putU64(b, 0, Math.floor(user / 1e9));
-  putU64(b, 8, Math.floor((user % 1e9) / 1e3));
-  return t.copyOut(addr, b, 0, RUSAGE.size);
+  groupUsage(c, null, usage);
+  usage.add(c.childUsage);
+  putRusage(usage, rusage);
+  return t.copyOut(addr, rusage, 0, RUSAGE.size);
 }
 
 /** Reports what look() found and reaps the dead. */

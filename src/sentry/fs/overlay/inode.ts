@@ -1,6 +1,6 @@
 // Inodes of the overlay. Attributes are copies of those of the real inode: the upper one where there is one, else the lower one.
 
-import { EIO, ENODATA, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../../../abi/errno.ts';
+import { ENODATA, ENOENT, ENOTDIR, ENOTEMPTY, EPERM } from '../../../abi/errno.ts';
 import { O_ACCMODE, O_DIRECTORY, O_RDONLY } from '../../../abi/fcntl.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../abi/stat.ts';
 import { RENAME_EXCHANGE } from '../../../abi/uio.ts';
