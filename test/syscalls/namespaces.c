@@ -7,8 +7,13 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+// A kernel may allow no more of a kind (/proc/sys/user/max_*_namespaces), and says so by ENOSPC.
+static bool none_allowed(long result) { return result == -1 && errno == ENOSPC; }
+
 TEST(pid_namespace_starts_at_one) {
-  CHECK_OK(unshare(CLONE_NEWPID));
+  int r = unshare(CLONE_NEWPID);
+  if (none_allowed(r)) return;
+  CHECK_OK(r);
   pid_t me = getpid(), pid = fork();
   if (!pid) {
     CHECK_EQ(getpid(), 1);
@@ -28,8 +33,9 @@ TEST(pid_namespace_starts_at_one) {
 }
 
 TEST(pid_namespace_ends_with_its_init) {
-  long init = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
   struct gate ready = gate_new();
+  long init = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+  if (none_allowed(init)) return;
   if (!init) {
     for (int i = 0; i < 3; i++)
       if (!fork())
@@ -46,7 +52,9 @@ TEST(user_namespace_of_an_ordinary_user) {
   if (!pid) {
     become(1234, 1234);
     CHECK_OK(prctl(PR_SET_DUMPABLE, 1));
-    CHECK_OK(unshare(CLONE_NEWUSER));
+    int r = unshare(CLONE_NEWUSER);
+    if (none_allowed(r)) _exit(0);
+    CHECK_OK(r);
     CHECK_EQ(getuid(), 65534);
     put_file("/proc/self/setgroups", "deny");
     put_file("/proc/self/uid_map", "0 1234 1\n");

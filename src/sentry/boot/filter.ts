@@ -160,7 +160,12 @@ export interface SentryFilterOptions {
 export function sentryFilter(o: SentryFilterOptions): FilterPlan {
   const rules: ArgumentRule[] = [
     // FUTEX_LOCK_PI, FUTEX_REQUEUE and their kin are not used and have a history.
-    { nr: nr.SYS_futex, arg: 1, mask: ALL - FUTEX_PRIVATE_FLAG - FUTEX_CLOCK_REALTIME, values: [FUTEX_WAKE, FUTEX_WAIT, FUTEX_WAIT_BITSET] },
+    {
+      nr: nr.SYS_futex,
+      arg: 1,
+      mask: ALL - FUTEX_PRIVATE_FLAG - FUTEX_CLOCK_REALTIME,
+      values: [FUTEX_WAKE, FUTEX_WAIT, FUTEX_WAIT_BITSET],
+    },
     o.jit ? { nr: nr.SYS_mprotect, arg: 0, mask: 0, values: [0] } : { nr: nr.SYS_mprotect, arg: 2, mask: PROT_EXEC, values: [0] },
     { nr: nr.SYS_mmap, arg: 2, mask: PROT_EXEC, values: [0] },
     // A thread of a guest is interrupted; abort(3) of this process.

@@ -102,8 +102,19 @@ function boot(): number {
   container.pauseHook = () => loop.pause();
   container.resumeHook = () => loop.resume();
   host.watch(platform.doorbell, EPOLLIN, () => {});
-  const utf8 = { decode: (b: Uint8Array) => Buffer.from(b.buffer, b.byteOffset, b.length).toString('utf8'), encode: (s: string) => Buffer.from(s, 'utf8') };
-  new ControlServer(kernel, container, config.controlFd, config.stdio, config.standinFd, (fd) => host.native.accept(fd, SOCK_CLOEXEC), utf8);
+  const utf8 = {
+    decode: (b: Uint8Array) => Buffer.from(b.buffer, b.byteOffset, b.length).toString('utf8'),
+    encode: (s: string) => Buffer.from(s, 'utf8'),
+  };
+  new ControlServer(
+    kernel,
+    container,
+    config.controlFd,
+    config.stdio,
+    config.standinFd,
+    (fd) => host.native.accept(fd, SOCK_CLOEXEC),
+    utf8,
+  );
   confine(host, config);
   if (config.readyFd >= 0) {
     host.write(config.readyFd, new Uint8Array([1]), 0, 1);

@@ -179,7 +179,14 @@ export class Container {
     const pts = this.findPts();
     if (pts === null) return -ENOENT;
     const size = p.consoleSize ?? { rows: 0, cols: 0 };
-    return createConsole(this.kernel, pts, this.config.id, init, { inFd: stdio.consoleIn, outFd: stdio.consoleOut, rows: size.rows, cols: size.cols, uid: p.uid, gid: p.gid });
+    return createConsole(this.kernel, pts, this.config.id, init, {
+      inFd: stdio.consoleIn,
+      outFd: stdio.consoleOut,
+      rows: size.rows,
+      cols: size.cols,
+      uid: p.uid,
+      gid: p.gid,
+    });
   }
 
   private findPts(): Mount | null {

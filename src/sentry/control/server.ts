@@ -38,7 +38,15 @@ export class ControlServer {
   private readonly stdio: StdioFds;
   private readonly standin: number;
 
-  constructor(kernel: Kernel, container: Container, listenFd: number, stdio: StdioFds, standin: number, accept: (fd: number) => number, utf8: Utf8) {
+  constructor(
+    kernel: Kernel,
+    container: Container,
+    listenFd: number,
+    stdio: StdioFds,
+    standin: number,
+    accept: (fd: number) => number,
+    utf8: Utf8,
+  ) {
     this.kernel = kernel;
     this.host = kernel.host;
     this.container = container;
@@ -189,7 +197,10 @@ export class ControlServer {
       const t = g.leader;
       const l = t.mm.layout;
       const b = new Uint8Array(Math.min(256, Math.max(0, l.argEnd - l.argStart)));
-      const cmd = !g.zombie && b.length > 0 && t.mm.read(l.argStart, b, 0, b.length) === 0 ? latin1Decode(b).replace(/\0+$/, '').replaceAll('\0', ' ') : `[${t.name}]`;
+      const cmd =
+        !g.zombie && b.length > 0 && t.mm.read(l.argStart, b, 0, b.length) === 0
+          ? latin1Decode(b).replace(/\0+$/, '').replaceAll('\0', ' ')
+          : `[${t.name}]`;
       rows.push({
         pid: g.tgid,
         ppid: g.parent === null ? 0 : g.parent.tgid,

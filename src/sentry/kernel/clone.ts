@@ -68,7 +68,8 @@ function check(t: Task, a: CloneArgs): number {
   if (err < 0) return err;
   if (a.exitSignal < 0 || a.exitSignal > 64) return -EINVAL;
   const c = t.creds;
-  if (c.ruid !== 0 && !c.has(CAP_SYS_RESOURCE) && !c.has(CAP_SYS_ADMIN) && countProcesses(t.kernel, c.ruid) >= t.rlimit(RLIMIT_NPROC)) return -EAGAIN;
+  if (c.ruid !== 0 && !c.has(CAP_SYS_RESOURCE) && !c.has(CAP_SYS_ADMIN) && countProcesses(t.kernel, c.ruid) >= t.rlimit(RLIMIT_NPROC))
+    return -EAGAIN;
   return 0;
 }
 
@@ -142,7 +143,17 @@ export function cloneTask(t: Task, a: CloneArgs): Task | number {
       if (a.clearHandlers) for (const h of handlers.actions) if (h.handler > 1) h.handler = 0;
     }
     const parent = (a.flags & CLONE_PARENT) !== 0 ? g.parent : g;
-    const ng = new ThreadGroup(k, tid, c, parent, handlers, g.pgrp, (a.flags & CLONE_PARENT) !== 0 ? g.exitSignal : a.exitSignal, g.container, monotonicNs());
+    const ng = new ThreadGroup(
+      k,
+      tid,
+      c,
+      parent,
+      handlers,
+      g.pgrp,
+      (a.flags & CLONE_PARENT) !== 0 ? g.exitSignal : a.exitSignal,
+      g.container,
+      monotonicNs(),
+    );
     ng.limitSoft.set(g.limitSoft);
     ng.limitHard.set(g.limitHard);
     ng.oomScoreAdj = g.oomScoreAdj;

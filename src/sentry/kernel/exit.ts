@@ -103,7 +103,8 @@ function finishGroup(g: ThreadGroup): void {
 
   // Job control: stopped groups that lose their last link to the session get SIGHUP and SIGCONT.
   const orphanedBefore: ProcessGroup[] = [];
-  for (const c of g.children) if (!c.zombie && c.pgrp !== g.pgrp && c.pgrp.session === g.session && !c.pgrp.orphaned()) orphanedBefore.push(c.pgrp);
+  for (const c of g.children)
+    if (!c.zombie && c.pgrp !== g.pgrp && c.pgrp.session === g.session && !c.pgrp.orphaned()) orphanedBefore.push(c.pgrp);
   const ownWasLinked = g.parent !== null && g.parent.pgrp !== g.pgrp && g.parent.session === g.session;
 
   const reaper = reaperOf(g);

@@ -146,7 +146,15 @@ export function futexWakeAddress(t: Task, addr: number, count: number): void {
 }
 
 /** FUTEX_REQUEUE and FUTEX_CMP_REQUEUE (`compare` null: without). Woken plus requeued (or woken alone without compare). */
-export function futexRequeue(t: Task, addr: number, wake: number, requeue: number, addr2: number, compare: number | null, shared: boolean): number {
+export function futexRequeue(
+  t: Task,
+  addr: number,
+  wake: number,
+  requeue: number,
+  addr2: number,
+  compare: number | null,
+  shared: boolean,
+): number {
   if (wake < 0 || requeue < 0) return -EINVAL;
   let r = locate(t, addr, shared);
   if (r < 0) return r;
@@ -208,7 +216,20 @@ export function futexWakeOp(t: Task, addr: number, count: number, addr2: number,
   if (t.writeU32(addr2, v >>> 0) < 0) return -EFAULT;
   let n = futexWake(t, addr, count, 0xffffffff, shared);
   if (n < 0) return n;
-  const meets = cmp === 0 ? o === cmparg : cmp === 1 ? o !== cmparg : cmp === 2 ? o < cmparg : cmp === 3 ? o <= cmparg : cmp === 4 ? o > cmparg : cmp === 5 ? o >= cmparg : null;
+  const meets =
+    cmp === 0
+      ? o === cmparg
+      : cmp === 1
+        ? o !== cmparg
+        : cmp === 2
+          ? o < cmparg
+          : cmp === 3
+            ? o <= cmparg
+            : cmp === 4
+              ? o > cmparg
+              : cmp === 5
+                ? o >= cmparg
+                : null;
   if (meets === null) return -EINVAL;
   if (meets) n += wakeQueue(table2.get(key2), count2, 0xffffffff);
   return n;

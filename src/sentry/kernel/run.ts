@@ -7,7 +7,21 @@ import { EINTR, ENOSYS } from '../../abi/errno.ts';
 import { SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { BLOCKED, ERESTART_RESTARTBLOCK, ERESTARTSYS, NO_RESULT, TASK_EXITED } from '../../base/result.ts';
-import { type Context, EVENT_FAULT, EVENT_GONE, EVENT_INTERRUPTED, EVENT_SYSCALL, REG_R8, REG_R9, REG_R10, REG_RAX, REG_RDI, REG_RDX, REG_RIP, REG_RSI } from '../../platform/platform.ts';
+import {
+  type Context,
+  EVENT_FAULT,
+  EVENT_GONE,
+  EVENT_INTERRUPTED,
+  EVENT_SYSCALL,
+  REG_R8,
+  REG_R9,
+  REG_R10,
+  REG_RAX,
+  REG_RDI,
+  REG_RDX,
+  REG_RIP,
+  REG_RSI,
+} from '../../platform/platform.ts';
 import { exitGroup } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { SigInfo } from './siginfo.ts';

@@ -1,7 +1,21 @@
 // Signal frames of x86-64: struct rt_sigframe (arch/x86/include/asm/sigframe.h) with its ucontext and siginfo.
 
 import { EFAULT } from '../../abi/errno.ts';
-import { SA_ONSTACK, SA_RESTORER, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGIO, SIGSEGV, SIGSYS, SIGTRAP, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK } from '../../abi/signal.ts';
+import {
+  SA_ONSTACK,
+  SA_RESTORER,
+  SIGBUS,
+  SIGCHLD,
+  SIGFPE,
+  SIGILL,
+  SIGIO,
+  SIGSEGV,
+  SIGSYS,
+  SIGTRAP,
+  SS_AUTODISARM,
+  SS_DISABLE,
+  SS_ONSTACK,
+} from '../../abi/signal.ts';
 import {
   REG_CS,
   REG_EFLAGS,
@@ -36,7 +50,26 @@ const UC_SIGMASK = UC + 296;
 const INFO = UC + 304;
 const FRAME_SIZE = INFO + 128;
 /** Registers in the order of struct sigcontext. */
-const ORDER = [REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RDI, REG_RSI, REG_RBP, REG_RBX, REG_RDX, REG_RAX, REG_RCX, REG_RSP, REG_RIP, REG_EFLAGS];
+const ORDER = [
+  REG_R8,
+  REG_R9,
+  REG_R10,
+  REG_R11,
+  REG_R12,
+  REG_R13,
+  REG_R14,
+  REG_R15,
+  REG_RDI,
+  REG_RSI,
+  REG_RBP,
+  REG_RBX,
+  REG_RDX,
+  REG_RAX,
+  REG_RCX,
+  REG_RSP,
+  REG_RIP,
+  REG_EFLAGS,
+];
 const MC_SEGMENTS = MCONTEXT + 144;
 const MC_ERR = MCONTEXT + 152;
 const MC_TRAPNO = MCONTEXT + 160;

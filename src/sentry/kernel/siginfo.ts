@@ -31,12 +31,7 @@ export class SigInfo {
   }
 }
 
-/** A 64-bit signal set as two words; signal n is bit n-1. */
-export interface SigSet {
-  lo: number;
-  hi: number;
-}
-
+/** Signal sets are two words; signal n is bit n-1. */
 export function sigIn(lo: number, hi: number, sig: number): boolean {
   return sig <= 32 ? ((lo >>> (sig - 1)) & 1) === 1 : ((hi >>> (sig - 33)) & 1) === 1;
 }

@@ -9,23 +9,14 @@ import {
   SA_NODEFER,
   SA_RESETHAND,
   SA_RESTART,
-  SIGABRT,
-  SIGBUS,
   SIGCHLD,
   SIGCONT,
-  SIGFPE,
-  SIGILL,
   SIGKILL,
-  SIGQUIT,
   SIGSEGV,
   SIGSTOP,
-  SIGSYS,
-  SIGTRAP,
   SIGTSTP,
   SIGTTIN,
   SIGTTOU,
-  SIGXCPU,
-  SIGXFSZ,
 } from '../../abi/signal.ts';
 import { ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS } from '../../base/result.ts';
 import { EVENT_NONE, REG_RAX, REG_RIP } from '../../platform/platform.ts';
@@ -41,13 +32,6 @@ const SIGCONT_LO = sigLo(SIGCONT);
 
 function stops(sig: number): boolean {
   return sig === SIGSTOP || sig === SIGTSTP || sig === SIGTTIN || sig === SIGTTOU;
-}
-
-/** Signals whose default action writes a core dump; the wait status then carries WCOREDUMP only if one is written, which it never is. */
-export function dumpsCore(sig: number): boolean {
-  return (
-    sig === SIGQUIT || sig === SIGILL || sig === SIGTRAP || sig === SIGABRT || sig === SIGBUS || sig === SIGFPE || sig === SIGSEGV || sig === SIGXCPU || sig === SIGXFSZ || sig === SIGSYS
-  );
 }
 
 /** Brings `attention` up to date after a change of masks or pending signals. */

@@ -86,7 +86,17 @@ export class ThreadGroup {
   /** Parent blocked in vfork until this group execs or exits. */
   vforkParent: Task | null = null;
 
-  constructor(kernel: Kernel, tgid: number, leader: Task, parent: ThreadGroup | null, handlers: SignalHandlers, pgrp: ProcessGroup, exitSignal: number, container: string, startNs: number) {
+  constructor(
+    kernel: Kernel,
+    tgid: number,
+    leader: Task,
+    parent: ThreadGroup | null,
+    handlers: SignalHandlers,
+    pgrp: ProcessGroup,
+    exitSignal: number,
+    container: string,
+    startNs: number,
+  ) {
     this.kernel = kernel;
     this.tgid = tgid;
     this.leader = leader;

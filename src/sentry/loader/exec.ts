@@ -132,7 +132,15 @@ function loadImage(t: Task, f: File): ElfImage | number {
 }
 
 /** Opens everything that the program needs, following #! lines. Files are the caller's to release. */
-function prepare(t: Task, dir: File | null, path: string, flags: number, argv: string[], display: string, visible: boolean): Program | number {
+function prepare(
+  t: Task,
+  dir: File | null,
+  path: string,
+  flags: number,
+  argv: string[],
+  display: string,
+  visible: boolean,
+): Program | number {
   let file = openExec(t, dir, path, flags);
   let args = argv;
   let name = display;
@@ -196,7 +204,8 @@ function release(p: Program): void {
 function mapImage(t: Task, ctx: Context, mm: MemoryManager, f: File, image: ElfImage, bias: number): number {
   const object = new FileMapping(f);
   for (const s of image.segments) {
-    const prot = ((s.flags & PF_R) !== 0 ? PROT_READ : 0) | ((s.flags & PF_W) !== 0 ? PROT_WRITE : 0) | ((s.flags & PF_X) !== 0 ? PROT_EXEC : 0);
+    const prot =
+      ((s.flags & PF_R) !== 0 ? PROT_READ : 0) | ((s.flags & PF_W) !== 0 ? PROT_WRITE : 0) | ((s.flags & PF_X) !== 0 ? PROT_EXEC : 0);
     const start = pageDown(bias + s.vaddr);
     const slack = bias + s.vaddr - start;
     const fileEnd = bias + s.vaddr + s.filesz;
@@ -204,7 +213,18 @@ function mapImage(t: Task, ctx: Context, mm: MemoryManager, f: File, image: ElfI
     if (s.filesz > 0) {
       const backing = f.mapping(t, s.offset - slack, s.filesz + slack, false, false);
       if (typeof backing === 'number') return backing;
-      const r = mm.mmap(ctx, start, pageUp(fileEnd) - start, prot, MAP_PRIVATE | MAP_FIXED, PROT_ALL, object, s.offset - slack, backing.fd, backing.offset);
+      const r = mm.mmap(
+        ctx,
+        start,
+        pageUp(fileEnd) - start,
+        prot,
+        MAP_PRIVATE | MAP_FIXED,
+        PROT_ALL,
+        object,
+        s.offset - slack,
+        backing.fd,
+        backing.offset,
+      );
       if (r < 0) return r;
       if (memEnd > fileEnd && (prot & PROT_WRITE) !== 0) {
         const zeros = Math.min(pageUp(fileEnd), memEnd) - fileEnd;
@@ -271,7 +291,18 @@ function build(t: Task, ctx: Context, mm: MemoryManager, p: Program, envp: strin
   }
 
   const stackProt = PROT_READ | PROT_WRITE | (p.image.executableStack ? PROT_EXEC : 0);
-  r = mm.mmap(ctx, stackTop - stackSize, stackSize, stackProt, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | MAP_NORESERVE, PROT_ALL, null, 0, -1, 0);
+  r = mm.mmap(
+    ctx,
+    stackTop - stackSize,
+    stackSize,
+    stackProt,
+    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | MAP_NORESERVE,
+    PROT_ALL,
+    null,
+    0,
+    -1,
+    0,
+  );
   if (r < 0) return r;
   const stack = mm.vmas.find(stackTop - PAGE);
   if (stack !== null) stack.label = '[stack]';
@@ -368,7 +399,16 @@ function switchTo(t: Task, ctx: Context, mm: MemoryManager, at: Layout): void {
  * `display` is what scripts see as their name; `visible` is false when an interpreter could not open it. 0 with the new registers in place (the caller answers NO_RESULT), or -errno with nothing
  * changed.
  */
-export function execProgram(t: Task, dir: File | null, path: string, flags: number, argv: string[], envp: string[], display: string, visible = true): number {
+export function execProgram(
+  t: Task,
+  dir: File | null,
+  path: string,
+  flags: number,
+  argv: string[],
+  envp: string[],
+  display: string,
+  visible = true,
+): number {
   const p = prepare(t, dir, path, flags, argv, display, visible);
   if (typeof p === 'number') return p;
   // An empty vector gets one empty string, as Linux does since 5.18.

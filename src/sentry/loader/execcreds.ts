@@ -79,5 +79,9 @@ export function execCredentials(t: Task, f: File): ExecCredentials {
   c.permitted = or(or(and(old.inheritable, inheritable), and(permitted, old.bounding)), ambient);
   c.effective = effective ? { ...c.permitted } : { ...ambient };
   const gained = c.ruid !== 0 && ((c.permitted.lo & ~ambient.lo) !== 0 || (c.permitted.hi & ~ambient.hi) !== 0);
-  return { creds: c, secure: c.euid !== c.ruid || c.egid !== c.rgid || (gained && (effective || changed)), readable: permission(old, f.inode, MAY_READ) === 0 };
+  return {
+    creds: c,
+    secure: c.euid !== c.ruid || c.egid !== c.rgid || (gained && (effective || changed)),
+    readable: permission(old, f.inode, MAY_READ) === 0,
+  };
 }

@@ -136,7 +136,18 @@ export class MemoryManager {
    * mmap(2). `object` (a reference is taken) and `fd`/`fdOffset` say what backs it; fd -1 is anonymous. `offset` is what the guest gave.
    * The address or -errno.
    */
-  mmap(ctx: Context, hint: number, length: number, prot: number, flags: number, maxProt: number, object: MapObject | null, offset: number, fd: number, fdOffset: number): number {
+  mmap(
+    ctx: Context,
+    hint: number,
+    length: number,
+    prot: number,
+    flags: number,
+    maxProt: number,
+    object: MapObject | null,
+    offset: number,
+    fd: number,
+    fdOffset: number,
+  ): number {
     const len = pageUp(length);
     if (len === 0) return -EINVAL;
     if (len > this.platform.maxAddress) return -ENOMEM;

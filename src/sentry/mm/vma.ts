@@ -30,7 +30,16 @@ export class Vma {
   dontFork = false;
   wipeOnFork = false;
 
-  constructor(start: number, end: number, prot: number, maxProt: number, flags: number, object: MapObject | null, offset: number, label = '') {
+  constructor(
+    start: number,
+    end: number,
+    prot: number,
+    maxProt: number,
+    flags: number,
+    object: MapObject | null,
+    offset: number,
+    label = '',
+  ) {
     this.start = start;
     this.end = end;
     this.prot = prot;

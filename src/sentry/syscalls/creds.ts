@@ -52,9 +52,13 @@ function fixCaps(c: Credentials, old: Credentials, keepCaps: boolean): void {
 
 function fixFsCaps(c: Credentials, old: Credentials): void {
   if ((c.securebits & SECBIT_NO_SETUID_FIXUP) !== 0) return;
-  if (old.fsuid === 0 && c.fsuid !== 0) c.effective = { lo: (c.effective.lo & ~FS_CAPS_LO) >>> 0, hi: (c.effective.hi & ~FS_CAPS_HI) >>> 0 };
+  if (old.fsuid === 0 && c.fsuid !== 0)
+    c.effective = { lo: (c.effective.lo & ~FS_CAPS_LO) >>> 0, hi: (c.effective.hi & ~FS_CAPS_HI) >>> 0 };
   if (old.fsuid !== 0 && c.fsuid === 0) {
-    c.effective = { lo: (c.effective.lo | (c.permitted.lo & FS_CAPS_LO)) >>> 0, hi: (c.effective.hi | (c.permitted.hi & FS_CAPS_HI)) >>> 0 };
+    c.effective = {
+      lo: (c.effective.lo | (c.permitted.lo & FS_CAPS_LO)) >>> 0,
+      hi: (c.effective.hi | (c.permitted.hi & FS_CAPS_HI)) >>> 0,
+    };
   }
 }
 

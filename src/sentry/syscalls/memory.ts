@@ -301,7 +301,13 @@ function transfer(t: Task, write: boolean): number {
     const b = remote[j]!;
     const n = Math.min(a.len, b.len, buf.length);
     if (n > 0) {
-      const err = write ? (t.mm.read(a.base, buf, 0, n) < 0 ? -EFAULT : o.mm.write(b.base, buf, 0, n)) : o.mm.read(b.base, buf, 0, n) < 0 ? -EFAULT : t.mm.write(a.base, buf, 0, n);
+      const err = write
+        ? t.mm.read(a.base, buf, 0, n) < 0
+          ? -EFAULT
+          : o.mm.write(b.base, buf, 0, n)
+        : o.mm.read(b.base, buf, 0, n) < 0
+          ? -EFAULT
+          : t.mm.write(a.base, buf, 0, n);
       if (err < 0) return done > 0 ? done : -EFAULT;
       done += n;
       a.base += n;

@@ -22,7 +22,15 @@ import {
 import { pidfdGroup } from '../fs/event/pidfd.ts';
 import { namespaceOf } from '../fs/proc/nsfs.ts';
 import { leaveSemaphores } from '../ipc/namespace.ts';
-import { CLONE_NEW_ALL, makeNamespaces, mayMakeNamespaces, Namespace, type NamespaceSet, switchNamespaces, UtsNamespace } from '../kernel/namespaces.ts';
+import {
+  CLONE_NEW_ALL,
+  makeNamespaces,
+  mayMakeNamespaces,
+  Namespace,
+  type NamespaceSet,
+  switchNamespaces,
+  UtsNamespace,
+} from '../kernel/namespaces.ts';
 import type { Task } from '../kernel/task.ts';
 import { MountNamespace, topMount } from '../vfs/namespace.ts';
 import { partial, type Row } from './row.ts';

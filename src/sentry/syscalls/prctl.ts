@@ -79,7 +79,8 @@ function ambient(t: Task, op: number, cap: number): number {
   if (op === PR_CAP_AMBIENT_IS_SET) return hasCap(old.ambient, cap) ? 1 : 0;
   if (op !== PR_CAP_AMBIENT_RAISE && op !== PR_CAP_AMBIENT_LOWER) return -EINVAL;
   const raise = op === PR_CAP_AMBIENT_RAISE;
-  if (raise && (!hasCap(old.permitted, cap) || !hasCap(old.inheritable, cap) || (old.securebits & SECBIT_NO_CAP_AMBIENT_RAISE) !== 0)) return -EPERM;
+  if (raise && (!hasCap(old.permitted, cap) || !hasCap(old.inheritable, cap) || (old.securebits & SECBIT_NO_CAP_AMBIENT_RAISE) !== 0))
+    return -EPERM;
   const c = old.clone();
   c.ambient = withCap(old.ambient, cap, raise);
   t.creds = c;
@@ -89,7 +90,8 @@ function ambient(t: Task, op: number, cap: number): number {
 function setSecurebits(t: Task, bits: number): number {
   const old = t.creds;
   const locked = (old.securebits & SECBIT_LOCKS) >> 1;
-  if ((bits & ~SECBITS_ALL) !== 0 || ((bits ^ old.securebits) & locked) !== 0 || (old.securebits & SECBIT_LOCKS & ~bits) !== 0) return -EPERM;
+  if ((bits & ~SECBITS_ALL) !== 0 || ((bits ^ old.securebits) & locked) !== 0 || (old.securebits & SECBIT_LOCKS & ~bits) !== 0)
+    return -EPERM;
   if (!old.has(CAP_SETPCAP)) return -EPERM;
   const c = old.clone();
   c.securebits = bits;
@@ -289,7 +291,17 @@ export function sys_prlimit64(t: Task): number {
 
 export const rows: readonly Row[] = [
   full(SYS_getrlimit, 'getrlimit', sys_getrlimit, 'int', 'ptr'),
-  partial(SYS_prctl, 'prctl', sys_prctl, 'no seccomp, no memory map changes, no machine-check or speculation control', 'int', 'hex', 'hex', 'hex', 'hex'),
+  partial(
+    SYS_prctl,
+    'prctl',
+    sys_prctl,
+    'no seccomp, no memory map changes, no machine-check or speculation control',
+    'int',
+    'hex',
+    'hex',
+    'hex',
+    'hex',
+  ),
   full(SYS_arch_prctl, 'arch_prctl', sys_arch_prctl, 'hex', 'ptr'),
   full(SYS_setrlimit, 'setrlimit', sys_setrlimit, 'int', 'ptr'),
   full(SYS_prlimit64, 'prlimit64', sys_prlimit64, 'int', 'int', 'ptr', 'ptr'),

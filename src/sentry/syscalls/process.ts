@@ -2,8 +2,26 @@
 
 import { E2BIG, EBADF, EFAULT, EINVAL } from '../../abi/errno.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from '../../abi/fcntl.ts';
-import { SYS_clone, SYS_clone3, SYS_execve, SYS_execveat, SYS_exit, SYS_exit_group, SYS_fork, SYS_set_tid_address, SYS_vfork } from '../../abi/nr.ts';
-import { CLONE_CLEAR_SIGHAND, CLONE_DETACHED, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_THREAD, CLONE_VFORK, CLONE_VM } from '../../abi/sched.ts';
+import {
+  SYS_clone,
+  SYS_clone3,
+  SYS_execve,
+  SYS_execveat,
+  SYS_exit,
+  SYS_exit_group,
+  SYS_fork,
+  SYS_set_tid_address,
+  SYS_vfork,
+} from '../../abi/nr.ts';
+import {
+  CLONE_CLEAR_SIGHAND,
+  CLONE_DETACHED,
+  CLONE_PARENT_SETTID,
+  CLONE_PIDFD,
+  CLONE_THREAD,
+  CLONE_VFORK,
+  CLONE_VM,
+} from '../../abi/sched.ts';
 import { SIGCHLD } from '../../abi/signal.ts';
 import { getU64 } from '../../base/bytes.ts';
 import { BLOCKED, NO_RESULT, TASK_EXITED } from '../../base/result.ts';
@@ -41,7 +59,16 @@ export function sys_fork(t: Task): number {
 }
 
 export function sys_vfork(t: Task): number {
-  return start(t, { flags: CLONE_VM | CLONE_VFORK, clearHandlers: false, exitSignal: SIGCHLD, stack: 0, parentTid: 0, childTid: 0, tls: 0, pidfd: 0 });
+  return start(t, {
+    flags: CLONE_VM | CLONE_VFORK,
+    clearHandlers: false,
+    exitSignal: SIGCHLD,
+    stack: 0,
+    parentTid: 0,
+    childTid: 0,
+    tls: 0,
+    pidfd: 0,
+  });
 }
 
 export function sys_clone(t: Task): number {

@@ -8,7 +8,27 @@ export type Handler = (t: Task) => number;
 export type Support = 'full' | 'partial' | 'none';
 
 /** How strace prints an argument. `dirfd`: AT_FDCWD by name; `out:N`: N is the index of the argument or 'ret' that bounds the bytes shown. */
-export type ArgKind = 'int' | 'uint' | 'hex' | 'oct' | 'long' | 'ptr' | 'fd' | 'dirfd' | 'path' | 'str' | 'buf' | 'outbuf' | 'size' | 'open' | 'prot' | 'mmap' | 'signal' | 'clone' | 'whence' | 'argv';
+export type ArgKind =
+  | 'int'
+  | 'uint'
+  | 'hex'
+  | 'oct'
+  | 'long'
+  | 'ptr'
+  | 'fd'
+  | 'dirfd'
+  | 'path'
+  | 'str'
+  | 'buf'
+  | 'outbuf'
+  | 'size'
+  | 'open'
+  | 'prot'
+  | 'mmap'
+  | 'signal'
+  | 'clone'
+  | 'whence'
+  | 'argv';
 
 export interface Row {
   readonly nr: number;

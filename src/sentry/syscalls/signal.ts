@@ -17,7 +17,18 @@ import {
   SYS_tkill,
 } from '../../abi/nr.ts';
 import { CAP_KILL } from '../../abi/capability.ts';
-import { SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SIGCONT, SIGKILL, SIGSEGV, SIGSTOP, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK } from '../../abi/signal.ts';
+import {
+  SIG_BLOCK,
+  SIG_SETMASK,
+  SIG_UNBLOCK,
+  SIGCONT,
+  SIGKILL,
+  SIGSEGV,
+  SIGSTOP,
+  SS_AUTODISARM,
+  SS_DISABLE,
+  SS_ONSTACK,
+} from '../../abi/signal.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { getI32, getU32, getU64, putU32, putU64 } from '../../base/bytes.ts';
 import { ERESTARTNOHAND, NO_RESULT } from '../../base/result.ts';

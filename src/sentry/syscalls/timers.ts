@@ -14,7 +14,18 @@ import {
   SYS_timer_settime,
 } from '../../abi/nr.ts';
 import { SIGALRM, SIGPROF, SIGVTALRM } from '../../abi/signal.ts';
-import { CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, CLOCK_PROCESS_CPUTIME_ID, CLOCK_TAI, CLOCK_THREAD_CPUTIME_ID, ITIMER_PROF, ITIMER_REAL, TIMER_ABSTIME } from '../../abi/time.ts';
+import {
+  CLOCK_BOOTTIME,
+  CLOCK_MONOTONIC,
+  CLOCK_MONOTONIC_RAW,
+  CLOCK_REALTIME,
+  CLOCK_PROCESS_CPUTIME_ID,
+  CLOCK_TAI,
+  CLOCK_THREAD_CPUTIME_ID,
+  ITIMER_PROF,
+  ITIMER_REAL,
+  TIMER_ABSTIME,
+} from '../../abi/time.ts';
 import { monotonicNs, realtime } from '../../base/clock.ts';
 import { getI32, getI64, getU32, putU64 } from '../../base/bytes.ts';
 import { BLOCKED, ERESTART_RESTARTBLOCK } from '../../base/result.ts';
@@ -58,7 +69,14 @@ function absolute(id: number, ns: number): number {
 }
 
 function waits(id: number): boolean {
-  return id === CLOCK_REALTIME || id === CLOCK_MONOTONIC || id === CLOCK_BOOTTIME || id === CLOCK_TAI || id === CLOCK_REALTIME_ALARM || id === CLOCK_BOOTTIME_ALARM;
+  return (
+    id === CLOCK_REALTIME ||
+    id === CLOCK_MONOTONIC ||
+    id === CLOCK_BOOTTIME ||
+    id === CLOCK_TAI ||
+    id === CLOCK_REALTIME_ALARM ||
+    id === CLOCK_BOOTTIME_ALARM
+  );
 }
 
 function sleep(t: Task, remain: number): number {
@@ -211,7 +229,16 @@ class PosixTimer {
   overrun = 0;
   private pending: SigInfo | null = null;
 
-  constructor(g: ThreadGroup, id: number, clockId: number, signal: number, valueLo: number, valueHi: number, thread: Task | null, cpu: Task | boolean) {
+  constructor(
+    g: ThreadGroup,
+    id: number,
+    clockId: number,
+    signal: number,
+    valueLo: number,
+    valueHi: number,
+    thread: Task | null,
+    cpu: Task | boolean,
+  ) {
     this.id = id;
     this.clock = clockId;
     this.signal = signal;
@@ -236,7 +263,10 @@ class PosixTimer {
     if (this.signal === 0) return;
     const queue = this.thread === null ? g.pending : this.thread.pending;
     const waiting = this.pending;
-    if (waiting !== null && (this.signal < 32 ? queue.standard[this.signal] === waiting : queue.realtime?.[this.signal - 32]?.includes(waiting) === true)) {
+    if (
+      waiting !== null &&
+      (this.signal < 32 ? queue.standard[this.signal] === waiting : queue.realtime?.[this.signal - 32]?.includes(waiting) === true)
+    ) {
       waiting.overrun += 1 + extra;
       this.overrun = waiting.overrun;
       return;

@@ -4,7 +4,21 @@ import { EBADF, ECHILD, EFAULT, EINVAL, ESRCH } from '../../abi/errno.ts';
 import { SYS_wait4, SYS_waitid } from '../../abi/nr.ts';
 import { RUSAGE } from '../../abi/layouts.ts';
 import { CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT } from '../../abi/signal.ts';
-import { __WALL, __WCLONE, __WNOTHREAD, P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED } from '../../abi/wait.ts';
+import {
+  __WALL,
+  __WCLONE,
+  __WNOTHREAD,
+  P_ALL,
+  P_PGID,
+  P_PID,
+  P_PIDFD,
+  WCONTINUED,
+  WEXITED,
+  WNOHANG,
+  WNOWAIT,
+  WSTOPPED,
+  WUNTRACED,
+} from '../../abi/wait.ts';
 import { putU32 } from '../../base/bytes.ts';
 import { reap } from '../kernel/exit.ts';
 import { encodeSigInfo } from '../kernel/sigframe.ts';
@@ -143,7 +157,14 @@ export function sys_waitid(t: Task): number {
     const info = new SigInfo(SIGCHLD, found.code);
     info.pid = c.tgid;
     info.uid = c.leader.creds.ruid;
-    info.status = found.code === CLD_EXITED ? found.status >> 8 : found.code === CLD_STOPPED ? c.stopSignal : found.code === CLD_CONTINUED ? SIGCONT : found.status & 0x7f;
+    info.status =
+      found.code === CLD_EXITED
+        ? found.status >> 8
+        : found.code === CLD_STOPPED
+          ? c.stopSignal
+          : found.code === CLD_CONTINUED
+            ? SIGCONT
+            : found.status & 0x7f;
     encodeSigInfo(info, b, 0);
     putU32(b, 4, 0);
     if (t.copyOut(infop, b, 0, 128) < 0) return -EFAULT;
