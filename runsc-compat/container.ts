@@ -4,7 +4,7 @@ import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
-import { type GlobalOptions, type Network, openLogs, stateRoot } from './context.ts';
+import { type GlobalOptions, networkKind, openLogs, stateRoot } from './context.ts';
 import { type Control, connectIn, listenIn, SandboxGone } from './control.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
@@ -88,14 +88,6 @@ function standard(fd: number): number {
   }
 }
 
-/** The network that the configuration asks for; --network overrules it. */
-function networkOf(globals: GlobalOptions): Network {
-  const n = globals.network;
-  if (n === undefined || n === '' || n === 'sandbox') return 'sandbox';
-  if (n === 'none' || n === 'host') return n;
-  throw new CliError(`--network takes none, host or sandbox, not "${n}"`);
-}
-
 /** Makes a container up to the point where `start` runs its process. On a failure nothing is left behind. */
 export async function createContainer(id: string, o: CreateOptions, globals: GlobalOptions): Promise<Created> {
   const bundle = resolve(o.bundle);
@@ -125,7 +117,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       attach,
       prune: [],
       stdio,
-      network: networkOf(globals),
+      network: networkKind(globals.network),
       controlFd: listener,
       logFd: logs.log,
       straceFd: logs.strace,

@@ -1,6 +1,7 @@
 // The options that stand before the command, and what follows from them.
 
 import { openSync } from 'node:fs';
+import { CliError } from './errors.ts';
 import { callerVariable } from './host.ts';
 
 export interface GlobalOptions {
@@ -42,4 +43,12 @@ export function openLogs(options: GlobalOptions, id: string, command: string, fa
     fd = fallback;
   }
   return { log: options.debug === true || options.debugLog !== undefined ? fd : -1, strace: options.strace === true ? fd : -1 };
+}
+
+/** Network kind from an option, checked; sandbox unless told. `exitCode`: of the failure. */
+export function networkKind(text: string | undefined, exitCode: number = 1): Network {
+  if (text === undefined || text === '') return 'sandbox';
+  if (text === 'none' || text === 'sandbox') return text;
+  const host = "the host's network cannot be given to a sandbox yet; none and sandbox are a loopback of its own";
+  throw new CliError(text === 'host' ? `--network host: ${host}` : `--network takes none, host or sandbox, not "${text}"`, exitCode);
 }

@@ -163,7 +163,9 @@ export function commandFailure(answer: ControlResponse, command: string): number
   const name = displayName(command);
   const errno = answerErrno(answer);
   if (errno === 'ENOENT') {
-    process.stderr.write(`ringfence: exec: "${name}": ${name.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH'}\n`);
+    process.stderr.write(
+      `ringfence: exec: "${name}": ${name.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH'}\n`,
+    );
     return EXIT_NOT_FOUND;
   }
   if (errno === 'EACCES' || errno === 'EPERM') {

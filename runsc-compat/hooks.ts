@@ -43,7 +43,8 @@ function runHook(hook: Hook, point: HookPoint, state: OciState): Promise<void> {
       clearTimeout(timer);
       child.stderr?.destroy();
       if (late) fail(`it took longer than ${hook.timeout} s`);
-      else if (code !== 0) fail(`${signal === null ? `exit status ${code}` : `signal ${signal}`}${said === '' ? '' : `, stderr: ${said.trim()}`}`);
+      else if (code !== 0)
+        fail(`${signal === null ? `exit status ${code}` : `signal ${signal}`}${said === '' ? '' : `, stderr: ${said.trim()}`}`);
       else resolve();
     });
     child.stdin?.on('error', () => undefined); // a hook need not read

@@ -28,7 +28,9 @@ export function host(): Native {
     try {
       native = loadNative(distFile('native/host.node'));
     } catch (e) {
-      throw new CliError(`cannot load the host addon, run \`npm run build\` in ${installDir()}: ${e instanceof Error ? e.message : String(e)}`);
+      throw new CliError(
+        `cannot load the host addon, run \`npm run build\` in ${installDir()}: ${e instanceof Error ? e.message : String(e)}`,
+      );
     }
   }
   return native;

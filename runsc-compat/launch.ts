@@ -12,7 +12,19 @@ import { CliError, EXIT_OWN } from './errors.ts';
 import { distFile } from './host.ts';
 import { DIST_IN_ROOT, NODE_IN_ROOT, nodeRootPlan } from './nodefiles.ts';
 
-const SENTRY = { control: 4, stub: 5, gofer: 6, standin: 7, ready: 8, log: 9, strace: 10, stdio: 11, consoleIn: 14, consoleOut: 15, extra: 16 };
+const SENTRY = {
+  control: 4,
+  stub: 5,
+  gofer: 6,
+  standin: 7,
+  ready: 8,
+  log: 9,
+  strace: 10,
+  stdio: 11,
+  consoleIn: 14,
+  consoleOut: 15,
+  extra: 16,
+};
 const GOFER = { socket: 4, log: 5 };
 /** First number of a descriptor that the launcher inherits from us by number; below are /dev/null, crash reports and the plan's socket. */
 const FIRST_PASSED = 4;
@@ -210,7 +222,6 @@ export function startSandbox(r: SandboxRequest): Standin {
   plan.push('sentry-arg', NODE_IN_ROOT, 'sentry-arg', `${DIST_IN_ROOT}/sentry.cjs`);
   plan.push('gofer-arg', NODE_IN_ROOT, 'gofer-arg', `${DIST_IN_ROOT}/gofer.cjs`);
   plan.push('sentry-config', JSON.stringify(boot), 'gofer-config', JSON.stringify(gofer));
-  if (r.network === 'host') plan.push('host-network');
   if (r.lifeline) plan.push('lifeline');
   if (r.exitFd >= 0) plan.push('exit-fd', passed.number(r.exitFd));
   if (r.tty !== null) plan.push('tty', passed.number(r.tty.fd), r.tty.state);

@@ -23,7 +23,14 @@ import { logFailure } from './log.ts';
 import { SPEC_VERSION, VERSION } from './version.ts';
 
 /** Global flags of other runtimes that clients and their wrappers pass: understood, without effect here. */
-const IGNORED = ['--criu <path>', '--cgroup-manager <name>', '--panic-log <file>', '--user-log <file>', '--overlay2 <kind>', '--file-access <kind>'];
+const IGNORED = [
+  '--criu <path>',
+  '--cgroup-manager <name>',
+  '--panic-log <file>',
+  '--user-log <file>',
+  '--overlay2 <kind>',
+  '--file-access <kind>',
+];
 const IGNORED_SWITCHES = ['--systemd-cgroup', '--net-raw', '--ignore-cgroups'];
 const SWITCHES = ['--debug', '--strace', ...IGNORED_SWITCHES];
 
@@ -58,7 +65,7 @@ function build(): Command {
     .option('--root <dir>', 'where the states of containers live (default: /run/ringfence, $XDG_RUNTIME_DIR/ringfence for ordinary users)')
     .option('--log <file>', 'where failures are noted')
     .addOption(new Option('--log-format <format>', 'of --log').choices(['text', 'json']).default('text'))
-    .option('--debug', "log what the sandbox does (with do: to standard error, unless there is a --debug-log)")
+    .option('--debug', 'log what the sandbox does (with do: to standard error, unless there is a --debug-log)')
     .option('--debug-log <file>', 'log to this file; %ID% and %COMMAND% are replaced, a folder gets one file a container')
     .option('--strace', 'log every system call')
     .addOption(new Option('--platform <name>', 'how system calls are trapped').choices(['systrap']).default('systrap'))
@@ -93,7 +100,8 @@ Examples:
   defineFeatures(program);
   defineDoctor(program, globals);
   defineCompletion(program);
-  for (const c of program.commands) c.exitOverride().configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ringfence: ')) });
+  for (const c of program.commands)
+    c.exitOverride().configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ringfence: ')) });
   return program;
 }
 
@@ -112,7 +120,8 @@ async function main(): Promise<void> {
       process.stderr.write(`ringfence: ${message}\n`);
       process.exitCode = e instanceof CliError ? e.exitCode : 1;
       await logFailure(program.opts<GlobalOptions>(), message);
-      if (!(e instanceof CliError) && program.opts<GlobalOptions>().debug === true) process.stderr.write(`${e instanceof Error ? e.stack : ''}\n`);
+      if (!(e instanceof CliError) && program.opts<GlobalOptions>().debug === true)
+        process.stderr.write(`${e instanceof Error ? e.stack : ''}\n`);
     }
   }
   process.exit();

@@ -9,7 +9,24 @@ import { host } from './host.ts';
 export type CapabilityMask = [number, number];
 
 const CAPABILITY_COUNT = capability.CAP_LAST_CAP + 1;
-const RLIMITS = ['CPU', 'FSIZE', 'DATA', 'STACK', 'CORE', 'RSS', 'NPROC', 'NOFILE', 'MEMLOCK', 'AS', 'LOCKS', 'SIGPENDING', 'MSGQUEUE', 'NICE', 'RTPRIO', 'RTTIME'];
+const RLIMITS = [
+  'CPU',
+  'FSIZE',
+  'DATA',
+  'STACK',
+  'CORE',
+  'RSS',
+  'NPROC',
+  'NOFILE',
+  'MEMLOCK',
+  'AS',
+  'LOCKS',
+  'SIGPENDING',
+  'MSGQUEUE',
+  'NICE',
+  'RTPRIO',
+  'RTTIME',
+];
 
 export function fullMask(): CapabilityMask {
   return [0xffffffff, 2 ** (CAPABILITY_COUNT - 32) - 1];

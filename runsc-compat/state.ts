@@ -165,7 +165,8 @@ export class ContainerState {
 
   /** What it is in now: a stand-in that is gone means stopped, whatever the file says. */
   statusOf(s: State): Status {
-    if (s.status === 'creating' && s.pid <= 0) return processStart(s.creator) === s.creatorStart && s.creatorStart !== 0 ? 'creating' : 'stopped';
+    if (s.status === 'creating' && s.pid <= 0)
+      return processStart(s.creator) === s.creatorStart && s.creatorStart !== 0 ? 'creating' : 'stopped';
     return this.alive(s) ? s.status : 'stopped';
   }
 

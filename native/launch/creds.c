@@ -35,10 +35,22 @@ static void set_capabilities(uint64_t mask) {
   if (syscall(SYS_capset, &h, d) < 0) die("cannot drop capabilities: %s", strerror(errno));
 }
 
-// True when namespaces can be made and ids mapped without a user namespace.
+// True when our own user namespace has `id` (user_namespaces(7): lines of first id inside, first outside, count).
+static bool has_id(const char *map, unsigned long id) {
+  FILE *f = fopen(map, "re");
+  if (f == NULL) return false;
+  unsigned long inside, outside, count;
+  bool found = false;
+  while (!found && fscanf(f, "%lu %lu %lu", &inside, &outside, &count) == 3) found = id >= inside && id - inside < count;
+  fclose(f);
+  return found;
+}
+
+// True when namespaces can be made and ids mapped as root does it; else everything happens in a user namespace of the caller's own id.
 bool is_privileged(void) {
   uint64_t wanted = CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETPCAP);
-  return geteuid() == 0 && (capabilities() & wanted) == wanted;
+  if (geteuid() != 0 || (capabilities() & wanted) != wanted) return false;
+  return has_id("/proc/self/uid_map", SANDBOX_ID) && has_id("/proc/self/gid_map", SANDBOX_ID);
 }
 
 void raise_nofile(void) {

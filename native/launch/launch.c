@@ -54,7 +54,7 @@ static _Noreturn void sandbox(struct plan *p) {
   if (p->oom_score_adj != NULL) write_file("/proc/self/oom_score_adj", p->oom_score_adj);
 
   uint64_t spaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (privileged ? 0 : CLONE_NEWUSER);
-  pid_t box = clone_with(spaces | (p->host_network ? 0 : CLONE_NEWNET));
+  pid_t box = clone_with(spaces | CLONE_NEWNET);
   if (box == 0) {
     close(box_sync[0]);
     sandbox_main(p, privileged, box_sync[1], stub_s[0], stub_s[1], gofer_s[0], standin_s[0]);

@@ -67,7 +67,6 @@ struct plan {
   struct list prune;
   struct list env;
   struct list cgroups;
-  bool host_network;
   bool lifeline;
   int exit_fd;
   int socket_fd; // stand-in alone: its socket to the Sentry

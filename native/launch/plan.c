@@ -93,7 +93,6 @@ struct plan *read_plan(int fd) {
     else if (!strcmp(d, "gofer-fd")) add_fd(&p->gofer);
     else if (!strcmp(d, "sentry-config")) p->sentry.config = word();
     else if (!strcmp(d, "gofer-config")) p->gofer.config = word();
-    else if (!strcmp(d, "host-network")) p->host_network = true;
     else if (!strcmp(d, "lifeline")) p->lifeline = true;
     else if (!strcmp(d, "exit-fd")) p->exit_fd = number();
     else if (!strcmp(d, "ctty")) p->ctty_fd = number();

@@ -33,7 +33,13 @@ export function bundleOptions(command: Command): Command {
 
 /** Defines the command. */
 export function defineCreate(program: Command, globals: () => GlobalOptions): void {
-  bundleOptions(program.command('create').summary('create a container').description('Creates a container from a bundle, up to its start.').argument('<id>', 'name of the container'))
+  bundleOptions(
+    program
+      .command('create')
+      .summary('create a container')
+      .description('Creates a container from a bundle, up to its start.')
+      .argument('<id>', 'name of the container'),
+  )
     .addHelpText('after', '\nExample:\n  ringfence create --bundle /srv/web --pid-file /run/web.pid web && ringfence start web')
     .action(async (id: string, o: BundleOptions) => {
       const { standin } = await createContainer(id, { ...o, foreground: false }, globals());

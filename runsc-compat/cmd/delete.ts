@@ -31,7 +31,8 @@ export function defineDelete(program: Command, globals: () => GlobalOptions): vo
           let status = c.statusOf(state);
           // A signal may have been sent just now.
           if (status === 'running' && (await waitForEnd(c, state, JUST_ENDED_MS))) status = 'stopped';
-          if (status !== 'stopped' && status !== 'created') throw new CliError(`cannot delete container ${id} that is not stopped: ${status}`);
+          if (status !== 'stopped' && status !== 'created')
+            throw new CliError(`cannot delete container ${id} that is not stopped: ${status}`);
         }
         await destroyContainer(c, state);
       });

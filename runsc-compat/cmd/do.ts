@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { hostPath } from '../../src/host/paths.ts';
 import type { ContainerConfig, MountConfig } from '../../src/wire/boot.ts';
-import { type GlobalOptions, type Network, openLogs } from '../context.ts';
+import { type GlobalOptions, networkKind, openLogs } from '../context.ts';
 import { privateListener } from '../control.ts';
 import { CliError, codeOf, EXIT_OWN } from '../errors.ts';
 import { Foreground } from '../foreground.ts';
@@ -39,7 +39,7 @@ const list = (value: string, all: string[]): string[] => [...all, value];
 export function defineDo(program: Command, globals: () => GlobalOptions): void {
   program
     .command('do')
-    .summary('run a command in a sandbox on the host\'s file tree')
+    .summary("run a command in a sandbox on the host's file tree")
     .description("Runs a command in a sandbox on the host's file tree, read-only below an overlay in memory.")
     .argument('<command...>', 'the command and its arguments')
     .option('--root <dir>', 'the tree that the command sees as /', '/')
@@ -47,19 +47,12 @@ export function defineDo(program: Command, globals: () => GlobalOptions): void {
     .option('-e, --env <K=V>', "sets a variable on top of the caller's environment; repeatable", list, [])
     .option('-u, --user <uid:gid>', 'user and group in the sandbox (default: the current ones)')
     .option('-v, --volume <src:dst[:ro]>', 'shows a folder or file of the host at another place, written through; repeatable', list, [])
-    .option('--network <kind>', 'none, host or sandbox')
+    .option('--network <kind>', 'none or sandbox: a loopback of its own; host is refused')
     .addHelpText('after', EXAMPLES)
     .passThroughOptions()
     .action(async (words: string[], options: DoOptions) => {
       process.exitCode = await runDo(words, options, globals());
     });
-}
-
-/** Network kind from an option, checked. */
-export function networkKind(text: string | undefined): Network {
-  if (text === undefined || text === '') return 'sandbox';
-  if (text === 'none' || text === 'host' || text === 'sandbox') return text;
-  throw new CliError(`--network takes none, host or sandbox, not "${text}"`);
 }
 
 async function runDo(words: string[], options: DoOptions, globals: GlobalOptions): Promise<number> {
@@ -78,7 +71,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     attach,
     prune: ['/attach/0/proc', '/attach/0/sys', '/attach/0/dev'],
     stdio: foreground.stdio(),
-    network: networkKind(options.network ?? globals.network),
+    network: networkKind(options.network ?? globals.network, EXIT_OWN),
     controlFd: listener,
     logFd: logs.log,
     straceFd: logs.strace,
@@ -107,7 +100,17 @@ function treeOf(path: string, option: string): string {
 }
 
 function mount(destination: string, type: MountConfig['type'], source: string, options: string[] = []): MountConfig {
-  return { destination, type, source, attach: -1, readonly: false, nosuid: true, nodev: type !== 'devtmpfs' && type !== 'devpts', noexec: type !== 'tmpfs', options };
+  return {
+    destination,
+    type,
+    source,
+    attach: -1,
+    readonly: false,
+    nosuid: true,
+    nodev: type !== 'devtmpfs' && type !== 'devpts',
+    noexec: type !== 'tmpfs',
+    options,
+  };
 }
 
 function containerOf(id: string, args: string[], options: DoOptions, attach: AttachSource[]): ContainerConfig {

@@ -41,7 +41,9 @@ function finding(what: string, good: boolean, detail: string, otherwise: string,
 }
 
 function kernel(): Finding {
-  const [major, minor] = release().split('.').map((p) => Number.parseInt(p, 10)) as [number, number];
+  const [major, minor] = release()
+    .split('.')
+    .map((p) => Number.parseInt(p, 10)) as [number, number];
   const good = major > KERNEL[0] || (major === KERNEL[0] && minor >= KERNEL[1]);
   return finding('kernel', good, release(), `${release()}: Linux ${KERNEL.join('.')} or newer is needed`);
 }
@@ -62,7 +64,11 @@ function userNamespaces(privileged: boolean): Finding {
     return { what, verdict: 'missing', detail: 'for root only: sysctl -w kernel.unprivileged_userns_clone=1, or run as root' };
   }
   if (text('/proc/sys/kernel/apparmor_restrict_unprivileged_userns') === '1') {
-    return { what, verdict: 'missing', detail: 'restricted by AppArmor: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or run as root' };
+    return {
+      what,
+      verdict: 'missing',
+      detail: 'restricted by AppArmor: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or run as root',
+    };
   }
   return ok(what, 'available to ordinary users');
 }
@@ -74,12 +80,22 @@ function namespaces(): Finding {
 
 function seccomp(): Finding {
   const actions = text('/proc/sys/kernel/seccomp/actions_avail');
-  return finding('seccomp filters', actions.split(' ').includes('trap'), 'with trap', 'the kernel cannot trap system calls (CONFIG_SECCOMP_FILTER)');
+  return finding(
+    'seccomp filters',
+    actions.split(' ').includes('trap'),
+    'with trap',
+    'the kernel cannot trap system calls (CONFIG_SECCOMP_FILTER)',
+  );
 }
 
 function yama(): Finding {
   const scope = text('/proc/sys/kernel/yama/ptrace_scope') || '0';
-  return finding('memory of guests', scope !== '3', scope === '0' ? 'unrestricted' : `yama ptrace_scope is ${scope}`, 'forbidden by yama: sysctl -w kernel.yama.ptrace_scope=1 (after a restart)');
+  return finding(
+    'memory of guests',
+    scope !== '3',
+    scope === '0' ? 'unrestricted' : `yama ptrace_scope is ${scope}`,
+    'forbidden by yama: sysctl -w kernel.yama.ptrace_scope=1 (after a restart)',
+  );
 }
 
 function installation(): Finding[] {
@@ -116,7 +132,12 @@ export function examine(globals: GlobalOptions): Finding[] {
     finding('architecture', process.arch === 'x64', process.arch, `${process.arch}: x86-64 is needed`),
     kernel(),
     finding('/proc', existsSync('/proc/self/status'), 'mounted', 'not mounted: mount -t proc proc /proc'),
-    finding('node', node >= NODE_MAJOR, `${process.version} (${process.execPath})`, `${process.version}: Node ${NODE_MAJOR} or newer is needed`),
+    finding(
+      'node',
+      node >= NODE_MAJOR,
+      `${process.version} (${process.execPath})`,
+      `${process.version}: Node ${NODE_MAJOR} or newer is needed`,
+    ),
     ...installation(),
     userNamespaces(privileged),
     namespaces(),
@@ -125,9 +146,21 @@ export function examine(globals: GlobalOptions): Finding[] {
     writable('state folder', stateRoot(globals), 'name another with --root'),
     writable('temporary folder', tmpdir(), 'set TMPDIR'),
     finding('privileges', privileged, 'root', 'ordinary user: files of others show as theirs, no devices', 'note'),
-    finding('resource limits', !privileged || hasCapability(CAP_SYS_RESOURCE), 'can be raised', 'cannot be raised (no CAP_SYS_RESOURCE): kept inside the sandbox', 'note'),
+    finding(
+      'resource limits',
+      !privileged || hasCapability(CAP_SYS_RESOURCE),
+      'can be raised',
+      'cannot be raised (no CAP_SYS_RESOURCE): kept inside the sandbox',
+      'note',
+    ),
     finding('processors', cpus > 1, String(cpus), '1: works, but the Sentry and the guest take turns', 'note'),
-    finding('free memory', memory >= MIN_MEMORY, `${Math.round(memory / 2 ** 20)} MiB`, `${Math.round(memory / 2 ** 20)} MiB is little`, 'note'),
+    finding(
+      'free memory',
+      memory >= MIN_MEMORY,
+      `${Math.round(memory / 2 ** 20)} MiB`,
+      `${Math.round(memory / 2 ** 20)} MiB is little`,
+      'note',
+    ),
   ];
 }
 

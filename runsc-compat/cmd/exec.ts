@@ -47,7 +47,9 @@ export function defineExec(program: Command, globals: () => GlobalOptions): void
   program
     .command('exec')
     .summary('run a further process in a container')
-    .description("Runs a further process in a container, with the environment, user and limits of the container's own one unless told otherwise.")
+    .description(
+      "Runs a further process in a container, with the environment, user and limits of the container's own one unless told otherwise.",
+    )
     .argument('<id>', 'name of the container')
     .argument('[command...]', 'the command and its arguments')
     .option('-p, --process <file>', 'JSON of the process, as in config.json, in place of a command')
@@ -67,7 +69,10 @@ export function defineExec(program: Command, globals: () => GlobalOptions): void
     .option('--apparmor <profile>', 'accepted')
     .option('--process-label <label>', 'accepted')
     .option('--cgroup <path>', 'accepted')
-    .addHelpText('after', '\nExamples:\n  ringfence exec web ls /\n  ringfence exec --tty --user 1000 web sh\n  ringfence exec --process process.json --detach --pid-file /run/x.pid web')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  ringfence exec web ls /\n  ringfence exec --tty --user 1000 web sh\n  ringfence exec --process process.json --detach --pid-file /run/x.pid web',
+    )
     .passThroughOptions()
     .action(async (id: string, words: string[], o: ExecOptions) => {
       try {
@@ -135,7 +140,11 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
     const input = reopened(0, false);
     fds.push(input, terminal === null ? reopened(1, true) : input);
   } else {
-    for (const [fd, name] of [[0, 'in'], [1, 'out'], [2, 'err']] as const) {
+    for (const [fd, name] of [
+      [0, 'in'],
+      [1, 'out'],
+      [2, 'err'],
+    ] as const) {
       if (host().fcntl(fd, 1, 0) < 0) continue;
       streams.push(name);
       fds.push(reopened(fd, fd !== 0));

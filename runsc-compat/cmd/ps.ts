@@ -34,7 +34,15 @@ export function definePs(program: Command, globals: () => GlobalOptions): void {
         return;
       }
       const rows = (await demand(c, { method: 'ps', id }, 'cannot list the processes')).ps ?? [];
-      const lines = rows.map((r) => [String(r.uid), String(r.pid), String(r.ppid), started(r.startTimeSec), r.tty || '?', cpuTime(r.cpuTimeMs), r.cmd]);
+      const lines = rows.map((r) => [
+        String(r.uid),
+        String(r.pid),
+        String(r.ppid),
+        started(r.startTimeSec),
+        r.tty || '?',
+        cpuTime(r.cpuTimeMs),
+        r.cmd,
+      ]);
       process.stdout.write(table([['UID', 'PID', 'PPID', 'STIME', 'TTY', 'TIME', 'CMD'], ...lines]));
     });
 }

@@ -14,10 +14,19 @@ interface RunOptions extends BundleOptions {
 
 /** Defines the command. */
 export function defineRun(program: Command, globals: () => GlobalOptions): void {
-  bundleOptions(program.command('run').summary('create and start a container').description('Creates and starts a container from a bundle and waits for its end.').argument('<id>', 'name of the container'))
+  bundleOptions(
+    program
+      .command('run')
+      .summary('create and start a container')
+      .description('Creates and starts a container from a bundle and waits for its end.')
+      .argument('<id>', 'name of the container'),
+  )
     .option('-d, --detach', 'do not wait for the end')
     .option('--keep', 'do not delete the container at its end')
-    .addHelpText('after', '\nExamples:\n  ringfence run --bundle /srv/web web\n  ringfence run --detach --pid-file /run/web.pid --bundle /srv/web web')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  ringfence run --bundle /srv/web web\n  ringfence run --detach --pid-file /run/web.pid --bundle /srv/web web',
+    )
     .action(async (id: string, o: RunOptions) => {
       process.exitCode = await run(id, o, globals());
     });

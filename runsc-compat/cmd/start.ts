@@ -19,7 +19,11 @@ export function defineStart(program: Command, globals: () => GlobalOptions): voi
         const state = c.load();
         const status = c.statusOf(state);
         if (status !== 'created') {
-          throw new CliError(status === 'stopped' ? 'cannot start a container that has stopped' : `cannot start a container that is ${status}, only a created one`);
+          throw new CliError(
+            status === 'stopped'
+              ? 'cannot start a container that has stopped'
+              : `cannot start a container that is ${status}, only a created one`,
+          );
         }
         const spec = c.spec();
         try {

@@ -95,7 +95,9 @@ function convertMount(m: Mount, i: number, bundle: string, file: string, attach:
     try {
       source = realpathSync(resolve(bundle, m.source));
     } catch (e) {
-      throw new CliError(`${file}: /mounts/${i}/source is "${m.source}": ${codeOf(e) === 'ENOENT' ? 'no such file or directory' : codeOf(e)}`);
+      throw new CliError(
+        `${file}: /mounts/${i}/source is "${m.source}": ${codeOf(e) === 'ENOENT' ? 'no such file or directory' : codeOf(e)}`,
+      );
     }
     attach.push({ source, readonly: mount.readonly, recursive: options.includes('rbind') });
     mount.attach = attach.length - 1;

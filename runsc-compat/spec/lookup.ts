@@ -69,7 +69,12 @@ export function checkCommand(c: ContainerConfig, attach: AttachSource[]): void {
     const path = command.startsWith('/') ? command : join(cwd, command);
     const f = lookup(path, c, attach);
     if (f.kind === 'unknown') return;
-    if (f.kind === 'error') refuse(command, `stat ${path}: ${f.code === 'EACCES' ? 'permission denied' : 'no such file or directory'}`, f.code === 'EACCES' ? EXIT_NOT_EXECUTABLE : EXIT_NOT_FOUND);
+    if (f.kind === 'error')
+      refuse(
+        command,
+        `stat ${path}: ${f.code === 'EACCES' ? 'permission denied' : 'no such file or directory'}`,
+        f.code === 'EACCES' ? EXIT_NOT_EXECUTABLE : EXIT_NOT_FOUND,
+      );
     if (f.stats.isDirectory() || (f.stats.mode & 0o111) === 0) refuse(command, 'permission denied', EXIT_NOT_EXECUTABLE);
     return;
   }

@@ -20,7 +20,25 @@ describe('what is printed', () => {
   });
 
   test('every command has help with an example', () => {
-    const names = ['do', 'run', 'create', 'start', 'state', 'kill', 'delete', 'exec', 'list', 'ps', 'pause', 'resume', 'wait', 'spec', 'features', 'doctor', 'completion'];
+    const names = [
+      'do',
+      'run',
+      'create',
+      'start',
+      'state',
+      'kill',
+      'delete',
+      'exec',
+      'list',
+      'ps',
+      'pause',
+      'resume',
+      'wait',
+      'spec',
+      'features',
+      'doctor',
+      'completion',
+    ];
     const all = bench.run(['--help']).stdout;
     for (const name of names) expect(all).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
     for (const name of names) {
@@ -55,7 +73,12 @@ describe('what is printed', () => {
     expect(r.stdout).not.toContain('\u001b');
     expect(r.stdout).not.toMatch(/^missing/m);
     expect(r.status).toBe(0);
-    const columns = new Set(r.stdout.trimEnd().split('\n').map((l) => /^\S+\s+/.exec(l)?.[0].length));
+    const columns = new Set(
+      r.stdout
+        .trimEnd()
+        .split('\n')
+        .map((l) => /^\S+\s+/.exec(l)?.[0].length),
+    );
     expect(columns.size).toBe(1);
   });
 
@@ -68,7 +91,16 @@ describe('what is printed', () => {
 
 describe('errors', () => {
   test('a container that does not exist', () => {
-    for (const c of [['state', 'x'], ['start', 'x'], ['kill', 'x'], ['delete', 'x'], ['exec', 'x', 'true'], ['ps', 'x'], ['pause', 'x'], ['wait', 'x']]) {
+    for (const c of [
+      ['state', 'x'],
+      ['start', 'x'],
+      ['kill', 'x'],
+      ['delete', 'x'],
+      ['exec', 'x', 'true'],
+      ['ps', 'x'],
+      ['pause', 'x'],
+      ['wait', 'x'],
+    ]) {
       const r = bench.run(c);
       expect(r.stderr, c[0]).toMatch(/^ringfence: container does not exist: x\n$/);
       expect(r.status, c[0]).toBe(c[0] === 'exec' ? 255 : 1);
@@ -87,7 +119,9 @@ describe('errors', () => {
   });
 
   test('flags of other runtimes and Go spellings are taken', () => {
-    const r = bench.run(['list', '-q'], { global: ['--systemd-cgroup=true', '--debug=false', '--criu', '/x', '--cgroup-manager', 'disabled', '--rootless=true'] });
+    const r = bench.run(['list', '-q'], {
+      global: ['--systemd-cgroup=true', '--debug=false', '--criu', '/x', '--cgroup-manager', 'disabled', '--rootless=true'],
+    });
     expect(r).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 

@@ -38,7 +38,11 @@ function rootOf(pid: number): string[] {
 }
 
 beforeAll(async () => {
-  child = spawn(ringfence, ['do', '--', '/bin/sh', '-c', 'echo up; sleep 1000'], { cwd: '/', stdio: ['ignore', 'pipe', 'inherit'], env: { SECRET: 'x' } });
+  child = spawn(ringfence, ['do', '--', '/bin/sh', '-c', 'echo up; sleep 1000'], {
+    cwd: '/',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { SECRET: 'x' },
+  });
   await new Promise((done) => child.stdout?.once('data', done));
   standin = childrenOf(child.pid ?? 0).find((c) => c.args.startsWith('ringfence-launch'))?.pid ?? 0;
   for (const c of childrenOf(standin)) {
@@ -114,7 +118,8 @@ describe('the processes of a sandbox run by root', () => {
       const files = open(pid).filter((f) => f.startsWith('/') && !f.startsWith('/memfd:') && !['/dev/null', '/null'].includes(f)); // the host's, as seen from here
       expect(files.filter((f) => !f.startsWith('/attach/0') && !statSync(f, { throwIfNoEntry: false })?.isFile() && f !== '/')).toEqual([]);
     }
-    for (const guest of [stub, ...childrenOf(stub).map((c) => c.pid)]) expect(open(guest).filter((f) => f.startsWith('/') && !f.startsWith('/memfd:'))).toEqual([]);
+    for (const guest of [stub, ...childrenOf(stub).map((c) => c.pid)])
+      expect(open(guest).filter((f) => f.startsWith('/') && !f.startsWith('/memfd:'))).toEqual([]);
   });
 
   test('end together when the command ends', async () => {

@@ -16,7 +16,28 @@ export interface Result {
   stderr: string;
 }
 
-const APPLETS = ['sh', 'cat', 'echo', 'env', 'id', 'kill', 'ls', 'mkdir', 'mount', 'ps', 'pwd', 'sleep', 'stat', 'stty', 'touch', 'true', 'tty', 'umask', 'wc', 'hostname'];
+const APPLETS = [
+  'sh',
+  'cat',
+  'echo',
+  'env',
+  'id',
+  'kill',
+  'ls',
+  'mkdir',
+  'mount',
+  'ps',
+  'pwd',
+  'sleep',
+  'stat',
+  'stty',
+  'touch',
+  'true',
+  'tty',
+  'umask',
+  'wc',
+  'hostname',
+];
 
 /** A folder of its own for states and bundles, and the commands that work on it. */
 export class Bench {
@@ -46,8 +67,14 @@ export class Bench {
    */
   detached(args: string[], options: { global?: string[] } = {}): Result {
     const out = join(this.dir, `out-${Math.random().toString(36).slice(2)}`);
-    const quoted = [ringfence, '--root', this.states, ...(options.global ?? []), ...args].map((a) => `'${a.replaceAll("'", "'\\''")}'`).join(' ');
-    const r = spawnSync('/bin/sh', ['-c', `${quoted} </dev/null >${out} 2>${out}.err`], { cwd: this.dir, stdio: 'ignore', timeout: 50_000 });
+    const quoted = [ringfence, '--root', this.states, ...(options.global ?? []), ...args]
+      .map((a) => `'${a.replaceAll("'", "'\\''")}'`)
+      .join(' ');
+    const r = spawnSync('/bin/sh', ['-c', `${quoted} </dev/null >${out} 2>${out}.err`], {
+      cwd: this.dir,
+      stdio: 'ignore',
+      timeout: 50_000,
+    });
     return { status: r.status ?? -1, stdout: readFileSync(out, 'utf8'), stderr: readFileSync(`${out}.err`, 'utf8') };
   }
 

@@ -97,7 +97,10 @@ describe('do on a terminal', () => {
   test('control characters are signals for the guest', async () => {
     terminal = new Terminal(24, 80);
     await terminal.expect(/\$ $/);
-    for (const [key, code] of [['\x03', 130], ['\x1c', 131]] as const) {
+    for (const [key, code] of [
+      ['\x03', 130],
+      ['\x1c', 131],
+    ] as const) {
       terminal.type(`${ringfence} do -- sh -c 'ulimit -c 0; echo up; exec sleep 1000'; echo "rc=$?"\n`);
       await terminal.expect(/\nup\r\n/);
       terminal.type(key);
@@ -116,7 +119,7 @@ describe('do on a terminal', () => {
     await terminal.expect(/\$ $/);
     expect(terminal.settings()).toBe(before);
     terminal.type('fg\n');
-    await terminal.expect(/tick\r\n[^]*tick\r\n/);
+    await terminal.expect(/tick\r\ntick\r\n/);
     terminal.type('\x03');
     await terminal.expect(/\$ $/);
     expect(terminal.settings()).toBe(before);
@@ -138,7 +141,9 @@ describe('do on a terminal', () => {
   test('pipes stay pipes beside a terminal', async () => {
     terminal = new Terminal(24, 80);
     await terminal.expect(/\$ $/);
-    terminal.type(`echo in | ${ringfence} do -- sh -c 'test -t 0 || echo no terminal 0; test -t 1 || echo no terminal 1; cat' | cat; echo "rc=$?"\n`);
+    terminal.type(
+      `echo in | ${ringfence} do -- sh -c 'test -t 0 || echo no terminal 0; test -t 1 || echo no terminal 1; cat' | cat; echo "rc=$?"\n`,
+    );
     await terminal.expect(/\nno terminal 0\r\nno terminal 1\r\nin\r\nrc=0\r\n/);
     terminal.type(`${ringfence} do -- sh -c 'test -t 0 && echo terminal 0; test -t 1 || echo no terminal 1' | cat\n`);
     await terminal.expect(/\nterminal 0\r\nno terminal 1\r\n/);

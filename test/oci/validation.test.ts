@@ -28,11 +28,23 @@ const WRONG: [string, (spec: Json) => void, string][] = [
   ['no cwd', (s) => delete process(s).cwd, '/process/cwd is missing'],
   ['a negative uid', (s) => (process(s).user = { uid: -1 }), '/process/user/uid is -1, allowed is a number >= 0'],
   ['a huge oomScoreAdj', (s) => (process(s).oomScoreAdj = 5000), '/process/oomScoreAdj is 5000, allowed is a number <= 1000'],
-  ['a namespace of no kind', (s) => (linux(s).namespaces = [{ type: 'net' }]), '/linux/namespaces/0/type is "net", allowed are mount, pid, network'],
+  [
+    'a namespace of no kind',
+    (s) => (linux(s).namespaces = [{ type: 'net' }]),
+    '/linux/namespaces/0/type is "net", allowed are mount, pid, network',
+  ],
   ['a mount without place', (s) => (s.mounts = [{ type: 'proc' }]), '/mounts/0/destination is missing'],
   ['a root without path', (s) => (s.root = {}), '/root/path is missing'],
-  ['a hook that never ends', (s) => (s.hooks = { prestart: [{ path: '/x', timeout: 0 }] }), '/hooks/prestart/0/timeout is 0, allowed is a number >= 1'],
-  ['a device of no type', (s) => (linux(s).devices = [{ path: '/dev/x', type: 'z' }]), '/linux/devices/0/type is "z", allowed is what matches ^[cbup]$'],
+  [
+    'a hook that never ends',
+    (s) => (s.hooks = { prestart: [{ path: '/x', timeout: 0 }] }),
+    '/hooks/prestart/0/timeout is 0, allowed is a number >= 1',
+  ],
+  [
+    'a device of no type',
+    (s) => (linux(s).devices = [{ path: '/dev/x', type: 'z' }]),
+    '/linux/devices/0/type is "z", allowed is what matches ^[cbup]$',
+  ],
   ['an annotation that is no text', (s) => (s.annotations = { a: 1 }), '/annotations/a is 1, allowed is a string'],
 ];
 
@@ -43,14 +55,24 @@ describe('the schema', () => {
 
   test('takes the default configuration, any version 1, unknown fields and nulls', async () => {
     await checkSpec(defaultSpec(true), 'config.json');
-    for (const ociVersion of ['1.0.0', '1.0.2-dev', '1.1.0+dev', '1.3.0']) await checkSpec(changed((s) => (s.ociVersion = ociVersion)), 'c');
-    await checkSpec(changed((s) => (s.somethingNew = { a: [1] })), 'c');
+    for (const ociVersion of ['1.0.0', '1.0.2-dev', '1.1.0+dev', '1.3.0'])
+      await checkSpec(
+        changed((s) => (s.ociVersion = ociVersion)),
+        'c',
+      );
+    await checkSpec(
+      changed((s) => (s.somethingNew = { a: [1] })),
+      'c',
+    );
     await checkSpec(parseJson('{"ociVersion":"1.0.2","process":{"cwd":"/","args":null,"user":{"uid":0,"gid":0}},"linux":null}', 'c'), 'c');
   });
 
   test('says where a value stands in a long list, and cuts long values', async () => {
     const long = 'x'.repeat(500);
-    const error = await checkSpec(changed((s) => (process(s).rlimits = [{ type: long, soft: 1, hard: 1 }])), 'c').catch((e: Error) => e.message);
+    const error = await checkSpec(
+      changed((s) => (process(s).rlimits = [{ type: long, soft: 1, hard: 1 }])),
+      'c',
+    ).catch((e: Error) => e.message);
     expect(error).toMatch(/^c: \/process\/rlimits\/0\/type is "x+\.\.\., allowed is what matches/);
     expect(String(error).length).toBeLessThan(250);
   });
@@ -107,11 +129,17 @@ describe('create with a wrong bundle', () => {
   });
 
   test('a wrong value, a missing root, a missing source, an unknown type', () => {
-    expect(refused(bench.bundle(['true'], (s) => ((s.process as unknown as Json).terminal = 'yes')))).toMatch(/\/process\/terminal is "yes", allowed is a boolean$/);
-    expect(refused(bench.bundle(['true'], (s) => (s.root = { path: 'nowhere' })))).toMatch(/\/root\/path is "nowhere": no such file or directory$/);
+    expect(refused(bench.bundle(['true'], (s) => ((s.process as unknown as Json).terminal = 'yes')))).toMatch(
+      /\/process\/terminal is "yes", allowed is a boolean$/,
+    );
+    expect(refused(bench.bundle(['true'], (s) => (s.root = { path: 'nowhere' })))).toMatch(
+      /\/root\/path is "nowhere": no such file or directory$/,
+    );
     const bind = bench.bundle(['true'], (s) => s.mounts?.push({ destination: '/a', type: 'bind', source: '/nowhere', options: ['bind'] }));
     expect(refused(bind)).toMatch(/\/mounts\/7\/source is "\/nowhere": no such file or directory$/);
-    expect(refused(bench.bundle(['true'], (s) => s.mounts?.push({ destination: '/a', type: 'nfs' })))).toMatch(/\/mounts\/7\/type is "nfs", allowed are bind,/);
+    expect(refused(bench.bundle(['true'], (s) => s.mounts?.push({ destination: '/a', type: 'nfs' })))).toMatch(
+      /\/mounts\/7\/type is "nfs", allowed are bind,/,
+    );
   });
 
   test('a command that is not there or cannot be executed', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { repository } from './build.ts';
 
 export interface RunOptions {
-  /** Bytes for standard input; none is an empty one. */
+  /** Bytes for standard input; without them it is /dev/null. */
   input?: string;
   cwd?: string;
   /** The whole environment. */
@@ -42,7 +42,7 @@ export function runOnHost(argv: string[], options: RunOptions = {}): Promise<Run
     const child = spawn(argv[0] as string, argv.slice(1), {
       cwd: options.cwd,
       env: options.env ?? plainEnvironment,
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       detached: true,
     });
     let timedOut = false;
@@ -52,10 +52,10 @@ export function runOnHost(argv: string[], options: RunOptions = {}): Promise<Run
     }, options.timeout ?? 60_000);
     const out: Buffer[] = [];
     const err: Buffer[] = [];
-    child.stdout.on('data', (data: Buffer) => out.push(data));
-    child.stderr.on('data', (data: Buffer) => err.push(data));
-    child.stdin.on('error', () => {}); // it may exit without reading
-    child.stdin.end(options.input ?? '', 'latin1');
+    child.stdout?.on('data', (data: Buffer) => out.push(data));
+    child.stderr?.on('data', (data: Buffer) => err.push(data));
+    child.stdin?.on('error', () => {}); // it may exit without reading
+    child.stdin?.end(options.input, 'latin1');
     child.on('error', reject);
     // A descendant that outlives the command may hold its output open: what came until shortly after its exit counts.
     child.on('exit', () => setTimeout(() => killGroup(child.pid), 1000).unref());

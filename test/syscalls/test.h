@@ -281,6 +281,8 @@ static bool test_run(struct test_case *c) {
     test_report_fd = fcntl(report[1], F_DUPFD_CLOEXEC, 200);
     close(report[0]);
     close(report[1]);
+    close(0); // whatever standard input is, the case gets none
+    if (open("/dev/null", O_RDWR) != 0) FAIL("/dev/null: %s", strerrorname(errno));
     setpgid(0, 0);
     signal(SIGALRM, SIG_DFL);
     umask(022);

@@ -32,7 +32,8 @@ function endTask(t: Task): void {
   t.fs.unref();
   t.ns.unref();
   if (g.tasks.size === 1) leaveAddressSpace(g, t);
-  if (!t.mm.unref()) t.ctx.exit();
+  t.mm.unref();
+  t.ctx.exit();
   t.ctx.owner = null;
   g.tasks.delete(t);
   if (t !== g.leader) k.tasks.delete(t.tid);

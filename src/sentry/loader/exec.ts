@@ -29,7 +29,7 @@ import {
   PF_X,
 } from '../../abi/elf.ts';
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_GROWSDOWN, MAP_NORESERVE, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../abi/mman.ts';
-import { RLIMIT_AS, RLIMIT_NOFILE, RLIMIT_STACK } from '../../abi/resource.ts';
+import { RLIMIT_AS, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_STACK } from '../../abi/resource.ts';
 import { SIGCHLD } from '../../abi/signal.ts';
 import { latin1Decode, latin1Write, putU64 } from '../../base/bytes.ts';
 import { type Context, REG_COUNT, REG_CS, REG_EFLAGS, REG_RIP, REG_RSP, REG_SS } from '../../platform/platform.ts';
@@ -421,12 +421,14 @@ export function execProgram(
   }
   const mm = new MemoryManager(t.kernel.platform, ctx.addressSpace);
   mm.limitAs = t.rlimit(RLIMIT_AS);
+  mm.limitData = t.rlimit(RLIMIT_DATA);
   const oldCreds = t.creds;
   t.creds = creds.creds;
   const at = build(t, ctx, mm, p, envp, creds.secure);
   if (typeof at === 'number') {
     t.creds = oldCreds;
     mm.unref();
+    ctx.exit();
     release(p);
     return at;
   }
@@ -443,7 +445,8 @@ export function execProgram(
   leaveAddressSpace(g, t);
   if (g.vforkParent !== null) endVfork(g, t);
   oldCtx.owner = null;
-  if (!oldMm.unref()) oldCtx.exit();
+  oldMm.unref();
+  oldCtx.exit();
   switchTo(t, ctx, mm, at);
   if (g.handlers.refs > 1) {
     g.handlers.refs--;

@@ -2,7 +2,7 @@
 // limits; the pages are the host process's, changed by host calls that the asking thread's stub makes (house rule: the thread that asks
 // stands in the stub, so nobody else need be stopped).
 
-import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM, EPERM } from '../../abi/errno.ts';
+import { EACCES, EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM, EPERM } from '../../abi/errno.ts';
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -38,7 +38,12 @@ export function pageUp(a: number): number {
 const PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC;
 /** Flags of mmap(2) that go to the host as they are; the others are the Sentry's business. */
 const HOST_FLAGS = MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE | MAP_STACK;
+const PROT_SEM = 8;
 const PROT_GROWSDOWN = 0x01000000;
+
+function isData(prot: number, flags: number): boolean {
+  return (prot & PROT_WRITE) !== 0 && (flags & (MAP_SHARED | MAP_GROWSDOWN)) === 0;
+}
 
 /** What execve records for /proc and for prctl(PR_SET_MM). */
 export interface ExecLayout {
@@ -69,8 +74,11 @@ export class MemoryManager {
   lockFuture = false;
   /** Private futex queues by address; made by kernel/futex.ts. */
   futexes: unknown = null;
-  /** RLIMIT_AS and RLIMIT_DATA in bytes, kept by the owner. */
+  /** RLIMIT_AS, RLIMIT_DATA in bytes, kept by the owner. */
   limitAs = Infinity;
+  limitData = Infinity;
+  /** RLIMIT_MEMLOCK, and whether CAP_IPC_LOCK lifts it: of the task that locked future maps (MCL_FUTURE). */
+  limitLocked = Infinity;
 
   constructor(platform: Platform, as: AddressSpace) {
     this.platform = platform;
@@ -132,6 +140,21 @@ export class MemoryManager {
     }
   }
 
+  /** Would `len` more bytes with these attributes exceed RLIMIT_DATA? It counts private writable areas but stacks (is_data_mapping). */
+  private beyondData(prot: number, flags: number, len: number): boolean {
+    if (this.limitData === Infinity || !isData(prot, flags)) return false;
+    let n = len;
+    for (const v of this.vmas.list) if (isData(v.prot, v.flags)) n += v.end - v.start;
+    return n > this.limitData;
+  }
+
+  /** Bytes in locked areas. */
+  lockedBytes(): number {
+    let n = 0;
+    for (const v of this.vmas.list) if (v.locked) n += v.end - v.start;
+    return n;
+  }
+
   /**
    * mmap(2). `object` (a reference is taken) and `fd`/`fdOffset` say what backs it; fd -1 is anonymous. `offset` is what the guest gave.
    * The address or -errno.
@@ -162,7 +185,8 @@ export class MemoryManager {
       addr = this.findGap(pageDown(hint), len);
       if (addr < 0) return addr;
     }
-    if (this.vmas.total + len > this.limitAs) return -ENOMEM;
+    if (this.vmas.total + len > this.limitAs || this.beyondData(prot, flags, len)) return -ENOMEM;
+    if (this.lockFuture && this.lockedBytes() + len > this.limitLocked) return -EAGAIN;
     const host = (flags & HOST_FLAGS) | (fd < 0 ? MAP_ANONYMOUS : 0);
     const r = ctx.mmap(addr, len, prot & PROT_ALL, fd < 0 ? host : host & ~MAP_ANONYMOUS, fd, fdOffset);
     if (r < 0) return r;
@@ -187,7 +211,7 @@ export class MemoryManager {
 
   /** mprotect(2). 0 or -errno. */
   mprotect(ctx: Context, addr: number, length: number, prot: number): number {
-    if (addr % PAGE !== 0) return -EINVAL;
+    if (addr % PAGE !== 0 || (prot & ~(PROT_ALL | PROT_SEM | PROT_GROWSDOWN)) !== 0) return -EINVAL;
     const len = pageUp(length);
     if (len === 0) return 0;
     if (addr + len > this.platform.maxAddress) return -ENOMEM;
@@ -222,6 +246,7 @@ export class MemoryManager {
     if (newEnd > oldEnd) {
       if (this.vmas.overlaps(oldEnd, newEnd + PAGE)) return this.brkEnd;
       if (this.vmas.total + newEnd - oldEnd > this.limitAs) return this.brkEnd;
+      if (this.beyondData(PROT_WRITE, MAP_PRIVATE, newEnd - oldEnd)) return this.brkEnd;
       const flags = MAP_PRIVATE | MAP_ANONYMOUS;
       if (ctx.mmap(oldEnd, newEnd - oldEnd, PROT_READ | PROT_WRITE, flags, -1, 0) < 0) return this.brkEnd;
       this.vmas.insert(new Vma(oldEnd, newEnd, PROT_READ | PROT_WRITE, PROT_ALL, MAP_PRIVATE, null, 0, '[heap]'));
@@ -256,7 +281,7 @@ export class MemoryManager {
       // Grow in place when the room behind is free.
       const end = addr + oldLen;
       if (v.end === end && addr + newLen <= this.platform.maxAddress && !this.vmas.overlaps(end, addr + newLen)) {
-        if (this.vmas.total + newLen - oldLen > this.limitAs) return -ENOMEM;
+        if (this.vmas.total + newLen - oldLen > this.limitAs || this.beyondData(v.prot, v.flags, newLen - oldLen)) return -ENOMEM;
         const r = ctx.hostcall(SYS_mremap, addr, oldLen, newLen, 0, 0, 0);
         if (r === addr) {
           const grown = v.slice(addr, end);
@@ -270,6 +295,7 @@ export class MemoryManager {
       if ((flags & MREMAP_MAYMOVE) === 0) return -ENOMEM;
     }
     if (this.vmas.total + newLen - (fixed ? 0 : oldLen) > this.limitAs) return -ENOMEM;
+    if (this.beyondData(v.prot, v.flags, newLen - oldLen)) return -ENOMEM;
     const to = fixed ? newAddr : this.findGap(0, newLen);
     if (to < 0) return to;
     const r = ctx.hostcall(SYS_mremap, addr, oldLen, newLen, MREMAP_MAYMOVE | MREMAP_FIXED | (flags & MREMAP_DONTUNMAP), to, 0);
@@ -306,6 +332,7 @@ export class MemoryManager {
     if (m.exe !== null) m.exe.ref();
     m.dumpable = this.dumpable;
     m.limitAs = this.limitAs;
+    m.limitData = this.limitData;
     return m;
   }
 

@@ -1,5 +1,6 @@
 // Memory: mmap and its family (mmap(2), mprotect(2), madvise(2), mlock(2), mincore(2)).
 
+import { CAP_IPC_LOCK } from '../../abi/capability.ts';
 import { EACCES, EBADF, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, ESRCH } from '../../abi/errno.ts';
 import {
   MADV_COLD,
@@ -61,6 +62,7 @@ import {
   SYS_process_vm_readv,
   SYS_process_vm_writev,
 } from '../../abi/nr.ts';
+import { RLIMIT_MEMLOCK } from '../../abi/resource.ts';
 import { FileMapping, SharedMemory } from '../kernel/filemapping.ts';
 import type { Task } from '../kernel/task.ts';
 import { PAGE, pageDown, pageUp } from '../mm/memory.ts';
@@ -233,6 +235,13 @@ function lockRange(t: Task, start: number, length: number, on: boolean): number 
   const addr = pageDown(start);
   const end = pageUp(start + length);
   if (end === addr) return 0;
+  if (on && !t.creds.has(CAP_IPC_LOCK)) {
+    const limit = t.rlimit(RLIMIT_MEMLOCK);
+    if (limit === 0) return -EPERM;
+    let already = 0;
+    for (const v of t.mm.vmas.list) if (v.locked) already += Math.max(0, Math.min(end, v.end) - Math.max(addr, v.start));
+    if (t.mm.lockedBytes() - already + end - addr > limit) return -ENOMEM;
+  }
   if (!t.mm.vmas.covers(addr, end)) return -ENOMEM;
   t.mm.vmas.change(addr, end, (v) => {
     v.locked = on;
@@ -258,6 +267,10 @@ export function sys_munlock(t: Task): number {
 export function sys_mlockall(t: Task): number {
   const flags = t.argI(0);
   if (flags === 0 || (flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) !== 0 || flags === MCL_ONFAULT) return -EINVAL;
+  const limit = t.creds.has(CAP_IPC_LOCK) ? Infinity : t.rlimit(RLIMIT_MEMLOCK);
+  if (limit === 0) return -EPERM;
+  if ((flags & MCL_CURRENT) !== 0 && t.mm.vmas.total > limit) return -ENOMEM;
+  t.mm.limitLocked = limit;
   if ((flags & MCL_CURRENT) !== 0) for (const v of t.mm.vmas.list) v.locked = true;
   t.mm.lockFuture = (flags & MCL_FUTURE) !== 0;
   return 0;

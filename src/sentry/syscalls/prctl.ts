@@ -44,7 +44,7 @@ import {
   PR_SET_TIMING,
   PR_SET_VMA,
 } from '../../abi/prctl.ts';
-import { RLIMIT_AS, RLIMIT_CPU, RLIMIT_NLIMITS, RLIMIT_NOFILE } from '../../abi/resource.ts';
+import { RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_NLIMITS, RLIMIT_NOFILE } from '../../abi/resource.ts';
 import { getU32, latin1DecodeZ, latin1Write, putU32, putU64 } from '../../base/bytes.ts';
 import { REG_FS_BASE, REG_GS_BASE } from '../../platform/platform.ts';
 import { type CapSet, hasCap } from '../vfs/creds.ts';
@@ -262,6 +262,7 @@ function limits(t: Task, o: Task, resource: number, newAddr: number, oldAddr: nu
     g.limitSoft[resource] = s;
     g.limitHard[resource] = h;
     if (resource === RLIMIT_AS) o.mm.limitAs = s;
+    if (resource === RLIMIT_DATA) o.mm.limitData = s;
     if (resource === RLIMIT_CPU) watchCpuLimit(g);
     return 0;
   }

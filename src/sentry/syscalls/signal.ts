@@ -29,6 +29,7 @@ import {
   SS_DISABLE,
   SS_ONSTACK,
 } from '../../abi/signal.ts';
+import { RLIMIT_SIGPENDING } from '../../abi/resource.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { getI32, getU32, getU64, putU32, putU64 } from '../../base/bytes.ts';
 import { ERESTARTNOHAND, NO_RESULT } from '../../base/result.ts';
@@ -40,6 +41,7 @@ import type { Task } from '../kernel/task.ts';
 import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import { full, type Row } from './row.ts';
 
+const FIRST_RT = 32;
 const NSIG = 64;
 const SET_SIZE = 8;
 const SI_USER = 0;
@@ -285,6 +287,20 @@ function readInfo(t: Task, addr: number, sig: number, self: boolean): SigInfo | 
   return info;
 }
 
+/** True if a real-time signal with data finds RLIMIT_SIGPENDING used up by the signals that wait for the user's processes. */
+function queueFull(g: ThreadGroup, sig: number): boolean {
+  const limit = g.limitSoft[RLIMIT_SIGPENDING]!;
+  if (sig < FIRST_RT || limit === Infinity) return false;
+  const uid = g.leader.creds.ruid;
+  let n = 0;
+  g.kernel.forEachGroup((o) => {
+    if (o.zombie || o.leader.creds.ruid !== uid) return;
+    n += o.pending.queued;
+    for (const t of o.tasks) n += t.pending.queued;
+  });
+  return n >= limit;
+}
+
 export function sys_rt_sigqueueinfo(t: Task): number {
   const pid = t.argI(0);
   const sig = t.argI(1);
@@ -294,6 +310,7 @@ export function sys_rt_sigqueueinfo(t: Task): number {
   const g = t.kernel.findGroup(pid);
   if (g === null) return -ESRCH;
   if (!mayKill(t, g, sig)) return -EPERM;
+  if (queueFull(g, sig)) return -EAGAIN;
   if (sig !== 0) signalGroup(g, info);
   return 0;
 }
@@ -303,6 +320,8 @@ export function sys_rt_tgsigqueueinfo(t: Task): number {
   const info = readInfo(t, t.arg(3), sig, t.argI(1) === t.tid);
   if (typeof info === 'number') return info;
   if (t.argI(0) <= 0) return -EINVAL;
+  const o = t.kernel.findTask(t.argI(1));
+  if (o !== null && queueFull(o.tg, sig)) return -EAGAIN;
   return killThread(t, t.argI(0), t.argI(1), sig, info);
 }
 
