@@ -126,6 +126,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       exitFd: exit,
       lifeline: o.foreground,
       tty: terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex },
+      namespaces: process.geteuid?.() === 0 ? (spec.linux?.namespaces ?? []) : [],
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: [],
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
@@ -134,6 +135,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     state.pid = standin.pid;
     state.pidStart = processStart(standin.pid);
     container.write(state);
+    if (spec.hooks !== undefined) await standin.inPlace();
     await runHooks(spec, 'prestart', container.oci(state));
     await runHooks(spec, 'createRuntime', container.oci(state));
     await runHooks(spec, 'createContainer', container.oci(state));

@@ -6,6 +6,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
+import { displayName } from '../src/host/paths.ts';
 import type { BootConfig, ContainerConfig, GoferConfig, StdioFds } from '../src/wire/boot.ts';
 import type { Network } from './context.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
@@ -68,6 +69,8 @@ export interface SandboxRequest {
   tty: { fd: number; state: string } | null;
   /** Slave of a terminal whose window size and hang-up the stand-in is told of by signals; -1: none. */
   ctty: number;
+  /** Namespaces of the stand-in: new ones, or those at a path. Only root's are made. */
+  namespaces: { type: string; path?: string }[];
   /** Files that the launcher writes its pid to: cgroup.procs. */
   cgroups: string[];
   oomScoreAdj: number | null;
@@ -86,6 +89,9 @@ export class Standin {
   /** Resolves with the exit status as a shell has it. */
   readonly exit: Promise<number>;
   private readonly socket: Socket;
+  /** The stand-in is in the namespaces that the plan names. */
+  private placed = false;
+  private onLine: () => void = () => {};
 
   constructor(child: ChildProcess) {
     this.child = child;
@@ -95,10 +101,12 @@ export class Standin {
       let pending = '';
       this.socket.on('data', (d: Buffer) => {
         pending += d.toString('utf8');
-        while (pending.startsWith('E') || pending.startsWith('W')) {
+        while (pending !== '' && 'EWP'.includes(pending.charAt(0))) {
           const end = pending.indexOf('\n');
           if (end < 0) return;
-          (pending.startsWith('E') ? this.errors : this.warnings).push(pending.slice(1, end));
+          if (pending.startsWith('P')) this.placed = true;
+          else (pending.startsWith('E') ? this.errors : this.warnings).push(pending.slice(1, end));
+          this.onLine();
           pending = pending.slice(end + 1);
         }
         if (pending !== '') resolve(true);
@@ -125,6 +133,18 @@ export class Standin {
         }
       });
     });
+  }
+
+  /** Waits until the stand-in is in its namespaces, or will never be. */
+  async inPlace(): Promise<void> {
+    if (this.placed) return;
+    const line = new Promise<void>((done) => {
+      this.onLine = () => {
+        if (this.placed) done();
+      };
+    });
+    await Promise.race([line, this.ready.then((r) => (r ? line : undefined)), this.exit]);
+    if (this.errors.length > 0) throw startFailure(this);
   }
 
   /** What failed, for a message; '' when nothing is known. */
@@ -218,6 +238,8 @@ export function startSandbox(r: SandboxRequest): Standin {
   for (const a of r.attach) plan.push('attach', a.source, `${a.readonly ? 'o' : ''}${a.recursive ? 'r' : ''}`);
   for (const p of r.prune) plan.push('prune', p);
   for (const c of r.cgroups) plan.push('cgroup', c);
+  for (const n of r.namespaces) plan.push('namespace', n.type, n.path ?? '');
+  plan.push('hostname', displayName(r.container.hostname));
   plan.push('stub', `${DIST_IN_ROOT}/native/stub`);
   plan.push('sentry-arg', NODE_IN_ROOT, 'sentry-arg', `${DIST_IN_ROOT}/sentry.cjs`);
   plan.push('gofer-arg', NODE_IN_ROOT, 'gofer-arg', `${DIST_IN_ROOT}/gofer.cjs`);

@@ -4,7 +4,8 @@
 //   launch standin    this process becomes a stand-in of something that runs in a sandbox already
 //
 // Descriptor 3 is a socket to the entrypoint. The plan comes in on it (see plan.c), error lines ('E', text, newline) and warnings ('W')
-// go out, and so does the byte with which a Sentry says that it is ready. With the directive `lifeline` the end of that socket ends everything.
+// go out, 'P' and a newline when the stand-in is where it belongs, and the byte with which a Sentry says that it is ready. With the directive
+// `lifeline` the end of that socket ends everything.
 #define _GNU_SOURCE
 #include "launch.h"
 
@@ -75,6 +76,7 @@ static _Noreturn void sandbox(struct plan *p) {
     _exit(125);
   }
   close(standin_s[0]);
+  standin_namespaces(p, privileged);
   standin_main(p, standin_s[1], box, gofer);
 }
 

@@ -67,6 +67,8 @@ struct plan {
   struct list prune;
   struct list env;
   struct list cgroups;
+  struct list spaces; // pairs: kind of namespace, path of one to join or "" for a new one
+  const char *hostname;
   bool lifeline;
   int exit_fd;
   int socket_fd; // stand-in alone: its socket to the Sentry
@@ -116,5 +118,6 @@ _Noreturn void gofer_main(struct plan *p, bool privileged, int sync, int socket)
 // standin.c
 _Noreturn void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer);
 void standin_signals(void);
+void standin_namespaces(struct plan *p, bool privileged);
 
 #endif

@@ -86,6 +86,10 @@ struct plan *read_plan(int fd) {
     } else if (!strcmp(d, "prune")) add(&p->prune, word());
     else if (!strcmp(d, "env")) add(&p->env, word());
     else if (!strcmp(d, "cgroup")) add(&p->cgroups, word());
+    else if (!strcmp(d, "namespace")) {
+      add(&p->spaces, word());
+      add(&p->spaces, word());
+    } else if (!strcmp(d, "hostname")) p->hostname = word();
     else if (!strcmp(d, "stub")) p->stub = word();
     else if (!strcmp(d, "sentry-arg")) add(&p->sentry.args, word());
     else if (!strcmp(d, "gofer-arg")) add(&p->gofer.args, word());

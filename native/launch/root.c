@@ -16,6 +16,9 @@
 #ifndef MNT_DETACH
 #define MNT_DETACH 2
 #endif
+#define OLD_MS_RDONLY 1
+#define OLD_MS_NOSUID 2
+#define OLD_MS_NODEV 4
 #define OLD_MS_REC 0x4000
 #define OLD_MS_SLAVE (1 << 19)
 
@@ -91,6 +94,18 @@ static void put_tree(int tree, const char *target, bool is_dir) {
   close(tree);
 }
 
+// Takes away a tree of the host's kernel that no container asked for. In an ordinary user's namespace it is locked to its parent: there an
+// empty, read-only tree covers it, which nobody without capabilities can take off again.
+static void hide(const char *path) {
+  while (umount2(path, MNT_DETACH) == 0) continue;
+  struct stat above, st;
+  char parent[4096];
+  if (snprintf(parent, sizeof parent, "%s/..", path) >= (int)sizeof parent) return;
+  if (stat(path, &st) < 0 || stat(parent, &above) < 0 || st.st_dev == above.st_dev) return;
+  if (mount("none", path, "tmpfs", OLD_MS_RDONLY | OLD_MS_NOSUID | OLD_MS_NODEV, "size=4k,mode=0555") < 0)
+    die("cannot hide the host's %s from the sandbox: %s", path, strerror(errno));
+}
+
 // Builds the root and makes it the process's own; everything else is unmounted.
 void make_root(struct plan *p, bool with_attach) {
   int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
@@ -130,8 +145,7 @@ void make_root(struct plan *p, bool with_attach) {
     set_attributes(a->tree, "", AT_EMPTY_PATH | AT_RECURSIVE, set);
     put_tree(a->tree, target, a->is_dir);
   }
-  // Trees of the host's kernel that no container asked for. Locked to their parent in an ordinary user's namespace, where they stay.
-  for (int i = 0; with_attach && i < p->prune.n; i++) umount2(relative(p->prune.v[i]), MNT_DETACH);
+  for (int i = 0; with_attach && i < p->prune.n; i++) hide(relative(p->prune.v[i]));
 
   if (syscall(SYS_pivot_root, ".", ".") < 0) die("cannot change the root: %s", strerror(errno));
   if (umount2(".", MNT_DETACH) < 0) die("cannot leave the old root: %s", strerror(errno));

@@ -7,7 +7,9 @@
 #include "launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +31,26 @@ void standin_signals(void) {
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+// Clients look at the namespaces of the pid that stands for a container, hooks put network interfaces there, other containers join them.
+// The guest's own are the Sentry's affair. An ordinary user's stand-in stays where it is. The entrypoint is told ('P') when it may run hooks.
+void standin_namespaces(struct plan *p, bool privileged) {
+  for (int i = 0; privileged && i + 1 < p->spaces.n; i += 2) {
+    const char *kind = p->spaces.v[i];
+    const char *path = p->spaces.v[i + 1];
+    int flag = !strcmp(kind, "network") ? CLONE_NEWNET : !strcmp(kind, "ipc") ? CLONE_NEWIPC : !strcmp(kind, "uts") ? CLONE_NEWUTS : 0;
+    if (flag == 0) continue;
+    if (*path == 0) {
+      if (unshare(flag) < 0) die("cannot create a namespace of kind %s: %s", kind, strerror(errno));
+      if (flag == CLONE_NEWUTS && p->hostname != NULL) sethostname(p->hostname, strlen(p->hostname));
+      continue;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || setns(fd, flag) < 0) die("cannot join the %s namespace %s: %s", kind, path, strerror(errno));
+    close(fd);
+  }
+  if (report_fd >= 0) send(report_fd, "P\n", 2, MSG_NOSIGNAL);
 }
 
 static long now_ms(void) {

@@ -81,6 +81,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     lifeline: true,
     tty: foreground.ttyToRestore(),
     ctty: -1,
+    namespaces: [],
     cgroups: [],
     oomScoreAdj: null,
   });

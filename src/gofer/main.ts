@@ -4,6 +4,7 @@
 
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { PR_SET_DUMPABLE } from '../abi/prctl.ts';
 import { RLIMIT_NOFILE } from '../abi/resource.ts';
 import { installLatin1 } from '../base/bytes.ts';
 import { Host } from '../host/host.ts';
@@ -84,6 +85,8 @@ function main(): void {
     if (e < 0) log(config.logFd, 'error', `attach point ${config.attach[i]?.path}: errno ${-e}`);
   });
   log(config.logFd, 'debug', `serving ${config.attach.length} attach points`);
+  // No core file, and nobody of the same uid on the host reads or traces it.
+  host.native.prctl(PR_SET_DUMPABLE, 0, 0);
   const filtered = installFilter(host.native, GOFER_FILTER);
   if (filtered < 0) {
     log(config.logFd, 'error', `no seccomp filter: errno ${-filtered}`);

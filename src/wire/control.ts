@@ -2,6 +2,10 @@
 //
 // SOCK_SEQPACKET on a unix socket. One request is one packet of JSON (UTF-8, at most MAX_PACKET bytes), descriptors ride on it with
 // SCM_RIGHTS; one packet of JSON answers it. A connection carries any number of requests, one after another; `wait` answers late.
+//
+// A stand-in (native/launch/standin.c) has a socket of its own to the Sentry, SOCK_SEQPACKET too: one byte towards the Sentry is the number of
+// a signal for the process that it stands for (SIGWINCH: the terminal given by --console-socket has another size, read it again from
+// the console's descriptor); four bytes towards the stand-in are the wait(2) status, little endian. The end of the socket is SIGKILL.
 
 import type { ProcessConfig } from './boot.ts';
 

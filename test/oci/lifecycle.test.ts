@@ -1,7 +1,7 @@
 // The life of containers from bundles: states, streams, exit statuses, signals, hooks, terminals, and what is left at the end.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SOCK_CLOEXEC, SOCK_STREAM } from '../../src/abi/socket.ts';
@@ -391,5 +391,38 @@ describe('a command that is killed', () => {
     await b.exit;
     expect(await bench.until(() => pids.every((p) => !lives(p)), 2000)).toBe(true);
     if (verb === 'run') expect(bench.run(['delete', '--force', 'dead']).status).toBe(0);
+  });
+});
+
+describe('namespaces of the stand-in', () => {
+  test('are new where the configuration lists them, there before the hooks run, and can be joined by path', () => {
+    const of = (pid: number | 'self', kind: string): string => readlinkSync(`/proc/${pid}/ns/${kind}`);
+    const seen = join(bench.dir, 'netns');
+    const hook = {
+      path: '/bin/sh',
+      args: ['sh', '-c', `pid=$(sed 's/.*"pid":\\([0-9]*\\).*/\\1/'); readlink /proc/$pid/ns/net > ${seen}`],
+      env: ['PATH=/bin'],
+    };
+    const first = bench.bundle(['sleep', '1000'], (s) => (s.hooks = { prestart: [hook] }));
+    bench.detached(['run', '-d', '-b', first, 'n1']);
+    const pid = bench.state('n1').pid;
+    for (const kind of ['net', 'ipc', 'uts']) expect(of(pid, kind), kind).not.toBe(of('self', kind));
+    expect(readFileSync(seen, 'utf8').trim()).toBe(of(pid, 'net'));
+    const second = bench.bundle(['sleep', '1000'], (s) => {
+      if (s.linux !== undefined)
+        s.linux.namespaces = [{ type: 'pid' }, { type: 'mount' }, { type: 'network', path: `/proc/${pid}/ns/net` }];
+    });
+    bench.detached(['run', '-d', '-b', second, 'n2']);
+    const other = bench.state('n2').pid;
+    expect(of(other, 'net')).toBe(of(pid, 'net'));
+    expect(of(other, 'ipc')).toBe(of('self', 'ipc'));
+    const wrong = bench.bundle(['true'], (s) => {
+      if (s.linux !== undefined) s.linux.namespaces = [{ type: 'network', path: '/nowhere' }];
+    });
+    expect(bench.run(['run', '-b', wrong, 'n3']).stderr).toBe(
+      'ringfence: cannot join the network namespace /nowhere: No such file or directory\n',
+    );
+    expect(existsSync(join(bench.states, 'n3'))).toBe(false);
+    for (const id of ['n1', 'n2']) expect(bench.run(['delete', '-f', id]).status).toBe(0);
   });
 });

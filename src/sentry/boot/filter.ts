@@ -6,7 +6,7 @@
 
 import { AT_EMPTY_PATH, F_ADD_SEALS, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, F_SETFL } from '../../abi/fcntl.ts';
 import { FUTEX_CLOCK_REALTIME, FUTEX_PRIVATE_FLAG, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE } from '../../abi/futex.ts';
-import { FIONREAD, TCGETS, TIOCGWINSZ } from '../../abi/ioctl.ts';
+import { FIONREAD, TCGETS, TCSETS, TCSETSF, TCSETSW, TIOCGWINSZ } from '../../abi/ioctl.ts';
 import { PROT_EXEC } from '../../abi/mman.ts';
 import * as nr from '../../abi/nr.ts';
 import { PR_SET_NAME } from '../../abi/prctl.ts';
@@ -190,7 +190,7 @@ export function sentryFilter(o: SentryFilterOptions): FilterPlan {
     { nr: nr.SYS_newfstatat, arg: 3, mask: ALL, values: [AT_EMPTY_PATH] },
     { nr: nr.SYS_prctl, arg: 0, mask: ALL, values: [PR_SET_NAME] },
     // Nothing that changes a terminal.
-    { nr: nr.SYS_ioctl, arg: 1, mask: ALL, values: [FIONREAD, TCGETS, TIOCGWINSZ] },
+    { nr: nr.SYS_ioctl, arg: 1, mask: ALL, values: [FIONREAD, TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ] },
   ];
   return { allow: ALLOW, rules, kill: KILL };
 }

@@ -187,7 +187,10 @@ export class MemoryManager {
     }
     if (this.vmas.total + len > this.limitAs || this.beyondData(prot, flags, len)) return -ENOMEM;
     if (this.lockFuture && this.lockedBytes() + len > this.limitLocked) return -EAGAIN;
-    const host = (flags & HOST_FLAGS) | (fd < 0 ? MAP_ANONYMOUS : 0);
+    let host = (flags & HOST_FLAGS) | (fd < 0 ? MAP_ANONYMOUS : 0);
+    // What the guest may never write is private to the host's kernel: it shows the same pages, and a guest that calls mprotect(2) behind the
+    // Sentry's back gets a copy, whatever the descriptor allows.
+    if ((flags & MAP_SHARED) !== 0 && (maxProt & PROT_WRITE) === 0) host = (host & ~MAP_SHARED) | MAP_PRIVATE;
     const r = ctx.mmap(addr, len, prot & PROT_ALL, fd < 0 ? host : host & ~MAP_ANONYMOUS, fd, fdOffset);
     if (r < 0) return r;
     this.vmas.remove(addr, addr + len);

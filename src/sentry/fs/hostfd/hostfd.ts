@@ -1,9 +1,10 @@
 // Files over host descriptors that were donated to the sandbox: standard streams and preserved descriptors. Regular files are read and
 // written at once; pipes, sockets and devices are made non-blocking and watched for readiness.
 
-import { EINVAL, ENODEV, ENOTTY, ENXIO, EPIPE, ESPIPE } from '../../../abi/errno.ts';
+import { EFAULT, EINVAL, ENODEV, ENOTTY, ENXIO, EPIPE, ESPIPE } from '../../../abi/errno.ts';
 import { O_ACCMODE, O_APPEND, O_RDWR } from '../../../abi/fcntl.ts';
-import { FIONREAD } from '../../../abi/ioctl.ts';
+import { FIONREAD, TCGETS, TCSETS, TCSETSF, TCSETSW, TIOCGWINSZ } from '../../../abi/ioctl.ts';
+import { TERMIOS, WINSIZE } from '../../../abi/layouts.ts';
 import { POLLERR, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM } from '../../../abi/poll.ts';
 import { SIGPIPE } from '../../../abi/signal.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from '../../../abi/stat.ts';
@@ -41,6 +42,8 @@ const st: HostStat = {
   ctimeSec: 0,
   ctimeNsec: 0,
 };
+
+const TERMIOS_CALLS: readonly number[] = [TCGETS, TCSETS, TCSETSW, TCSETSF];
 
 /** The file system that all donated descriptors belong to. */
 export class HostFdFs extends FileSystem {
@@ -228,10 +231,20 @@ export class HostFile extends RegularFile {
   }
 
   override ioctl(c: Caller, cmd: number, arg: number): number {
-    if (cmd !== FIONREAD || !this.node.stream) return -ENOTTY;
-    const word = new Uint8Array(4);
-    const r = this.node.host.ioctl(this.node.fd, cmd, word);
-    return r < 0 ? r : c.copyOut(arg, word, 0, 4);
+    const { host, fd, stream, kind } = this.node;
+    if (cmd === FIONREAD && stream) {
+      const word = new Uint8Array(4);
+      const r = host.ioctl(fd, cmd, word);
+      return r < 0 ? r : c.copyOut(arg, word, 0, 4);
+    }
+    // A terminal of the caller's among redirected streams: what it is set to may be asked and set, job control is not ours to give.
+    const size = kind !== S_IFCHR ? 0 : cmd === TIOCGWINSZ ? WINSIZE.size : TERMIOS_CALLS.includes(cmd) ? TERMIOS.size : 0;
+    if (size === 0) return -ENOTTY;
+    const b = new Uint8Array(size);
+    const sets = cmd === TCSETS || cmd === TCSETSW || cmd === TCSETSF;
+    if (sets && c.copyIn(arg, b, 0, size) < 0) return -EFAULT;
+    const r = host.ioctl(fd, cmd, b);
+    return r < 0 || sets ? r : c.copyOut(arg, b, 0, size);
   }
 
   override mapping(_c: Caller, offset: number, _len: number, _shared: boolean, _write: boolean): MapBacking | number {
