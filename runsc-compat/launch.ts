@@ -122,6 +122,8 @@ export class Standin {
       });
       // What it said last is still on its way when it ends.
       child.on('exit', (code, signal) => {
+        // A stand-in ends by itself, with its container's status: a signal that ends it is somebody else's.
+        if (signal !== null) this.warnings.push(`the sandbox was killed (its stand-in, process ${this.pid}, by ${signal})`);
         const done = () => resolve(code ?? 128 + signalNumber(signal));
         if (this.socket.destroyed) done();
         else {

@@ -221,6 +221,11 @@ export class Files {
   }
 }
 
+/** What the kernel shows for ids that the user namespace does not map (/proc/sys/kernel/overflowuid). */
+const OVERFLOW_ID = 65534;
+/** A gofer of an ordinary user sees the owners of all that is not the user's as the overflow id: most of it is root's, and is shown so. */
+const unmappedId: number = process.getuid?.() === 0 ? OVERFLOW_ID : 0;
+
 /** The attributes that a stat of the addon told. */
 export function attrOf(s: Float64Array): Attr {
   return {
@@ -228,8 +233,8 @@ export function attrOf(s: Float64Array): Attr {
     ino: s[1] as number,
     mode: s[2] as number,
     nlink: s[3] as number,
-    uid: s[4] as number,
-    gid: s[5] as number,
+    uid: s[4] === OVERFLOW_ID ? unmappedId : (s[4] as number),
+    gid: s[5] === OVERFLOW_ID ? unmappedId : (s[5] as number),
     rdev: s[6] as number,
     size: s[7] as number,
     blksize: s[8] as number,

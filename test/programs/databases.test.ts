@@ -15,7 +15,10 @@ describe('sqlite3', () => {
 
   test('two writers wait for each other', async () => {
     await hostAndSandbox(
-      `sqlite3 t.db 'create table t(a)'; for w in 1 2 3; do (for i in $(seq 15); do sqlite3 -cmd '.timeout 30000' t.db "insert into t values($i)"; done) & done; wait; sqlite3 t.db 'select count(*), sum(a) from t'`,
+      `
+        sqlite3 t.db 'create table t(a)'; for w in 1 2 3;
+        do (for i in $(seq 15); do sqlite3 -cmd '.timeout 30000' t.db "insert into t values($i)"; done) & done; wait;
+        sqlite3 t.db 'select count(*), sum(a) from t'`,
     );
   });
 });

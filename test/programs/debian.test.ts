@@ -24,7 +24,9 @@ describe('a Debian root', () => {
 
   test('dpkg -i installs, runs and removes a package', { timeout: 300_000 }, async () => {
     const file = debianPackage('hello');
-    const command = `dpkg -i /deb/${basename(file)} >/dev/null && dpkg -s hello | grep ^Status && hello && dpkg -L hello | grep bin/hello && dpkg --verify hello && dpkg -P hello >/dev/null && { test -e /usr/bin/hello || echo gone; }`;
+    const command = `
+      dpkg -i /deb/${basename(file)} >/dev/null && dpkg -s hello | grep ^Status && hello && dpkg -L hello | grep bin/hello &&
+      dpkg --verify hello && dpkg -P hello >/dev/null && { test -e /usr/bin/hello || echo gone; }`;
     const r = await inRoot(command, ['--volume', `${join(file, '..')}:/deb:ro`]);
     expect(r.stderr).toBe('');
     expect(r.stdout).toBe('Status: install ok installed\nHello, world!\n/usr/bin/hello\ngone\n');
@@ -33,7 +35,10 @@ describe('a Debian root', () => {
 
   test('useradd and su', { timeout: 120_000 }, async () => {
     const r = await inRoot(
-      `useradd -m -s /bin/bash joe && su joe -c 'id -un; cd; pwd; touch /root/x 2>/dev/null || echo refused' && su - joe -c 'echo $HOME $USER; umask' && su joe -c 'su root -c id </dev/null 2>/dev/null || echo no password' && userdel -r joe 2>/dev/null; ls /home`,
+      `
+        useradd -m -s /bin/bash joe && su joe -c 'id -un; cd; pwd; touch /root/x 2>/dev/null || echo refused' &&
+        su - joe -c 'echo $HOME $USER; umask' && su joe -c 'su root -c id </dev/null 2>/dev/null || echo no password' &&
+        userdel -r joe 2>/dev/null; ls /home`,
     );
     expect(r.stderr).toBe('');
     expect(r.stdout).toBe('joe\n/home/joe\nrefused\n/home/joe joe\n0022\nno password\n');
@@ -49,13 +54,19 @@ describe('su and set-user-ID programs on the host tree', () => {
 
   test('a set-user-ID program keeps its owner, an ordinary one does not', async () => {
     await hostAndSandbox(
-      'chmod 755 .; cp /usr/bin/id ./sid; chmod 4755 sid; cp /usr/bin/id ./plain; su -s /bin/sh nobody -c "./sid -u; ./sid -ru; ./plain -u"; chmod 2755 sid; su -s /bin/sh nobody -c "./sid -g; ./sid -rg"',
+      `
+        chmod 755 .; cp /usr/bin/id ./sid; chmod 4755 sid; cp /usr/bin/id ./plain;
+        su -s /bin/sh nobody -c "./sid -u; ./sid -ru; ./plain -u"; chmod 2755 sid; su -s /bin/sh nobody -c "./sid -g; ./sid -rg"`,
     );
   });
 
   test('setpriv, chroot, nice for others', async () => {
     await hostAndSandbox(
-      'setpriv --reuid 1234 --regid 1234 --clear-groups --inh-caps=-all id; setpriv --no-new-privs su -s /bin/sh nobody -c id; mkdir -p r/bin; cp /bin/busybox r/bin; chroot r /bin/busybox ls /; setpriv --reuid 1234 --clear-groups sh -c "chown 0 . 2>/dev/null || echo refused"; setpriv --bounding-set -chown --reuid 0 sh -c "touch f; chown 5 f 2>/dev/null || echo no capability"',
+      `
+        setpriv --reuid 1234 --regid 1234 --clear-groups --inh-caps=-all id; setpriv --no-new-privs su -s /bin/sh nobody -c id;
+        mkdir -p r/bin; cp /bin/busybox r/bin; chroot r /bin/busybox ls /;
+        setpriv --reuid 1234 --clear-groups sh -c "chown 0 . 2>/dev/null || echo refused";
+        setpriv --bounding-set -chown --reuid 0 sh -c "touch f; chown 5 f 2>/dev/null || echo no capability"`,
     );
   });
 

@@ -65,14 +65,18 @@ describe('bash', () => {
 
   test('wait -n, background output, nested subshells', async () => {
     await hostAndSandbox(
-      '(sleep 0.6; exit 1) & (sleep 0.2; exit 2) & wait -n; echo $?; wait -n; echo $?; ( ( ( echo $BASH_SUBSHELL ) ) ); echo $(echo $(echo $(echo deep)))',
+      `
+        (sleep 0.6; exit 1) & (sleep 0.2; exit 2) & wait -n; echo $?; wait -n; echo $?; ( ( ( echo $BASH_SUBSHELL ) ) );
+        echo $(echo $(echo $(echo deep)))`,
       bash,
     );
   });
 
   test('redirections', async () => {
     await hostAndSandbox(
-      'exec 5>f; echo five >&5; exec 5>&-; cat f; ls /absent 2>&1 >/dev/null | wc -l; { echo o; echo e >&2; } 2>err; cat err; echo a >|f; echo b >>f; cat <f; : <>new; ls; set -C; echo x >f || echo refused',
+      `
+        exec 5>f; echo five >&5; exec 5>&-; cat f; ls /absent 2>&1 >/dev/null | wc -l; { echo o; echo e >&2; } 2>err; cat err;
+        echo a >|f; echo b >>f; cat <f; : <>new; ls; set -C; echo x >f || echo refused`,
       { ...bash, normal: (output) => output.replaceAll(/bash: line \d+/g, 'bash') },
     );
   });

@@ -3,7 +3,10 @@
 import { EACCES, EAGAIN, EINVAL, ENOENT, ENOTDIR } from '../../abi/errno.ts';
 import { EPOLLHUP, EPOLLIN } from '../../abi/epoll.ts';
 import { RLIMIT_NLIMITS, RLIMIT_NOFILE, RLIMIT_STACK } from '../../abi/resource.ts';
-import { SIGCHLD, SIGCONT, SIGKILL } from '../../abi/signal.ts';
+import { SIGCHLD, SIGCONT, SIGKILL, SIGWINCH } from '../../abi/signal.ts';
+import { TIOCGWINSZ } from '../../abi/ioctl.ts';
+import { WINSIZE } from '../../abi/layouts.ts';
+import { getU16 } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import type { ContainerConfig, ProcessConfig, StdioFds } from '../../wire/boot.ts';
 import { type Console, createConsole } from '../fs/tty/console.ts';
@@ -51,6 +54,10 @@ export class Container {
   /** Processes that the entrypoint started. */
   private readonly started: Set<ThreadGroup> = new Set();
   private readonly standins: Map<ThreadGroup, number> = new Map();
+  /** Host descriptors of consoles, whose window size the host keeps. */
+  private readonly consoleFds: Map<ThreadGroup, number> = new Map();
+  /** Pid 1: the first process's, whenever it starts; under job control from outside nobody's. */
+  private readonly firstPid: number;
   private readonly closing: Console[] = [];
   private readonly closeTimer: Timer = new Timer(() => this.closeConsoles());
   /** Told of the end of any process that the entrypoint started, and of job control stops of init. */
@@ -61,6 +68,7 @@ export class Container {
     this.config = config;
     this.mounts = mounts;
     this.hostFile = hostFile;
+    this.firstPid = kernel.allocPid();
     kernel.groupEnded.push((g) => this.ended(g));
     kernel.stopHook = (g, sig) => {
       if (g === this.init) for (const f of this.listeners) f(g, -1, sig);
@@ -96,8 +104,7 @@ export class Container {
     const mm = new MemoryManager(k.platform, first.addressSpace);
     const root = this.mounts.root;
     const fs = new FsContext(root, root.root, root, root.root, p.umask);
-    if (init && this.config.jobControl === true) k.allocPid(); // pid 1 is not for the command
-    const tid = k.allocPid();
+    const tid = init && this.config.jobControl !== true ? this.firstPid : k.allocPid();
     const fds = new FDTable(() => t.rlimit(RLIMIT_NOFILE));
     const t = new Task(k, tid, first, mm, credentials(p), fs, fds, 'ringfence');
     const session = new Session(tid, null);
@@ -156,6 +163,7 @@ export class Container {
       if (typeof made === 'number') return { errno: made, error: 'cannot make a terminal: is /dev/pts mounted?' };
       console = made;
       this.consoles.set(t.tg, console);
+      this.consoleFds.set(t.tg, stdio.consoleIn);
       console.control(t);
     }
     for (let i = 0; i < 3; i++) {
@@ -178,7 +186,7 @@ export class Container {
   private console(p: ProcessConfig, stdio: StdioFds, init: boolean): Console | number {
     const pts = this.findPts();
     if (pts === null) return -ENOENT;
-    const size = p.consoleSize ?? { rows: 0, cols: 0 };
+    const size = this.hostSize(stdio.consoleIn) ?? p.consoleSize ?? { rows: 0, cols: 0 };
     return createConsole(this.kernel, pts, this.config.id, init, {
       inFd: stdio.consoleIn,
       outFd: stdio.consoleOut,
@@ -187,6 +195,15 @@ export class Container {
       uid: p.uid,
       gid: p.gid,
     });
+  }
+
+  /** The window size of a host terminal; null when it has none. */
+  private hostSize(fd: number): { rows: number; cols: number } | null {
+    const b = new Uint8Array(WINSIZE.size);
+    if (this.kernel.host.ioctl(fd, TIOCGWINSZ, b) < 0) return null;
+    const rows = getU16(b, WINSIZE.ws_row);
+    const cols = getU16(b, WINSIZE.ws_col);
+    return rows === 0 && cols === 0 ? null : { rows, cols };
   }
 
   private findPts(): Mount | null {
@@ -222,7 +239,7 @@ export class Container {
       for (;;) {
         const n = host.read(fd, b, 0, b.length);
         if (n > 0) {
-          for (let i = 0; i < n; i++) this.signal(g, b[i]!);
+          for (let i = 0; i < n; i++) this.fromStandin(g, b[i]!);
           continue;
         }
         if (n === 0 || (n < 0 && n !== -EAGAIN)) {
@@ -234,6 +251,18 @@ export class Container {
         return;
       }
     });
+  }
+
+  /** A signal that the stand-in got. SIGWINCH comes from the host's terminal: its size is the console's. */
+  private fromStandin(g: ThreadGroup, sig: number): void {
+    const console = this.consoles.get(g);
+    const fd = this.consoleFds.get(g);
+    if (sig !== SIGWINCH || console === undefined || fd === undefined) {
+      this.signal(g, sig);
+      return;
+    }
+    const size = this.hostSize(fd);
+    if (size !== null) console.resize(size.rows, size.cols);
   }
 
   /** A signal from outside the container. */
@@ -262,6 +291,7 @@ export class Container {
     if (console !== undefined) {
       // Not now: the end may come from its own pump, which has an echo to write yet.
       this.consoles.delete(g);
+      this.consoleFds.delete(g);
       this.closing.push(console);
       this.kernel.addTimer(this.closeTimer, 0);
     }

@@ -147,7 +147,7 @@ export class ControlServer {
       for (const d of fds) this.host.close(d);
       return { ok: false, error, errno: -EINVAL };
     };
-    if (c.init === null || c.status >= 0) return refuse(`cannot exec in a container that is ${c.state}`);
+    if (c.status >= 0) return refuse(`cannot exec in a container that is ${c.state}`);
     const stdio: StdioFds = { fds: [-1, -1, -1], consoleIn: -1, consoleOut: -1, extra: [] };
     let i = 0;
     for (const s of r.streams) stdio.fds[s === 'in' ? 0 : s === 'out' ? 1 : 2] = fds[i++] ?? -1;

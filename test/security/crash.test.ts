@@ -1,0 +1,197 @@
+// What kill -9 of each process of a sandbox leaves: within two seconds nothing that `delete --force` cannot clear, and commands that say
+// plainly what happened.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Bench, ringfence } from '../oci/support.ts';
+import { all, childrenOf, lives, type Sandbox, sandboxOf, standinOf, until } from './support.ts';
+
+const LIMIT_MS = 2000;
+
+interface Running {
+  child: ChildProcess;
+  sandbox: Sandbox;
+  /** Exit status (128 + signal) of the command. */
+  exit: Promise<number>;
+  output: () => string;
+  errors: () => string;
+}
+
+/** `ringfence ARGS`, whose guest says "up"; the sandbox as it is then. */
+async function start(args: string[]): Promise<Running> {
+  const child = spawn(ringfence, args, { cwd: '/', env: {}, stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (d: Buffer) => (out += d.toString()));
+  child.stderr.on('data', (d: Buffer) => (err += d.toString()));
+  const exit = new Promise<number>((done) => child.on('exit', (code, signal) => done(code ?? (signal === 'SIGKILL' ? 137 : 143))));
+  if (!(await until(() => out.includes('up'), 20_000))) throw new Error(`the guest does not come up: ${out}${err}`);
+  return { child, sandbox: sandboxOf(standinOf(child.pid ?? 0)), exit, output: () => out, errors: () => err };
+}
+
+function mounts(): string {
+  return readFileSync('/proc/self/mountinfo', 'utf8');
+}
+
+function leftovers(): string[] {
+  return readdirSync(tmpdir()).filter((n) => n.startsWith('ringfence-'));
+}
+
+async function gone(pids: number[]): Promise<number[]> {
+  await until(() => !pids.some(lives), LIMIT_MS);
+  return pids.filter(lives);
+}
+
+describe('a command in the foreground', () => {
+  const script = 'sleep 1000 & sleep 1000 & sleep 0.2; echo up; wait';
+  const cases: [string, (r: Running) => number, number, RegExp][] = [
+    ['the command itself', (r) => r.child.pid as number, 137, /^$/],
+    ['the stand-in', (r) => r.sandbox.standin, 137, /the sandbox was killed/],
+    ['the first process of the sandbox', (r) => r.sandbox.init, 137, /the sandbox was killed|ended unexpectedly/],
+    ['the Sentry', (r) => r.sandbox.sentry, 137, /the sandbox (was killed|ended unexpectedly)/],
+    ['the Gofer', (r) => r.sandbox.gofer, 137, /the gofer was killed/],
+    ['the pristine stub', (r) => r.sandbox.stub, 137, /^$/],
+  ];
+  for (const [name, victim, code, message] of cases) {
+    test(`kill -9 of ${name} ends everything`, async () => {
+      const before = [mounts(), leftovers()];
+      const r = await start(['do', '--', '/bin/sh', '-c', script]);
+      const pids = all(r.sandbox);
+      expect(pids.every(lives)).toBe(true);
+      expect(r.sandbox.guests.length).toBeGreaterThan(2);
+      process.kill(victim(r), 'SIGKILL');
+      expect(await gone([...pids, r.child.pid as number])).toEqual([]);
+      expect(await r.exit).toBe(code);
+      expect(r.errors()).toMatch(message);
+      expect([mounts(), leftovers()]).toEqual(before);
+    });
+  }
+
+  test("kill -9 of a guest's host process is a SIGKILL for that guest alone", async () => {
+    const r = await start(['do', '--', '/bin/sh', '-c', 'sleep 1000 & echo up; wait $!; echo "status $?"; /bin/echo more; exit 5']);
+    await until(() => sandboxOf(r.sandbox.standin).guests.length >= 2, 2000);
+    const guests = sandboxOf(r.sandbox.standin).guests;
+    process.kill(Math.max(...guests), 'SIGKILL');
+    expect(await r.exit).toBe(5);
+    expect(r.output()).toBe('up\nstatus 137\nmore\n');
+    expect(await gone([...all(r.sandbox), ...guests])).toEqual([]);
+  });
+
+  test('kill -9 of the launcher while it starts leaves nothing', async () => {
+    for (const ms of [0, 5, 20, 40, 60, 90]) {
+      const before = [mounts(), leftovers()];
+      const child = spawn(ringfence, ['do', '--', '/bin/sh', '-c', 'sleep 1000'], { cwd: '/', env: {}, stdio: 'ignore' });
+      const exit = new Promise((done) => child.on('exit', done));
+      await until(() => standinOf(child.pid ?? 0) !== 0, 5000);
+      await new Promise((done) => setTimeout(done, ms));
+      const standin = standinOf(child.pid ?? 0);
+      const pids = all(sandboxOf(standin)).filter((p) => p > 0);
+      process.kill(standin, 'SIGKILL');
+      await exit;
+      expect(await gone(pids), `after ${ms} ms`).toEqual([]);
+      expect([mounts(), leftovers()]).toEqual(before);
+    }
+  });
+
+  test('kill -9 of the command while it starts leaves nothing', async () => {
+    for (const ms of [30, 60, 90, 120, 150, 180]) {
+      const before = mounts();
+      const child = spawn(ringfence, ['do', '--', '/bin/sh', '-c', 'sleep 1000'], { cwd: '/', env: {}, stdio: 'ignore' });
+      const exit = new Promise((done) => child.on('exit', done));
+      await new Promise((done) => setTimeout(done, ms));
+      const standin = standinOf(child.pid ?? 0);
+      const pids = standin === 0 ? [] : all(sandboxOf(standin)).filter((p) => p > 0);
+      child.kill('SIGKILL');
+      await exit;
+      expect(await gone(pids), `after ${ms} ms`).toEqual([]);
+      expect(mounts()).toBe(before);
+    }
+  });
+});
+
+describe('a detached container', () => {
+  let bench: Bench;
+  beforeAll(() => {
+    bench = new Bench();
+  });
+  afterAll(() => bench.close());
+
+  /** A container that runs, by name. */
+  function running(id: string): Sandbox {
+    const bundle = bench.bundle(['sh', '-c', 'sleep 1000 & sleep 1000 & wait']);
+    const r = bench.detached(['run', '--detach', '-b', bundle, id]);
+    expect(r).toEqual({ status: 0, stdout: '', stderr: '' });
+    return sandboxOf(bench.state(id).pid);
+  }
+
+  const roles = ['standin', 'init', 'sentry', 'gofer'] as const;
+  for (const role of roles) {
+    test(`kill -9 of its ${role}: it is stopped, commands say so, delete --force clears it`, async () => {
+      const before = mounts();
+      const id = `c-${role}`;
+      const s = running(id);
+      const pids = all(s);
+      expect(pids.every((p) => p > 0 && lives(p))).toBe(true);
+      process.kill(s[role], 'SIGKILL');
+      expect(await gone(pids)).toEqual([]);
+      expect(bench.state(id).status).toBe('stopped');
+      expect(bench.run(['list']).stdout).toMatch(new RegExp(`${id}\\s+0\\s+stopped`));
+      const exec = bench.run(['exec', id, 'true']);
+      expect([exec.status, exec.stderr]).toEqual([255, expect.stringMatching(/cannot exec in a stopped container/)]);
+      const kill = bench.run(['kill', id, 'TERM']);
+      expect([kill.status, kill.stderr]).toEqual([1, expect.stringMatching(/container not running/)]);
+      for (const c of ['pause', 'resume', 'ps', 'start']) {
+        const r = bench.run([c, id]);
+        expect([c, r.status], r.stderr).toEqual([c, 1]);
+        expect(r.stderr, c).toMatch(/^ringfence: .*(stopped|not running|not paused)/);
+      }
+      expect(bench.run(['delete', '--force', id])).toEqual({ status: 0, stdout: '', stderr: '' });
+      expect(existsSync(join(bench.states, id))).toBe(false);
+      expect(mounts()).toBe(before);
+    });
+  }
+
+  test('kill -9 of create at any moment: delete --force clears what is there', async () => {
+    const before = mounts();
+    for (const ms of [60, 100, 140, 180, 220]) {
+      const bundle = bench.bundle(['sleep', '1000']);
+      const id = `cut-${ms}`;
+      const child = spawn(ringfence, ['--root', bench.states, 'create', '-b', bundle, id], { cwd: '/', env: {}, stdio: 'ignore' });
+      const exit = new Promise((done) => child.on('exit', done));
+      await new Promise((done) => setTimeout(done, ms));
+      const standin = standinOf(child.pid ?? 0);
+      const pids = standin === 0 ? [] : all(sandboxOf(standin)).filter((p) => p > 0);
+      child.kill('SIGKILL');
+      await exit;
+      expect(bench.run(['delete', '--force', id])).toEqual({ status: 0, stdout: '', stderr: '' });
+      expect(existsSync(join(bench.states, id))).toBe(false);
+      expect(await gone(pids), `after ${ms} ms`).toEqual([]);
+    }
+    expect(mounts()).toBe(before);
+  });
+
+  test('kill -9 of an exec, or of its stand-in, ends its process and not the container', async () => {
+    const s = running('host');
+    for (const who of ['command', 'standin'] as const) {
+      const args = ['--root', bench.states, 'exec', 'host', 'sh', '-c', 'echo up; sleep 1000'];
+      const child = spawn(ringfence, args, { cwd: '/', env: {}, stdio: ['ignore', 'pipe', 'ignore'] });
+      const exit = new Promise<number>((done) => child.on('exit', (code) => done(code ?? 137)));
+      let out = '';
+      child.stdout.on('data', (d: Buffer) => (out += d.toString()));
+      await until(() => out.includes('up'), 10_000);
+      const standin = standinOf(child.pid ?? 0);
+      expect(childrenOf(s.stub).length).toBeGreaterThan(s.guests.length);
+      process.kill(who === 'command' ? (child.pid as number) : standin, 'SIGKILL');
+      expect(await exit).toBe(137);
+      expect(await until(() => childrenOf(s.stub).length === s.guests.length, LIMIT_MS)).toBe(true);
+      expect(lives(standin)).toBe(false);
+      expect(bench.state('host').status).toBe('running');
+    }
+    expect(bench.run(['exec', 'host', 'echo', 'fine']).stdout).toBe('fine\n');
+    expect(bench.run(['delete', '--force', 'host']).status).toBe(0);
+    expect(await gone(all(s))).toEqual([]);
+  });
+});

@@ -1,0 +1,101 @@
+// The host processes of a sandbox, and C programs for the tests of its confinement.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { repository } from '../support/build.ts';
+
+export type Role = 'standin' | 'init' | 'sentry' | 'gofer' | 'stub' | 'guest';
+
+/** The host processes of one sandbox by role; several guests. */
+export interface Sandbox {
+  standin: number;
+  init: number;
+  sentry: number;
+  gofer: number;
+  stub: number;
+  guests: number[];
+}
+
+/** Compiles test/security/NAME.c, statically, when it is newer than its program. The program's path. */
+export function program(name: string): string {
+  const source = join(import.meta.dirname, `${name}.c`);
+  const output = join(repository, 'dist/test', name);
+  mkdirSync(join(repository, 'dist/test'), { recursive: true });
+  if (existsSync(output) && statSync(output).mtimeMs >= statSync(source).mtimeMs) return output;
+  const r = spawnSync('gcc', ['-O1', '-g', '-pthread', '-Wall', '-Wextra', '-Werror', '-static', '-o', output, source], { encoding: 'utf8' });
+  if (r.status !== 0) throw new Error(`gcc ${source}: ${r.error?.message ?? r.stderr}`);
+  return output;
+}
+
+/** Children of all threads of a process. */
+export function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((t) =>
+      readFileSync(`/proc/${pid}/task/${t}/children`, 'latin1')
+        .split(' ')
+        .filter((w) => w !== '')
+        .map(Number),
+    );
+  } catch {
+    return [];
+  }
+}
+
+export function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ').trim();
+  } catch {
+    return '';
+  }
+}
+
+/** True while the process exists and is no zombie. */
+export function lives(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !'ZX'.includes(stat.slice(stat.lastIndexOf(')') + 2)[0] as string);
+  } catch {
+    return false;
+  }
+}
+
+/** The processes below a stand-in. */
+export function sandboxOf(standin: number): Sandbox {
+  const s: Sandbox = { standin, init: 0, sentry: 0, gofer: 0, stub: 0, guests: [] };
+  for (const pid of childrenOf(standin)) {
+    if (commandLine(pid).includes('gofer.cjs')) s.gofer = pid;
+    else s.init = pid;
+  }
+  for (const pid of childrenOf(s.init)) {
+    if (commandLine(pid).includes('sentry.cjs')) s.sentry = pid;
+    else if (s.stub === 0) s.stub = pid;
+    else s.guests.push(pid);
+  }
+  s.guests.push(...childrenOf(s.stub));
+  return s;
+}
+
+/** The stand-in that a foreground command started. */
+export function standinOf(command: number): number {
+  return childrenOf(command).find((pid) => commandLine(pid).startsWith('ringfence-launch')) ?? 0;
+}
+
+export function all(s: Sandbox): number[] {
+  return [s.standin, s.init, s.sentry, s.gofer, s.stub, ...s.guests];
+}
+
+/** Waits until `test` holds; false after `ms`. */
+export async function until(test: () => boolean, ms: number): Promise<boolean> {
+  const end = Date.now() + ms;
+  while (!test()) {
+    if (Date.now() > end) return false;
+    await new Promise((done) => setTimeout(done, 10));
+  }
+  return true;
+}
+
+/** A line of /proc/PID/status. */
+export function status(pid: number, field: string): string {
+  return new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]?.replaceAll('\t', ' ') ?? '';
+}
