@@ -122,6 +122,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       logFd: logs.log,
       straceFd: logs.strace,
       debug: globals.debug === true,
+      jitless: globals.jitless === true,
       crashFd: crash,
       exitFd: exit,
       lifeline: o.foreground,

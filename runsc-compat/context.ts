@@ -11,6 +11,7 @@ export interface GlobalOptions {
   debug?: boolean;
   debugLog?: string;
   strace?: boolean;
+  jitless?: boolean;
   platform?: string;
   network?: string;
 }

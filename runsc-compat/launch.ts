@@ -59,6 +59,8 @@ export interface SandboxRequest {
   logFd: number;
   straceFd: number;
   debug: boolean;
+  /** V8 interprets only. */
+  jitless: boolean;
   /** Where the programs' own standard error goes. */
   crashFd: number;
   /** The exit status is written here; -1: nowhere. */
@@ -243,8 +245,9 @@ export function startSandbox(r: SandboxRequest): Standin {
   for (const n of r.namespaces) plan.push('namespace', n.type, n.path ?? '');
   plan.push('hostname', displayName(r.container.hostname));
   plan.push('stub', `${DIST_IN_ROOT}/native/stub`);
-  plan.push('sentry-arg', NODE_IN_ROOT, 'sentry-arg', `${DIST_IN_ROOT}/sentry.cjs`);
-  plan.push('gofer-arg', NODE_IN_ROOT, 'gofer-arg', `${DIST_IN_ROOT}/gofer.cjs`);
+  const flags = r.jitless ? ['--jitless', '--no-expose-wasm'] : [];
+  for (const a of [NODE_IN_ROOT, ...flags, `${DIST_IN_ROOT}/sentry.cjs`]) plan.push('sentry-arg', a);
+  for (const a of [NODE_IN_ROOT, ...flags, `${DIST_IN_ROOT}/gofer.cjs`]) plan.push('gofer-arg', a);
   plan.push('sentry-config', JSON.stringify(boot), 'gofer-config', JSON.stringify(gofer));
   if (r.lifeline) plan.push('lifeline');
   if (r.exitFd >= 0) plan.push('exit-fd', passed.number(r.exitFd));

@@ -68,6 +68,7 @@ function build(): Command {
     .option('--debug', 'log what the sandbox does (with do: to standard error, unless there is a --debug-log)')
     .option('--debug-log <file>', 'log to this file; %ID% and %COMMAND% are replaced, a folder gets one file a container')
     .option('--strace', 'log every system call')
+    .option('--jitless', 'run Sentry and Gofer without compiled JavaScript: slower, and nothing in them becomes executable')
     .addOption(new Option('--platform <name>', 'how system calls are trapped').choices(['systrap']).default('systrap'))
     .option('--network <kind>', 'none, host or sandbox')
     .addOption(new Option('--rootless <kind>').hideHelp());

@@ -76,6 +76,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     logFd: logs.log,
     straceFd: logs.strace,
     debug: globals.debug === true,
+    jitless: globals.jitless === true,
     crashFd: 2,
     exitFd: -1,
     lifeline: true,

@@ -26,7 +26,13 @@ export interface ProcessConfig {
   additionalGids: number[];
   umask: number;
   /** Capability masks as [low, high] 32-bit words. */
-  capabilities: { bounding: [number, number]; effective: [number, number]; inheritable: [number, number]; permitted: [number, number]; ambient: [number, number] };
+  capabilities: {
+    bounding: [number, number];
+    effective: [number, number];
+    inheritable: [number, number];
+    permitted: [number, number];
+    ambient: [number, number];
+  };
   noNewPrivileges: boolean;
   rlimits: { type: number; soft: number; hard: number }[];
   oomScoreAdj: number;

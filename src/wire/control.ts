@@ -14,7 +14,15 @@ export const MAX_PACKET = 192 * 1024;
 export type ControlRequest =
   | { method: 'start'; id: string }
   /** descriptors on the packet: streams in the order that `streams` names them, then console in/out if terminal, then the extra ones, last the stand-in socket if `standin`. */
-  | { method: 'exec'; id: string; process: ProcessConfig; streams: ('in' | 'out' | 'err')[]; console: boolean; extra: number; standin: boolean }
+  | {
+      method: 'exec';
+      id: string;
+      process: ProcessConfig;
+      streams: ('in' | 'out' | 'err')[];
+      console: boolean;
+      extra: number;
+      standin: boolean;
+    }
   | { method: 'signal'; id: string; signal: number; pid: number; all: boolean }
   | { method: 'wait'; id: string; pid: number }
   | { method: 'state'; id: string }
@@ -37,5 +45,12 @@ export interface PsRow {
 }
 
 export type ControlResponse =
-  | { ok: true; /** exec: the guest pid */ pid?: number; /** wait: wait(2) status */ status?: number; /** wait: stopped by job control (do) */ stopped?: number; state?: 'created' | 'running' | 'paused' | 'stopped'; ps?: PsRow[] }
-  | { ok: false; error: string; /** negative errno where one applies */ errno?: number };
+  | {
+      ok: true /** exec: the guest pid */;
+      pid?: number /** wait: wait(2) status */;
+      status?: number /** wait: stopped by job control (do) */;
+      stopped?: number;
+      state?: 'created' | 'running' | 'paused' | 'stopped';
+      ps?: PsRow[];
+    }
+  | { ok: false; error: string /** negative errno where one applies */; errno?: number };

@@ -7,8 +7,15 @@ describe('sqlite3', () => {
   test('the shell: schema, transactions, indices, window functions, backup', async () => {
     await hostAndSandbox(
       `
-        sqlite3 t.db "create table t(a integer primary key, b text); with recursive c(n) as (select 1 union all select n+1 from c where n<20000) insert into t select n, printf('row %d', n*n) from c; create index i on t(b); select count(*), max(a) from t;"
-        sqlite3 t.db "begin; delete from t where a > 100; rollback; select count(*) from t; pragma journal_mode=wal; update t set b = upper(b) where a % 3 = 0; select b from t where a in (3, 4); select sum(a) over (order by a) from t limit 3;"
+        sqlite3 t.db "
+          create table t(a integer primary key, b text);
+          with recursive c(n) as (select 1 union all select n+1 from c where n<20000) insert into t select n, printf('row %d', n*n) from c;
+          create index i on t(b);
+          select count(*), max(a) from t;"
+        sqlite3 t.db "
+          begin; delete from t where a > 100; rollback; select count(*) from t;
+          pragma journal_mode=wal; update t set b = upper(b) where a % 3 = 0;
+          select b from t where a in (3, 4); select sum(a) over (order by a) from t limit 3;"
         sqlite3 t.db .dump | md5sum; sqlite3 t.db "vacuum into 'c.db'; pragma integrity_check"; sqlite3 c.db "select count(*) from t"; ls`,
     );
   });

@@ -72,7 +72,8 @@ describe('su and set-user-ID programs on the host tree', () => {
 
   test('--user', async () => {
     const command =
-      'id -u; id -g; touch /root/x 2>/dev/null || echo refused; grep -E "^(Uid|Gid|CapEff)" /proc/self/status; ./missing 2>/dev/null || echo $?';
+      'id -u; id -g; touch /root/x 2>/dev/null || echo refused; ' +
+      'grep -E "^(Uid|Gid|CapEff)" /proc/self/status; ./missing 2>/dev/null || echo $?';
     const r = await runInSandbox(['/bin/sh', '-c', command], { options: ['--user', '1234:4321', '--cwd', '/tmp'], env: plainEnvironment });
     expect(r.stdout).toBe(
       '1234\n4321\nrefused\nUid:\t1234\t1234\t1234\t1234\nGid:\t4321\t4321\t4321\t4321\nCapEff:\t0000000000000000\n127\n',

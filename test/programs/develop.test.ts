@@ -69,3 +69,13 @@ describe('git', () => {
     );
   });
 });
+
+describe('strace', () => {
+  test('follows processes and shows their calls', async () => {
+    await hostAndSandbox(
+      `strace -f -o log -e trace=execve,exit_group,kill -e signal=none sh -c '/bin/true; (exit 3)'; echo $?
+      sed 's/^[0-9]*  *//; s/, 0x.*) = 0/) = 0/' log | sort; strace -o log2 -e trace=none true; tail -1 log2; strace -c -o log3 ls / > list; grep -c total log3`,
+      { status: 0 },
+    );
+  });
+});

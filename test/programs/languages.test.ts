@@ -1,7 +1,7 @@
 // perl, python3, a static Go program, openssl.
 
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { hostAndSandbox } from '../support/compare.ts';
@@ -44,7 +44,8 @@ try: subprocess.run(['sleep', '10'], timeout=0.2)
 except subprocess.TimeoutExpired: print('timeout')
 try: subprocess.run(['/no/such'])
 except FileNotFoundError as e: print(e.errno)
-print(subprocess.run([sys.executable, '-c', 'import os; print(os.environ["X"], os.getcwd() == os.path.realpath("/"))'], env={'X': 'y'}, cwd='/', capture_output=True).stdout)
+code = 'import os; print(os.environ["X"], os.getcwd() == os.path.realpath("/"))'
+print(subprocess.run([sys.executable, '-c', code], env={'X': 'y'}, cwd='/', capture_output=True).stdout)
 ps = [subprocess.Popen(['sh', '-c', f'exit {i}'], start_new_session=True) for i in range(20)]; print([p.wait() for p in ps])
 `),
     );
@@ -157,31 +158,11 @@ for mode in ('delete', 'wal'):
 
 describe('go', () => {
   test('a static program with goroutines', { timeout: 300_000 }, async () => {
-    const source = `package main
-import ("fmt"; "net"; "os"; "os/exec"; "os/signal"; "runtime"; "sync"; "sync/atomic"; "syscall"; "time"; "io")
-func main() {
-	var wg sync.WaitGroup; var n int64; ch := make(chan int, 10)
-	for i := 0; i < 1000;
-	i++ { wg.Add(1); go func(i int) { defer wg.Done(); atomic.AddInt64(&n, int64(i)); if i%100 == 0 { time.Sleep(time.Millisecond) } }(i) }
-	wg.Wait(); fmt.Println(n)
-	go func() { for i := 0; i < 5; i++ { ch <- i }; close(ch) }(); s := 0; for v := range ch { s += v }; fmt.Println(s)
-	l, err := net.Listen("tcp", "127.0.0.1:0"); if err != nil { panic(err) }
-	go func() { for { c, err := l.Accept(); if err != nil { return }; go func() { io.Copy(c, c); c.Close() }() } }()
-	for i := 0; i < 20;
-	i++ { c, err := net.Dial("tcp", l.Addr().String()); if err != nil { panic(err) }; fmt.Fprintf(c, "echo %d", i); c.(*net.TCPConn).CloseWrite(); b, _ := io.ReadAll(c); if i == 19 { fmt.Println(string(b)) } }
-	out, err := exec.Command("echo", "child").Output(); fmt.Print(string(out)); fmt.Println(err)
-	sig := make(chan os.Signal, 1); signal.Notify(sig, syscall.SIGUSR1); syscall.Kill(os.Getpid(), syscall.SIGUSR1); fmt.Println(<-sig)
-	func() { defer func() { fmt.Println(recover() != nil) }(); var p *int; fmt.Println(*p) }()
-	x := make([][]byte, 0); for i := 0; i < 200; i++ { x = append(x, make([]byte, 100000)) }; runtime.GC(); fmt.Println(len(x));
-	t := time.NewTicker(time.Millisecond); <-t.C; <-t.C; fmt.Println("ticks")
-	_, err = os.Stat("/absent"); fmt.Println(os.IsNotExist(err)); os.Exit(3)
-}
-`;
     const cache = join(process.env['HOME'] ?? '/root', '.cache/ringfence-test/go-build');
     await hostAndSandbox('./prog', {
       status: 3,
       setup: (directory) => {
-        writeFileSync(join(directory, 'main.go'), source);
+        cpSync(join(import.meta.dirname, 'fixtures/goroutines.go'), join(directory, 'main.go'));
         build(directory, cache);
       },
     });

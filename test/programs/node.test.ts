@@ -47,7 +47,8 @@ describe('node', () => {
     await run(`
       import { execFileSync, spawn, spawnSync, fork, exec } from 'node:child_process'; import { once } from 'node:events';
       import fs from 'node:fs';
-      console.log(execFileSync('echo', ['hi']).toString(), spawnSync('sh', ['-c', 'exit 4']).status, spawnSync('sleep', ['9'], { timeout: 100 }).signal);
+      console.log(execFileSync('echo', ['hi']).toString(), spawnSync('sh', ['-c', 'exit 4']).status);
+      console.log(spawnSync('sleep', ['9'], { timeout: 100 }).signal);
       const c = spawn('cat'); c.stdin.end('x'.repeat(300000)); let n = 0; for await (const d of c.stdout) n += d.length; console.log(n);
       fs.writeFileSync('kid.cjs', "process.on('message', (m) => { process.send({ got: m }); process.disconnect(); })");
       const k = fork('./kid.cjs'); k.send({ a: 1 }); console.log((await once(k, 'message'))[0], (await once(k, 'exit'))[0]);
@@ -68,10 +69,12 @@ describe('node', () => {
   test('http and net', async () => {
     await run(`
       import http from 'node:http'; import net from 'node:net'; import { once } from 'node:events';
-      const s = http.createServer((q, r) => { let n = 0; q.on('data', (d) => (n += d.length)).on('end', () => r.end(q.method + q.url + n)); }).listen(0, '127.0.0.1');
+      const answer = (q, r) => { let n = 0; q.on('data', (d) => (n += d.length)).on('end', () => r.end(q.method + q.url + n)); };
+      const s = http.createServer(answer).listen(0, '127.0.0.1');
       await once(s, 'listening');
       const url = 'http://127.0.0.1:' + s.address().port;
-      console.log(await Promise.all(Array.from({ length: 20 }, (_, i) => fetch(url + '/' + i, { method: 'POST', body: 'z'.repeat(i * 1000) }).then((r) => r.text()))));
+      const post = (i) => fetch(url + '/' + i, { method: 'POST', body: 'z'.repeat(i * 1000) }).then((r) => r.text());
+      console.log(await Promise.all(Array.from({ length: 20 }, (_, i) => post(i))));
       s.closeAllConnections(); s.close(); const u = net.createServer((c) => c.pipe(c)).listen('sock'); await once(u, 'listening');
       const c = net.connect('sock'); c.end('over unix'); let t = ''; for await (const d of c) t += d; console.log(t); u.close();
       const r = net.connect(1, '127.0.0.1'); console.log((await once(r, 'error').catch((e) => [e]))[0].code);`);
@@ -102,12 +105,14 @@ describe('node', () => {
           write(
             directory,
             'src/shape.ts',
-            'export interface Shape { area(): number }\nexport class Square implements Shape { constructor(private s: number) {} area(): number { return this.s ** 2; } }\n',
+            'export interface Shape { area(): number }\n' +
+              'export class Square implements Shape { constructor(private s: number) {} area(): number { return this.s ** 2; } }\n',
           );
           write(
             directory,
             'src/main.ts',
-            "import { type Shape, Square } from './shape';\nconst all: Shape[] = [1, 2, 3].map((n) => new Square(n));\nconsole.log(all.reduce((t, s) => t + s.area(), 0));\n",
+            "import { type Shape, Square } from './shape';\n" +
+              'const all: Shape[] = [1, 2, 3].map((n) => new Square(n));\nconsole.log(all.reduce((t, s) => t + s.area(), 0));\n',
           );
         },
       },

@@ -23,7 +23,9 @@ export function program(name: string): string {
   const output = join(repository, 'dist/test', name);
   mkdirSync(join(repository, 'dist/test'), { recursive: true });
   if (existsSync(output) && statSync(output).mtimeMs >= statSync(source).mtimeMs) return output;
-  const r = spawnSync('gcc', ['-O1', '-g', '-pthread', '-Wall', '-Wextra', '-Werror', '-static', '-o', output, source], { encoding: 'utf8' });
+  const r = spawnSync('gcc', ['-O1', '-g', '-pthread', '-Wall', '-Wextra', '-Werror', '-static', '-o', output, source], {
+    encoding: 'utf8',
+  });
   if (r.status !== 0) throw new Error(`gcc ${source}: ${r.error?.message ?? r.stderr}`);
   return output;
 }
@@ -97,5 +99,5 @@ export async function until(test: () => boolean, ms: number): Promise<boolean> {
 
 /** A line of /proc/PID/status. */
 export function status(pid: number, field: string): string {
-  return new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]?.replaceAll('\t', ' ') ?? '';
+  return new RegExp(`^${field}:[ \\t]*(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]?.replaceAll('\t', ' ') ?? '';
 }

@@ -54,7 +54,8 @@ TEST(numbers_and_modes) {
   struct {
     const char *path;
     int maj, min;
-  } all[] = {{"/dev/null", 1, 3}, {"/dev/zero", 1, 5}, {"/dev/full", 1, 7}, {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0}};
+  } all[] = {{"/dev/null", 1, 3}, {"/dev/zero", 1, 5}, {"/dev/full", 1, 7},
+           {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     struct stat st;
     CHECK_OK(stat(all[i].path, &st));

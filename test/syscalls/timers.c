@@ -18,7 +18,8 @@ static void wait_hits(int n) {
 }
 
 TEST(clocks_advance) {
-  clockid_t ids[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_TAI};
+  clockid_t ids[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_REALTIME_COARSE,
+                     CLOCK_MONOTONIC_COARSE, CLOCK_TAI};
   for (int i = 0; i < 7; i++) {
     struct timespec a, b, r;
     CHECK_OK(clock_gettime(ids[i], &a));

@@ -32,6 +32,8 @@ export class FakeTask {
   maskLo = 0;
   maskHi = 0;
   attention = false;
+  ptrace = null;
+  injected = null;
   hasSavedMask = false;
   woken = 0;
   private entries: WaitEntry[] = [];

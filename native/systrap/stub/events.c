@@ -190,7 +190,7 @@ static s64 fp_load(struct stub_ucontext *uc, u64 address) {
 
 static s64 mmap_received(const struct rf_block *b) {
   struct descriptors d;
-  const int got = receive(&d);
+  const int got = receive(&d, MSG_DONTWAIT); // as for RF_COMMAND_FORK
   s64 r = -EPROTO;
   if (got > 0 && d.kind == RF_MESSAGE_MAP && d.count == 1) {
     r = sys6(__NR_mmap, b->call_args[0], b->call_args[1], b->call_args[2], b->call_args[3], (u64)d.fd[0], b->call_args[5]);

@@ -154,7 +154,7 @@ __attribute__((noreturn)) void stub_main(const u64 *stack) {
   prepare(stack);
   for (;;) {
     struct descriptors d;
-    const int r = receive(&d);
+    const int r = receive(&d, 0);
     if (r == 0) die(0); // the Sentry is gone
     if (r > 0 && d.kind == RF_MESSAGE_INIT && d.count == 2) {
       initialise(&d);

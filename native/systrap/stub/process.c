@@ -26,14 +26,14 @@ struct control_header {
 };
 
 // Takes one message with at most two descriptors from the socket. 1, 0 at its end, or -errno.
-int receive(struct descriptors *out) {
+int receive(struct descriptors *out, u64 flags) {
   struct rf_message body = {0, 0};
   struct control_header control = {0, 0, 0, {0}};
   struct iovec iov = {&body, sizeof body};
   struct message_header header = {0, 0, &iov, 1, &control, 16 + 2 * sizeof(int), 0};
   out->count = 0;
   out->kind = 0;
-  const s64 r = sys3(__NR_recvmsg, RF_SOCKET_FD, (u64)&header, 0);
+  const s64 r = sys3(__NR_recvmsg, RF_SOCKET_FD, (u64)&header, flags);
   if (r <= 0) return (int)r;
   if (header.control_length >= 16 && control.level == 1 /* SOL_SOCKET */ && control.type == 1 /* SCM_RIGHTS */) {
     const u64 count = (control.length - 16) / sizeof(int);
@@ -71,7 +71,7 @@ void enter_address_space(const struct descriptors *d, u32 index) {
 // fork(2) of the calling thread: the child's pid in the parent, 0 in the child, or -errno.
 s64 fork_process(u32 index, int others) {
   struct descriptors d;
-  const int got = receive(&d);
+  const int got = receive(&d, MSG_DONTWAIT); // sent before the command: what is not there was taken by the guest itself
   s64 r = -EPROTO;
   if (got > 0 && d.kind == RF_MESSAGE_FORK && d.count == 2) {
     r = sys6(__NR_clone, CLONE_FORK_FLAGS, 0, 0, 0, 0, 0);

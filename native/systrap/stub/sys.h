@@ -33,6 +33,7 @@ typedef int64_t s64;
 #define MADV_DONTFORK 10
 #define MADV_NOHUGEPAGE 15
 #define MADV_DONTDUMP 16
+#define MSG_DONTWAIT 0x40
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
 
@@ -137,7 +138,7 @@ struct descriptors {
   int count;
   int fd[2];
 };
-int receive(struct descriptors *out);
+int receive(struct descriptors *out, u64 flags);
 void enter_address_space(const struct descriptors *d, u32 index);
 s64 start_thread(u32 index, const struct stub_ucontext *uc);
 s64 fork_process(u32 index, int others);

@@ -1,5 +1,6 @@
 // What the address spaces and contexts of one sandbox share: the addon, the control page, the list of running contexts, the doorbell.
 import { EAGAIN, EIO } from '../../abi/errno.ts';
+import type { Context } from '../platform.ts';
 import type { SystrapAddon } from './addon.ts';
 import { Arena, makeControl } from './arena.ts';
 import { CONTROL_ASLEEP, CONTROL_SPIN, MESSAGE_HELLO } from './layout.ts';
@@ -24,6 +25,8 @@ export interface Mortal {
   kill(): void;
   /** The process is known to be gone. */
   die(): void;
+  /** Contexts that are not running and not detached. */
+  waiting(): Context[];
 }
 
 /** State shared by everything of one platform. */
@@ -40,6 +43,8 @@ export class Engine {
   readonly spaces = new Map<number, Mortal>();
   /** Some address space died whose contexts poll() has not reported yet. */
   deaths = false;
+  /** Address spaces that died: their contexts that wait for the Sentry are to be reported by poll(). */
+  readonly dead: Mortal[] = [];
   /** Bytes of vector state in a signal frame; learnt from the first address space before any guest code ran in it. */
   fpSize = 0;
   private readonly cpus: number;

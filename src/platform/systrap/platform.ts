@@ -1,5 +1,5 @@
 // The systrap engine's Platform. See native/include/context.h for how the Sentry and its stubs talk.
-import type { Context, Platform } from '../platform.ts';
+import { type Context, EVENT_GONE, type Platform } from '../platform.ts';
 import type { SystrapAddon } from './addon.ts';
 import type { SystrapContext } from './context.ts';
 import { newSpace } from './context.ts';
@@ -82,6 +82,20 @@ export class SystrapPlatform implements Platform {
       if (!c.collect(state)) continue;
       count++;
       this.stopped(c);
+    }
+    return engine.dead.length === 0 ? count : count + this.reportDead();
+  }
+
+  /** Threads whose process died while they waited for the Sentry: nobody would notice before they are resumed. */
+  private reportDead(): number {
+    let count = 0;
+    for (const space of this.engine.dead.splice(0)) {
+      for (const c of space.waiting()) {
+        if (c.owner === null) continue;
+        c.event = EVENT_GONE;
+        count++;
+        this.stopped(c);
+      }
     }
     return count;
   }

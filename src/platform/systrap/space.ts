@@ -3,8 +3,8 @@ import { EFAULT } from '../../abi/errno.ts';
 import type { AddressSpace, Context } from '../platform.ts';
 import { EVENT_GONE } from '../platform.ts';
 import type { Slot } from './arena.ts';
-import type { Engine } from './engine.ts';
-import { BLOCK_SIZE, CONTEXTS, STUB_BASE, W_TID } from './layout.ts';
+import type { Engine, Runner } from './engine.ts';
+import { BLOCK_SIZE, CONTEXTS, STUB_BASE, STUB_END, VDSO_BASE, W_TID } from './layout.ts';
 
 /** An address space of the systrap engine. */
 export class SystrapSpace implements AddressSpace {
@@ -107,8 +107,10 @@ export class SystrapSpace implements AddressSpace {
   }
 
   readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number {
-    if (this.dead || !(addr >= 0) || addr >= STUB_BASE) return 0;
-    const n = this.engine.addon.vmRead(this.pid, addr, buf, off, addr + len > STUB_BASE ? STUB_BASE - addr : len);
+    // Beside the guest's own part, the vDSO may be read: debuggers do.
+    const end = addr >= VDSO_BASE ? STUB_END : STUB_BASE;
+    if (this.dead || !(addr >= 0) || addr >= end) return 0;
+    const n = this.engine.addon.vmRead(this.pid, addr, buf, off, addr + len > end ? end - addr : len);
     return n < 0 ? 0 : n;
   }
 
@@ -136,10 +138,13 @@ export class SystrapSpace implements AddressSpace {
     engine.addon.close(this.pidfd);
     engine.addon.close(this.socket);
     engine.deaths = true;
-    for (const c of this.contexts) {
-      if (c !== null && (c as Context & { position: number }).position < 0) c.event = EVENT_GONE;
-    }
+    engine.dead.push(this);
+    for (const c of this.waiting()) c.event = EVENT_GONE;
     this.release();
+  }
+
+  waiting(): Context[] {
+    return this.contexts.filter((c): c is Context & Runner => c !== null && (c as Context & Runner).position < 0);
   }
 
   private release(): void {

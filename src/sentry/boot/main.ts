@@ -87,6 +87,7 @@ function boot(): number {
   const process0 = config.container.process;
   const container = new Container(kernel, config.container, mounts, (fd) => openHostFd(hostFs, fd, -1, process0.uid, process0.gid));
   const loop = new Loop(kernel, { wait: (ms) => host.wait(ms === Infinity ? -1 : ms) }, handlers);
+  loop.nameOf = (nr) => names.get(nr) ?? String(nr);
   loop.unknown = (t: Task, nr: number): void => {
     const name = names.get(nr) ?? String(nr);
     if (kernel.unsupported.has(name)) return;

@@ -1,5 +1,6 @@
 // Making tasks: fork, vfork, clone, clone3 (clone(2); kernel/fork.c).
 
+import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE } from '../../abi/capability.ts';
 import { EAGAIN, EFAULT, EINVAL, ENOMEM } from '../../abi/errno.ts';
 import { RLIMIT_NOFILE, RLIMIT_NPROC } from '../../abi/resource.ts';
 import {
@@ -19,12 +20,12 @@ import {
   CLONE_VFORK,
   CLONE_VM,
 } from '../../abi/sched.ts';
-import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE } from '../../abi/capability.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { type Context, REG_FS_BASE, REG_RAX, REG_RSP } from '../../platform/platform.ts';
 import { watchCpuLimit } from './cputimers.ts';
 import type { Kernel } from './kernel.ts';
 import { CLONE_NEW_ALL, makeNamespaces, mayMakeNamespaces, switchNamespaces } from './namespaces.ts';
+import { traceChild } from './ptrace.ts';
 import { Task } from './task.ts';
 import { ThreadGroup } from './threadgroup.ts';
 import { beginUsage } from './usage.ts';
@@ -181,5 +182,6 @@ export function cloneTask(t: Task, a: CloneArgs): Task | number {
     c.tg.vforkParent = t;
     t.vforkChild = c.tg;
   }
+  if (t.ptrace !== null) traceChild(t, c, a.flags, a.exitSignal);
   return c;
 }

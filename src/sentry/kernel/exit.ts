@@ -6,6 +6,7 @@
 import { CLD_DUMPED, CLD_EXITED, CLD_KILLED, SA_NOCLDWAIT, SIGCHLD, SIGCONT, SIGHUP, SIGKILL } from '../../abi/signal.ts';
 import { exitRobustList, futexForget, futexWakeAddress } from './futex.ts';
 import type { Kernel } from './kernel.ts';
+import { reportEnd, traceeEnded, tracerEnded, unlink } from './ptrace.ts';
 import type { ProcessGroup } from './session.ts';
 import { SigInfo } from './siginfo.ts';
 import { TASK_DEAD, type Task } from './task.ts';
@@ -15,7 +16,7 @@ import { leaveAddressSpace } from './usage.ts';
 const SI_KERNEL = 0x80;
 
 /** Takes a task out of the world: memory words, descriptors, address space. The group's end is the caller's business. */
-function endTask(t: Task): void {
+function endTask(t: Task, status: number): void {
   if (t.state === TASK_DEAD) return;
   const k = t.kernel;
   futexForget(t);
@@ -36,7 +37,10 @@ function endTask(t: Task): void {
   t.ctx.exit();
   t.ctx.owner = null;
   g.tasks.delete(t);
-  if (t !== g.leader) k.tasks.delete(t.tid);
+  if (t !== g.leader) {
+    k.tasks.delete(t.tid);
+    if (t.ptrace !== null) traceeEnded(t, status);
+  }
   endVfork(g, t);
 }
 
@@ -51,7 +55,7 @@ export function endVfork(g: ThreadGroup, t: Task): void {
 /** exit(2) of one thread. `status` is wait(2)'s encoding, used if it is the last. */
 export function exitTask(t: Task, status: number): void {
   const g = t.tg;
-  endTask(t);
+  endTask(t, status);
   if (g.tasks.size === 0) {
     if (!g.exiting) g.exitStatus = status;
     finishGroup(g);
@@ -63,7 +67,7 @@ export function exitGroup(g: ThreadGroup, status: number): void {
   if (g.zombie) return;
   g.exiting = true;
   g.exitStatus = status;
-  for (const t of [...g.tasks]) endTask(t);
+  for (const t of [...g.tasks]) endTask(t, status);
   finishGroup(g);
 }
 
@@ -71,8 +75,9 @@ export function exitGroup(g: ThreadGroup, status: number): void {
 export function endOtherThreads(t: Task): void {
   const g = t.tg;
   const k = t.kernel;
-  for (const o of [...g.tasks]) if (o !== t) endTask(o);
+  for (const o of [...g.tasks]) if (o !== t) endTask(o, SIGKILL);
   if (g.leader !== t) {
+    if (g.leader.ptrace !== null) unlink(g.leader);
     k.tasks.delete(t.tid);
     t.tid = g.tgid;
     g.leader = t;
@@ -114,12 +119,12 @@ function finishGroup(g: ThreadGroup): void {
     c.parent = reaper;
     if (c.leader.parentDeathSignal !== 0 && !c.zombie) k.signalTask(c.leader, new SigInfo(c.leader.parentDeathSignal, 0));
     if (reaper === null) {
-      if (c.zombie) reap(c);
+      if (c.zombie && !c.heldByTracer) reap(c);
       continue;
     }
     reaper.children.add(c);
     c.exitSignal = SIGCHLD;
-    if (c.zombie) notifyParent(c);
+    if (c.zombie && !c.heldByTracer) notifyParent(c);
   }
   for (const p of orphanedBefore) if (p.hasStopped && p.orphaned()) hangUpOrphans(p);
   if (ownWasLinked && g.pgrp.hasStopped && g.pgrp.orphaned(g)) hangUpOrphans(g.pgrp);
@@ -137,7 +142,27 @@ function finishGroup(g: ThreadGroup): void {
   // pid_namespaces(7): with the first process go all.
   if (k.init === g) for (const o of [...k.groups.values()]) if (o !== g && !o.zombie) exitGroup(o, SIGKILL);
 
+  tracerEnded(g);
+  for (const e of g.tracedEnds.splice(0)) if (e.group !== null) releaseTraced(e.group);
   g.exitQueue.notify(-1);
+  const p = g.leader.ptrace;
+  if (p !== null) {
+    unlink(g.leader);
+    // A tracer that is not the parent hears of it first.
+    if (p.tracer !== g.parent && !p.tracer.zombie && !p.tracer.exiting) {
+      g.heldByTracer = true;
+      reportEnd(p.tracer, { tid: g.tgid, uid: g.leader.creds.ruid, status: g.exitStatus, group: g });
+      return;
+    }
+  }
+  if (g.parent === null) reap(g);
+  else notifyParent(g);
+}
+
+/** The tracer has waited for a process that ended, or is gone: now it is its parent's. */
+export function releaseTraced(g: ThreadGroup): void {
+  if (!g.heldByTracer) return;
+  g.heldByTracer = false;
   if (g.parent === null) reap(g);
   else notifyParent(g);
 }

@@ -2,6 +2,8 @@
 //
 // Process ids, users and clocks have one namespace that all share. cgroup namespaces can be made, but change no view: there is one group.
 
+import { CAP_SYS_ADMIN } from '../../abi/capability.ts';
+import { EINVAL, ENOSPC, EPERM } from '../../abi/errno.ts';
 import {
   CLONE_NEWCGROUP,
   CLONE_NEWIPC,
@@ -12,8 +14,6 @@ import {
   CLONE_NEWUSER,
   CLONE_NEWUTS,
 } from '../../abi/sched.ts';
-import { CAP_SYS_ADMIN } from '../../abi/capability.ts';
-import { EINVAL, ENOSPC, EPERM } from '../../abi/errno.ts';
 import type { FsContext } from '../vfs/fscontext.ts';
 import { type MountNamespace, nextNamespaceIno } from '../vfs/namespace.ts';
 import type { Task } from './task.ts';

@@ -6,6 +6,7 @@
 import { CAP_SYS_PTRACE } from '../../abi/capability.ts';
 import { EPERM } from '../../abi/errno.ts';
 import { PROT_READ, PROT_WRITE } from '../../abi/mman.ts';
+import { SYS_mprotect } from '../../abi/nr.ts';
 import {
   PTRACE_EVENT_CLONE,
   PTRACE_EVENT_EXEC,
@@ -18,7 +19,6 @@ import {
 import { CLONE_PTRACE, CLONE_VFORK } from '../../abi/sched.ts';
 import { CLD_TRAPPED, SA_NOCLDSTOP, SIGCHLD, SIGKILL, SIGSTOP, SIGTRAP } from '../../abi/signal.ts';
 import { EVENT_NONE, REG_EFLAGS, REG_ORIG_RAX, REG_RAX } from '../../platform/platform.ts';
-import { SYS_mprotect } from '../../abi/nr.ts';
 import { PAGE, pageDown } from '../mm/memory.ts';
 import { SigInfo } from './siginfo.ts';
 import { TASK_BLOCKED, TASK_DEAD, TASK_RUNNING, TASK_STOPPED, TASK_TRACED, type Task } from './task.ts';
@@ -33,7 +33,7 @@ export const STAGE_AGAIN = 2;
 export const STAGE_LEAVE = 3;
 /** Back to guest code; with stageInCall the call's result (in rax too) was stageResult. */
 export const STAGE_USER = 4;
-/** The process ends with status stageResult. */
+/** The process, or with stageInCall the thread, ends with status stageResult. */
 export const STAGE_DIE = 5;
 
 // How a tracee was let go.
@@ -156,6 +156,8 @@ function ownInfo(t: Task, signo: number, code: number): SigInfo {
   const info = new SigInfo(signo, code);
   info.pid = t.tid;
   info.uid = t.creds.ruid;
+  // SIGTRAP with a positive code is encoded with an address, in whose place these stand.
+  info.addr = t.tid + t.creds.ruid * 4294967296;
   return info;
 }
 
@@ -240,13 +242,14 @@ export function stopForGroup(t: Task, inCall: boolean, r: number): void {
 }
 
 /** The end is near: tells a tracer who asked. True if it stopped; the caller goes on at STAGE_DIE. */
-export function stopToDie(t: Task, status: number, event: number): boolean {
+export function stopToDie(t: Task, status: number, event: number, threadOnly: boolean): boolean {
   const p = t.ptrace;
   if (p === null || (p.options & (1 << event)) === 0 || p.exitSeen) return false;
   p.exitSeen = true;
   p.message = status;
   t.stage = STAGE_DIE;
   t.stageResult = status;
+  t.stageInCall = threadOnly;
   p.signal = false;
   p.syscall = 0;
   stop(t, p, SIGTRAP | (event << 8), ownInfo(t, SIGTRAP, SIGTRAP | (event << 8)));
@@ -277,7 +280,9 @@ export function traceChild(t: Task, c: Task, flags: number, exitSignal: number):
 /** A new program runs. `oldTid`: what the thread was called before it became the leader. */
 export function traceExec(t: Task, oldTid: number): void {
   const p = t.ptrace;
-  if (p === null || noteEvent(t, PTRACE_EVENT_EXEC, oldTid) || p.seized) return;
+  if (p === null) return;
+  t.ctx.regs[2 * REG_ORIG_RAX] = t.nr;
+  if (noteEvent(t, PTRACE_EVENT_EXEC, oldTid) || p.seized) return;
   t.pending.add(ownInfo(t, SIGTRAP, SI_USER));
   t.attention = true;
 }
@@ -332,6 +337,7 @@ export function letGo(t: Task, p: Ptrace, signal: number, mode: number, step: bo
   p.reported = true;
   p.listening = false;
   p.passStop = t.tg.stopped;
+  t.regsSet = p.regsSet;
   p.stepping = step;
   if (step) t.ctx.regs[2 * REG_EFLAGS] = (t.ctx.regs[2 * REG_EFLAGS]! | TRAP_FLAG) >>> 0;
   t.state = TASK_BLOCKED;

@@ -13,6 +13,7 @@ import {
   EVENT_GONE,
   EVENT_INTERRUPTED,
   EVENT_SYSCALL,
+  REG_ORIG_RAX,
   REG_R8,
   REG_R9,
   REG_R10,
@@ -22,10 +23,11 @@ import {
   REG_RIP,
   REG_RSI,
 } from '../../platform/platform.ts';
-import { exitGroup } from './exit.ts';
+import { exitGroup, exitTask } from './exit.ts';
 import type { Kernel } from './kernel.ts';
+import { resultUnchanged, STAGE_DIE, STAGE_ENTRY, STAGE_LEAVE, STAGE_USER, stopAtEntry, stopAtExit, stopForEvent } from './ptrace.ts';
 import { SigInfo } from './siginfo.ts';
-import { deliverSignals, forceSignal, GO_AGAIN, GO_NOWHERE, setMask } from './signals.ts';
+import { deliverSignals, forceSignal, GO_AGAIN, GO_NOWHERE, recalcAttention, restartRestored, setMask, setRax } from './signals.ts';
 import { TASK_BLOCKED, TASK_DEAD, TASK_RUNNING, TASK_STOPPED, type Task } from './task.ts';
 
 /** Waits for host descriptors. Implemented by boot over epoll. */
@@ -49,11 +51,32 @@ const SPIN_NS = 100_000;
 const RESTART_LIMIT = -ERESTARTSYS;
 const RESTART_LOWEST = -ERESTART_RESTARTBLOCK;
 
+/** Takes number and arguments of a call out of the registers, which the guest may still change. */
+function takeCall(t: Task, r: Uint32Array, nr: number): void {
+  const a = t.args;
+  a[0] = r[2 * REG_RDI]!;
+  a[1] = r[2 * REG_RDI + 1]!;
+  a[2] = r[2 * REG_RSI]!;
+  a[3] = r[2 * REG_RSI + 1]!;
+  a[4] = r[2 * REG_RDX]!;
+  a[5] = r[2 * REG_RDX + 1]!;
+  a[6] = r[2 * REG_R10]!;
+  a[7] = r[2 * REG_R10 + 1]!;
+  a[8] = r[2 * REG_R8]!;
+  a[9] = r[2 * REG_R8 + 1]!;
+  a[10] = r[2 * REG_R9]!;
+  a[11] = r[2 * REG_R9 + 1]!;
+  t.nr = r[2 * nr + 1] === 0 ? r[2 * nr]! : -1;
+  t.rs.reset();
+}
+
 export class Loop {
   private readonly k: Kernel;
   private readonly poller: Poller;
   private readonly table: readonly (SyscallHandler | undefined)[];
   tracer: Tracer | null = null;
+  /** Names of calls, for reports. */
+  nameOf: (nr: number) => string = String;
   /** Told once of each number without a handler. */
   unknown: (t: Task, nr: number) => void = () => {};
 
@@ -61,7 +84,7 @@ export class Loop {
     this.k = k;
     this.poller = poller;
     this.table = table;
-    k.platform.stopped = (c) => this.event(c);
+    k.platform.stopped = (c) => this.stopped(c);
   }
 
   /** Runs until kernel.done. */
@@ -113,24 +136,44 @@ export class Loop {
       const t = k.dequeue();
       if (t === null) return n;
       n++;
-      if (t.state !== TASK_BLOCKED) continue;
-      if (t.tg.stopped) {
-        t.state = TASK_STOPPED;
-        continue;
-      }
-      if (t.returning) {
-        t.returning = false;
-        t.state = TASK_RUNNING;
-        k.current = t;
-        this.toUser(t, false, 0);
-      } else {
-        t.clearWaits();
-        t.state = TASK_RUNNING;
-        t.rs.fresh = false;
-        k.current = t;
-        this.invoke(t);
+      try {
+        this.ready(t);
+      } catch (e) {
+        this.bug(t, e);
       }
       k.current = null;
+    }
+  }
+
+  /** A task was woken: takes its work up again. */
+  private ready(t: Task): void {
+    if (t.state !== TASK_BLOCKED) return;
+    if (t.stage !== 0) {
+      this.takeUp(t);
+      return;
+    }
+    if (t.tg.stopped && t.ptrace === null) {
+      t.state = TASK_STOPPED;
+      return;
+    }
+    this.k.current = t;
+    t.state = TASK_RUNNING;
+    if (t.returning) {
+      t.returning = false;
+      this.toUser(t, false, 0);
+    } else {
+      t.clearWaits();
+      t.rs.fresh = false;
+      this.invoke(t);
+    }
+  }
+
+  private stopped(c: Context): void {
+    try {
+      this.event(c);
+    } catch (e) {
+      this.bug(c.owner as Task, e);
+      this.k.current = null;
     }
   }
 
@@ -146,24 +189,9 @@ export class Loop {
     k.current = t;
     const e = c.event;
     if (e === EVENT_SYSCALL) {
-      const r = c.regs;
-      const a = t.args;
-      a[0] = r[2 * REG_RDI]!;
-      a[1] = r[2 * REG_RDI + 1]!;
-      a[2] = r[2 * REG_RSI]!;
-      a[3] = r[2 * REG_RSI + 1]!;
-      a[4] = r[2 * REG_RDX]!;
-      a[5] = r[2 * REG_RDX + 1]!;
-      a[6] = r[2 * REG_R10]!;
-      a[7] = r[2 * REG_R10 + 1]!;
-      a[8] = r[2 * REG_R8]!;
-      a[9] = r[2 * REG_R8 + 1]!;
-      a[10] = r[2 * REG_R9]!;
-      a[11] = r[2 * REG_R9 + 1]!;
-      t.nr = r[2 * REG_RAX + 1] === 0 ? r[2 * REG_RAX]! : -1;
-      t.rs.reset();
+      takeCall(t, c.regs, REG_RAX);
       t.syscalls++;
-      this.invoke(t);
+      if (t.ptrace === null || !stopAtEntry(t, false)) this.invoke(t);
     } else if (e === EVENT_INTERRUPTED) {
       this.toUser(t, false, 0);
     } else if (e === EVENT_FAULT) {
@@ -188,12 +216,18 @@ export class Loop {
         r = this.bug(t, e);
       }
     }
+    if (t.ptrace !== null && r !== TASK_EXITED && t.state !== TASK_DEAD && stopForEvent(t, r, r === BLOCKED)) return;
     if (r === BLOCKED) {
       t.state = TASK_BLOCKED;
       const d = t.rs.deadline;
       if (d !== Infinity && !t.queued) this.k.timers.arm(t.timer, d);
       return;
     }
+    this.finish(t, r);
+  }
+
+  /** The call has given `r`: back to guest code. */
+  private finish(t: Task, r: number): void {
     if (this.tracer !== null) this.tracer.leave(t, r);
     if (r === TASK_EXITED || t.state === TASK_DEAD) return;
     t.clearWaits();
@@ -201,6 +235,12 @@ export class Loop {
     if (t.hasSavedMask && r !== -EINTR && (r > RESTART_LIMIT || r < RESTART_LOWEST)) {
       t.hasSavedMask = false;
       setMask(t, t.savedMaskLo, t.savedMaskHi);
+    }
+    if (t.ptrace !== null) {
+      if (r !== NO_RESULT) setRax(t, r);
+      if (stopAtExit(t, r, r !== NO_RESULT)) return;
+      this.toUser(t, r !== NO_RESULT, r);
+      return;
     }
     if (r === NO_RESULT) {
       this.toUser(t, false, 0);
@@ -222,11 +262,40 @@ export class Loop {
     const next = deliverSignals(t, inCall, r);
     if (next === GO_NOWHERE) return;
     if (next === GO_AGAIN) {
+      if (t.ptrace !== null && stopAtEntry(t, true)) return;
       t.state = TASK_BLOCKED;
       this.k.enqueue(t);
       return;
     }
     t.ctx.resumeFull();
+  }
+
+  /** A tracee goes on where it was stopped (ptrace.ts). */
+  private takeUp(t: Task): void {
+    const stage = t.stage;
+    const inCall = t.stageInCall;
+    const r = t.stageResult;
+    t.stage = 0;
+    t.stageInCall = false;
+    t.state = TASK_RUNNING;
+    this.k.current = t;
+    recalcAttention(t);
+    if (stage === STAGE_DIE) {
+      if (inCall) exitTask(t, r);
+      else exitGroup(t.tg, r);
+    } else if (stage === STAGE_LEAVE) {
+      this.finish(t, r);
+    } else if (stage === STAGE_USER) {
+      const whole = inCall && resultUnchanged(t);
+      if (t.regsSet && !whole) restartRestored(t);
+      this.toUser(t, whole, r);
+    } else {
+      if (stage === STAGE_ENTRY) takeCall(t, t.ctx.regs, REG_ORIG_RAX);
+      else t.rs.fresh = false;
+      // A tracer that takes the call's number away says itself what its result is.
+      if (t.nr >= 0) this.invoke(t);
+      else this.finish(t, NO_RESULT);
+    }
   }
 
   private fault(t: Task, c: Context): void {
@@ -246,7 +315,7 @@ export class Loop {
     const args: string[] = [];
     for (let i = 0; i < 6; i++) args.push(`0x${t.arg(i).toString(16)}`);
     this.k.log.error('bug in a system call handler: the process is ended', {
-      nr: t.nr,
+      call: this.nameOf(t.nr),
       args: args.join(', '),
       tid: t.tid,
       name: t.name,
@@ -267,6 +336,6 @@ export class Loop {
   resume(): void {
     const k = this.k;
     k.paused = false;
-    for (const t of k.parked.splice(0)) if (t.state !== TASK_DEAD) this.event(t.ctx);
+    for (const t of k.parked.splice(0)) if (t.state !== TASK_DEAD) this.stopped(t.ctx);
   }
 }

@@ -2,6 +2,7 @@
 // kernel/signal.c).
 
 import { EINTR } from '../../abi/errno.ts';
+import { PTRACE_EVENT_EXIT } from '../../abi/ptrace.ts';
 import {
   CLD_CONTINUED,
   CLD_STOPPED,
@@ -19,9 +20,10 @@ import {
   SIGTTOU,
 } from '../../abi/signal.ts';
 import { ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS } from '../../base/result.ts';
-import { EVENT_NONE, REG_RAX, REG_RIP } from '../../platform/platform.ts';
+import { EVENT_NONE, REG_ORIG_RAX, REG_RAX, REG_RIP } from '../../platform/platform.ts';
 import { exitGroup } from './exit.ts';
 import type { Kernel } from './kernel.ts';
+import { continued, stopForGroup, stopForSignal, stopToDie } from './ptrace.ts';
 import type { ProcessGroup } from './session.ts';
 import { buildFrame } from './sigframe.ts';
 import { SigInfo, STOP_SIGNALS_LO, sigHi, sigIn, sigLo, UNBLOCKABLE_LO } from './siginfo.ts';
@@ -39,7 +41,8 @@ export function recalcAttention(t: Task): void {
   const g = t.tg;
   const lo = (t.pending.lo | g.pending.lo) & ~t.maskLo;
   const hi = (t.pending.hi | g.pending.hi) & ~t.maskHi;
-  t.attention = (lo | hi) !== 0 || g.stopped;
+  const p = t.ptrace;
+  t.attention = (lo | hi) !== 0 || t.injected !== null || (p === null ? g.stopped : p.trap || (g.stopped && !p.passStop));
 }
 
 /** Makes a task look at its signals soon: wakes it from its wait, or calls it back from guest code. */
@@ -62,6 +65,8 @@ function protectedInit(g: ThreadGroup, sig: number, forced: boolean): boolean {
 function vanishes(g: ThreadGroup, t: Task | null, sig: number): boolean {
   if (!g.handlers.ignores(sig)) return false;
   const target = t ?? g.leader;
+  // A tracer sees it all the same.
+  if (target.ptrace !== null && sig !== SIGKILL) return false;
   if (sigIn(target.maskLo, target.maskHi, sig) || sigIn(target.waitSetLo, target.waitSetHi, sig)) return false;
   return true;
 }
@@ -114,7 +119,7 @@ export function signalGroup(g: ThreadGroup, info: SigInfo, forced = false): void
 
 function arrive(t: Task, g: ThreadGroup, sig: number): void {
   // Death needs no cooperation of the guest; but never under the feet of the task that is being worked on.
-  if (fatalNow(g, sig) && g.kernel.current?.tg !== g && !sigIn(t.maskLo, t.maskHi, sig)) {
+  if (fatalNow(g, sig) && (t.ptrace === null || sig === SIGKILL) && g.kernel.current?.tg !== g && !sigIn(t.maskLo, t.maskHi, sig)) {
     exitGroup(g, sig);
     return;
   }
@@ -192,7 +197,10 @@ function stopGroup(g: ThreadGroup, sig: number): void {
   g.stopSignal = sig;
   g.stopReported = false;
   g.continuedPending = false;
-  for (const t of g.tasks) if (t.state === TASK_RUNNING) call(t);
+  for (const t of g.tasks) {
+    if (t.ptrace !== null) t.ptrace.passStop = false;
+    if (t.state === TASK_RUNNING || t.ptrace !== null) call(t);
+  }
   tellParent(g, CLD_STOPPED, sig);
   g.kernel.stopHook?.(g, sig);
 }
@@ -202,6 +210,7 @@ function continueGroup(g: ThreadGroup): void {
   g.stopReported = true;
   g.continuedPending = true;
   for (const t of g.tasks) {
+    if (t.ptrace !== null) continued(t);
     recalcAttention(t);
     if (t.state !== TASK_STOPPED) continue;
     t.state = TASK_BLOCKED;
@@ -219,18 +228,26 @@ function restarts(code: number): boolean {
   return code === ERESTARTSYS || code === ERESTARTNOINTR || code === ERESTARTNOHAND || code === ERESTART_RESTARTBLOCK;
 }
 
-function setRax(t: Task, v: number): void {
+/** Puts a system call's result into rax. */
+export function setRax(t: Task, v: number): void {
   t.ctx.regs[2 * REG_RAX] = v;
   t.ctx.regs[2 * REG_RAX + 1] = Math.floor(v / 4294967296);
 }
 
 /** Steps rip back over the two bytes of `syscall`, so that the guest makes the call again after its handler. */
-function rewind(t: Task): void {
+function rewind(t: Task, nr: number): void {
   const r = t.ctx.regs;
   const lo = r[2 * REG_RIP]!;
   if (lo < 2) r[2 * REG_RIP + 1] = r[2 * REG_RIP + 1]! - 1;
   r[2 * REG_RIP] = lo - 2;
-  setRax(t, t.nr);
+  setRax(t, nr);
+}
+
+/** Registers that a tracer put back may be those of an interrupted call: then the guest makes it again. */
+export function restartRestored(t: Task): void {
+  const r = t.ctx.regs;
+  if (r[2 * REG_RAX + 1] !== 0xffffffff || r[2 * REG_ORIG_RAX + 1] !== 0) return;
+  if (restarts(-(r[2 * REG_RAX]! | 0))) rewind(t, r[2 * REG_ORIG_RAX]!);
 }
 
 /**
@@ -239,16 +256,36 @@ function rewind(t: Task): void {
  */
 export function deliverSignals(t: Task, inCall: boolean, result: number): number {
   const g = t.tg;
+  const p = t.ptrace;
   const restart = inCall && restarts(-result);
   let framed = false;
   if (inCall && !restart) setRax(t, result);
   for (;;) {
-    if (g.stopped) {
+    if (p !== null && (p.trap || (g.stopped && !p.passStop))) {
+      if (restart && !framed) setRax(t, result);
+      stopForGroup(t, restart && !framed, result);
+      return GO_NOWHERE;
+    }
+    if (g.stopped && p === null) {
       t.state = TASK_STOPPED;
       t.returning = !(restart && !framed);
       return GO_NOWHERE;
     }
-    const info = t.pending.take(~t.maskLo, ~t.maskHi) ?? g.pending.take(~t.maskLo, ~t.maskHi);
+    let info = t.injected;
+    if (info !== null) {
+      t.injected = null;
+      if (sigIn(t.maskLo, t.maskHi, info.signo)) {
+        t.pending.add(info);
+        continue;
+      }
+    } else {
+      info = t.pending.take(~t.maskLo, ~t.maskHi) ?? g.pending.take(~t.maskLo, ~t.maskHi);
+      if (p !== null && info !== null && info.signo !== SIGKILL) {
+        if (restart && !framed) setRax(t, result);
+        stopForSignal(t, info, restart && !framed, result);
+        return GO_NOWHERE;
+      }
+    }
     if (info === null) {
       if (t.hasSavedMask && !framed && !restart) {
         t.hasSavedMask = false;
@@ -267,12 +304,12 @@ export function deliverSignals(t: Task, inCall: boolean, result: number): number
         stopGroup(g, sig);
         continue;
       }
-      exitGroup(g, sig);
+      if (p === null || !stopToDie(t, sig, PTRACE_EVENT_EXIT, false)) exitGroup(g, sig);
       return GO_NOWHERE;
     }
     if (restart && !framed) {
       const code = -result;
-      if (code === ERESTARTNOINTR || (code === ERESTARTSYS && (a.flags & SA_RESTART) !== 0)) rewind(t);
+      if (code === ERESTARTNOINTR || (code === ERESTARTSYS && (a.flags & SA_RESTART) !== 0)) rewind(t, t.nr);
       else setRax(t, -EINTR);
     }
     const maskLo = t.hasSavedMask ? t.savedMaskLo : t.maskLo;

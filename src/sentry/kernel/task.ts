@@ -17,6 +17,7 @@ import type { FsContext } from '../vfs/fscontext.ts';
 import type { FDTable } from './fdtable.ts';
 import type { Kernel } from './kernel.ts';
 import type { NamespaceSet } from './namespaces.ts';
+import type { Ptrace } from './ptrace.ts';
 import { PendingSignals, SigInfo } from './siginfo.ts';
 import type { ThreadGroup } from './threadgroup.ts';
 import { Timer } from './timers.ts';
@@ -28,6 +29,8 @@ export const TASK_BLOCKED = 1;
 /** Rests until SIGCONT or SIGKILL. */
 export const TASK_STOPPED = 2;
 export const TASK_DEAD = 3;
+/** Rests until its tracer lets it go (ptrace.ts). */
+export const TASK_TRACED = 4;
 
 /** What a system call remembers between its invocations. Reset when a call begins. */
 export class RestartRecord {
@@ -108,6 +111,17 @@ export class Task implements Caller, Wakeable {
   /** sigtimedwait waits for these (they do not count as blocked for waking). */
   waitSetLo = 0;
   waitSetHi = 0;
+
+  // Tracing (ptrace.ts).
+  ptrace: Ptrace | null = null;
+  /** STAGE_*: where the loop goes on with it after a stop; 0: as its state says. */
+  stage = 0;
+  stageResult = 0;
+  stageInCall = false;
+  /** The tracer has changed registers during the stop. */
+  regsSet = false;
+  /** The signal that its tracer lets through. */
+  injected: SigInfo | null = null;
 
   // Threads.
   clearChildTid = 0;

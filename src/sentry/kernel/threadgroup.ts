@@ -3,6 +3,7 @@
 import { RLIMIT_NLIMITS } from '../../abi/resource.ts';
 import { WaitQueue } from '../../base/waitqueue.ts';
 import type { Kernel } from './kernel.ts';
+import type { TracedEnd } from './ptrace.ts';
 import type { ProcessGroup, Session } from './session.ts';
 import { PendingSignals, type SignalHandlers } from './siginfo.ts';
 import type { Task } from './task.ts';
@@ -80,6 +81,12 @@ export class ThreadGroup {
   /** timer_create(2) by id; made by syscalls/timers.ts. */
   posixTimers: Map<number, unknown> | null = null;
   nextTimerId = 0;
+
+  /** Tasks that it traces, and tracees that have ended and were not waited for. See ptrace.ts. */
+  tracees: Set<Task> | null = null;
+  readonly tracedEnds: TracedEnd[] = [];
+  /** A zombie that its tracer must wait for first; its parent does not see it yet. */
+  heldByTracer = false;
 
   /** Container that it belongs to. */
   container: string;

@@ -3,6 +3,7 @@
 import { S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP } from '../../abi/stat.ts';
 import { ST_NOSUID } from '../../abi/mount.ts';
 import { getU32 } from '../../base/bytes.ts';
+import { tracedByLesser } from '../kernel/ptrace.ts';
 import type { Task } from '../kernel/task.ts';
 import type { CapSet, Credentials } from '../vfs/creds.ts';
 import type { File } from '../vfs/file.ts';
@@ -54,7 +55,8 @@ export function execCredentials(t: Task, f: File): ExecCredentials {
   const old = t.creds;
   const c = old.clone();
   const mode = f.inode.mode;
-  const honoured = !old.noNewPrivs && (f.mount === null || (f.mount.flags & ST_NOSUID) === 0) && (mode & S_IFMT) === S_IFREG;
+  const honoured =
+    !old.noNewPrivs && !tracedByLesser(t) && (f.mount === null || (f.mount.flags & ST_NOSUID) === 0) && (mode & S_IFMT) === S_IFREG;
   if (honoured && (mode & S_ISUID) !== 0) c.euid = f.inode.uid;
   if (honoured && (mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP)) c.egid = f.inode.gid;
   c.suid = c.euid;

@@ -1,5 +1,6 @@
 // ioctl(2) on sockets: byte counts, and the questions about interfaces of netdevice(7). The sandbox has one interface, lo.
 
+import { CAP_NET_ADMIN } from '../../abi/capability.ts';
 import { EADDRNOTAVAIL, EFAULT, EINVAL, ENODEV, ENOTTY, EPERM } from '../../abi/errno.ts';
 import {
   FIOGETOWN,
@@ -32,17 +33,18 @@ import {
   SIOCSPGRP,
   TIOCOUTQ,
 } from '../../abi/ioctl.ts';
-import { CAP_NET_ADMIN } from '../../abi/capability.ts';
-import { AF_INET } from '../../abi/socket.ts';
-import { getU32, getU64, latin1DecodeZ, latin1Write, putU16, putU32, putU64 } from '../../base/bytes.ts';
+import { AF_INET, IFF_UP } from '../../abi/socket.ts';
+import { getU16, getU32, getU64, latin1DecodeZ, latin1Write, putU16, putU32, putU64 } from '../../base/bytes.ts';
 import type { Caller } from '../vfs/caller.ts';
-import { LO, LO_FLAGS, LO_INDEX, LO_MTU, LO_TXQLEN } from './lo.ts';
+import { LO, LO_INDEX, LO_MTU, LO_TXQLEN } from './lo.ts';
+import type { NetNs } from './netns.ts';
 
 /** What the byte counts are asked of. */
 interface Counted {
   pendingBytes(): number;
   outstandingBytes(): number;
   file: { ownerPid: number } | null;
+  readonly ns: NetNs;
 }
 
 const IFNAMSIZ = 16;
@@ -75,7 +77,7 @@ export function socketIoctl(c: Caller, sock: Counted, cmd: number, arg: number):
     case SIOCGSTAMPNS:
       return -ENOTTY;
     default:
-      return (cmd & 0xff00) === 0x8900 ? interfaceIoctl(c, cmd, arg) : -ENOTTY;
+      return (cmd & 0xff00) === 0x8900 ? interfaceIoctl(c, sock.ns, cmd, arg) : -ENOTTY;
   }
 }
 
@@ -86,12 +88,14 @@ function putInt(c: Caller, addr: number, v: number): number {
   return c.copyOut(addr, b, 0, 4);
 }
 
-function interfaceIoctl(c: Caller, cmd: number, arg: number): number {
+function interfaceIoctl(c: Caller, ns: NetNs, cmd: number, arg: number): number {
   if (cmd === SIOCGIFCONF) return listInterfaces(c, arg);
   const b = new Uint8Array(IFREQ);
   switch (cmd) {
-    case SIOCSIFADDR:
     case SIOCSIFFLAGS:
+      if (!c.creds.has(CAP_NET_ADMIN)) return -EPERM;
+      break;
+    case SIOCSIFADDR:
     case SIOCSIFHWADDR:
     case SIOCSIFMTU:
     case SIOCSIFNAME:
@@ -123,10 +127,14 @@ function interfaceIoctl(c: Caller, cmd: number, arg: number): number {
   }
   if (latin1DecodeZ(b, 0, IFNAMSIZ) !== LO) return -ENODEV;
   if (cmd === SIOCETHTOOL) return -EINVAL;
+  if (cmd === SIOCSIFFLAGS) {
+    ns.lo.up = (getU16(b, IFNAMSIZ) & IFF_UP) !== 0;
+    return 0;
+  }
   b.fill(0, IFNAMSIZ);
   switch (cmd) {
     case SIOCGIFFLAGS:
-      putU16(b, IFNAMSIZ, LO_FLAGS);
+      putU16(b, IFNAMSIZ, ns.lo.flags);
       break;
     case SIOCGIFADDR:
     case SIOCGIFDSTADDR:

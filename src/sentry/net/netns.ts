@@ -2,6 +2,7 @@
 
 import { EINVAL } from '../../abi/errno.ts';
 import { S_IFDIR, S_IFMT, S_IFSOCK } from '../../abi/stat.ts';
+import { Namespace } from '../kernel/namespaces.ts';
 import type { Caller } from '../vfs/caller.ts';
 import { anonDev, FileSystem, type StatFs } from '../vfs/filesystem.ts';
 import { ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_SIZE, ATTR_UID, Inode, type SetAttr } from '../vfs/inode.ts';
@@ -74,6 +75,7 @@ export function netOf(key: object): NetNs {
   let ns = spaces.get(key);
   if (ns === undefined) {
     ns = new NetNs();
+    ns.lo.up = !(key instanceof Namespace);
     spaces.set(key, ns);
   }
   return ns;

@@ -7,8 +7,8 @@ import { inetTables } from './inet/tables.ts';
 import { TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, type TcpSocket } from './inet/tcp.ts';
 import { UdpSocket } from './inet/udp.ts';
 import { type NetNs, netOf } from './netns.ts';
-import { CONNECTED, LISTENING, type UnixSocket } from './unix/socket.ts';
 import { unixTable } from './unix/names.ts';
+import { CONNECTED, LISTENING, type UnixSocket } from './unix/socket.ts';
 
 function hex(v: number, width: number): string {
   return (v >>> 0).toString(16).toUpperCase().padStart(width, '0');

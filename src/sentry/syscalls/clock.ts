@@ -31,8 +31,8 @@ import { getU32, putU32, putU64 } from '../../base/bytes.ts';
 import { monotonicNs, readClock, realtime } from '../../base/clock.ts';
 import type { Task } from '../kernel/task.ts';
 import { groupCpuNs, groupUsage, taskCpuNs, taskUsage, Usage } from '../kernel/usage.ts';
-import { putRusage } from './rusage.ts';
 import { full, partial, type Row } from './row.ts';
+import { putRusage } from './rusage.ts';
 
 /** USER_HZ: what times(2) counts in. */
 const USER_HZ = 100;

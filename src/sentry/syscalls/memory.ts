@@ -64,6 +64,7 @@ import {
 } from '../../abi/nr.ts';
 import { RLIMIT_MEMLOCK } from '../../abi/resource.ts';
 import { FileMapping, SharedMemory } from '../kernel/filemapping.ts';
+import { mayPtrace } from '../kernel/ptrace.ts';
 import type { Task } from '../kernel/task.ts';
 import { PAGE, pageDown, pageUp } from '../mm/memory.ts';
 import { full, partial, type Row } from './row.ts';
@@ -298,7 +299,7 @@ function transfer(t: Task, write: boolean): number {
   const UIO_MAX = 1024;
   if (t.arg(2) > UIO_MAX || t.arg(4) > UIO_MAX) return -EINVAL;
   if (o === null) return -ESRCH;
-  if (o.tg !== t.tg && t.creds.euid !== 0 && t.creds.euid !== o.creds.ruid) return -EPERM;
+  if (mayPtrace(t, o) < 0) return -EPERM;
   const l = t.copyInIovec(t.arg(1), t.arg(2));
   if (typeof l === 'number') return l;
   const local = l.map((v) => ({ base: v.base, len: v.len }));

@@ -26,7 +26,7 @@ import {
   CLONE_NEW_ALL,
   makeNamespaces,
   mayMakeNamespaces,
-  Namespace,
+  type Namespace,
   type NamespaceSet,
   switchNamespaces,
   UtsNamespace,

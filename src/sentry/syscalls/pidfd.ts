@@ -1,12 +1,12 @@
 // Descriptors of processes: pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2).
 
-import { CAP_SYS_PTRACE } from '../../abi/capability.ts';
 import { EBADF, EFAULT, EINVAL, EPERM, ESRCH } from '../../abi/errno.ts';
 import { O_NONBLOCK } from '../../abi/fcntl.ts';
 import { SYS_pidfd_getfd, SYS_pidfd_open, SYS_pidfd_send_signal } from '../../abi/nr.ts';
 import { SI_TKILL, SI_USER } from '../../abi/signal.ts';
 import { getI32, getU32 } from '../../base/bytes.ts';
 import { PidFile, pidfdGroup } from '../fs/event/pidfd.ts';
+import { mayPtrace } from '../kernel/ptrace.ts';
 import { SigInfo } from '../kernel/siginfo.ts';
 import { signalGroup } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
@@ -69,22 +69,13 @@ export function sys_pidfd_send_signal(t: Task): number {
   return 0;
 }
 
-/** True if `t` may look into `g` as a tracer could (ptrace(2), PTRACE_MODE_ATTACH_REALCREDS). */
-function mayAttach(t: Task, g: ThreadGroup): boolean {
-  const c = t.creds;
-  const o = g.leader.creds;
-  if (g === t.tg || c.has(CAP_SYS_PTRACE)) return true;
-  const users = c.ruid === o.euid && c.ruid === o.suid && c.ruid === o.ruid;
-  return users && c.rgid === o.egid && c.rgid === o.sgid && c.rgid === o.rgid;
-}
-
 /** pidfd_getfd(2). */
 export function sys_pidfd_getfd(t: Task): number {
   if (t.argU(2) !== 0) return -EINVAL;
   const g = groupAt(t, t.argI(0));
   if (typeof g === 'number') return g;
   if (g.zombie) return -ESRCH;
-  if (!mayAttach(t, g)) return -EPERM;
+  if (mayPtrace(t, g.leader) < 0) return -EPERM;
   const f = g.leader.fds.get(t.argI(1));
   return f === null ? -EBADF : t.fds.install(f.ref(), true);
 }

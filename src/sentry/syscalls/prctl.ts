@@ -1,7 +1,7 @@
 // prctl(2), arch_prctl(2), resource limits (getrlimit(2)).
 
-import { EFAULT, EINVAL, ENODEV, EPERM, ESRCH } from '../../abi/errno.ts';
 import { CAP_SETPCAP, CAP_SYS_RESOURCE } from '../../abi/capability.ts';
+import { EFAULT, EINVAL, ENODEV, EPERM, ESRCH } from '../../abi/errno.ts';
 import { SYS_arch_prctl, SYS_getrlimit, SYS_prctl, SYS_prlimit64, SYS_setrlimit } from '../../abi/nr.ts';
 import {
   ARCH_GET_CPUID,
@@ -47,9 +47,9 @@ import {
 import { RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_NLIMITS, RLIMIT_NOFILE } from '../../abi/resource.ts';
 import { getU32, latin1DecodeZ, latin1Write, putU32, putU64 } from '../../base/bytes.ts';
 import { REG_FS_BASE, REG_GS_BASE } from '../../platform/platform.ts';
-import { type CapSet, hasCap } from '../vfs/creds.ts';
 import { watchCpuLimit } from '../kernel/cputimers.ts';
 import type { Task } from '../kernel/task.ts';
+import { type CapSet, hasCap } from '../vfs/creds.ts';
 import { full, partial, type Row } from './row.ts';
 
 const CAP_LAST = 40;

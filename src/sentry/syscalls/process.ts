@@ -13,6 +13,7 @@ import {
   SYS_set_tid_address,
   SYS_vfork,
 } from '../../abi/nr.ts';
+import { PTRACE_EVENT_EXIT, PTRACE_EVENT_VFORK_DONE } from '../../abi/ptrace.ts';
 import {
   CLONE_CLEAR_SIGHAND,
   CLONE_DETACHED,
@@ -27,7 +28,8 @@ import { getU64 } from '../../base/bytes.ts';
 import { BLOCKED, NO_RESULT, TASK_EXITED } from '../../base/result.ts';
 import { type CloneArgs, cloneTask } from '../kernel/clone.ts';
 import { exitGroup, exitTask } from '../kernel/exit.ts';
-import type { Task } from '../kernel/task.ts';
+import { noteEvent, stopToDie, traceExec } from '../kernel/ptrace.ts';
+import { TASK_BLOCKED, type Task } from '../kernel/task.ts';
 import { argsRoom, copyInStrings, execProgram } from '../loader/exec.ts';
 import type { File } from '../vfs/file.ts';
 import { LOOKUP_EMPTY, LOOKUP_FOLLOW } from '../vfs/walk.ts';
@@ -42,8 +44,16 @@ function start(t: Task, a: CloneArgs): number {
   const c = cloneTask(t, a);
   if (typeof c === 'number') return c;
   t.rs.a = c.tid;
-  c.ctx.resumeFull();
+  if (c.ptrace === null) c.ctx.resumeFull();
+  else beginTraced(c);
   return (a.flags & CLONE_VFORK) !== 0 ? awaitVfork(t) : c.tid;
+}
+
+/** A child that is traced from birth stops before its first instruction: the loop sees to that. */
+function beginTraced(c: Task): void {
+  c.state = TASK_BLOCKED;
+  c.returning = true;
+  c.kernel.enqueue(c);
 }
 
 /** Waits for the vfork child; only death gets the parent out of it. */
@@ -51,6 +61,7 @@ function awaitVfork(t: Task): number {
   const g = t.vforkChild;
   if (g !== null && g.vforkParent === t) return BLOCKED;
   t.vforkChild = null;
+  if (g !== null) noteEvent(t, PTRACE_EVENT_VFORK_DONE, t.rs.a);
   return t.rs.a;
 }
 
@@ -132,8 +143,11 @@ function exec(t: Task, dir: File | null, pathAddr: number, argvAddr: number, env
   if (more < 0) return more;
   const display = fd === AT_FDCWD || path.startsWith('/') ? path : path === '' ? `/dev/fd/${fd}` : `/dev/fd/${fd}/${path}`;
   const visible = fd === AT_FDCWD || path.startsWith('/') || !t.fds.getCloexec(fd);
+  const oldTid = t.tid;
   const r = execProgram(t, dir, path, flags, argv, envp, display, visible);
-  return r === 0 ? NO_RESULT : r;
+  if (r !== 0) return r;
+  traceExec(t, oldTid);
+  return NO_RESULT;
 }
 
 export function sys_execve(t: Task): number {
@@ -151,11 +165,13 @@ export function sys_execveat(t: Task): number {
 }
 
 export function sys_exit(t: Task): number {
+  if (stopToDie(t, (t.argI(0) & 0xff) << 8, PTRACE_EVENT_EXIT, true)) return TASK_EXITED;
   exitTask(t, (t.argI(0) & 0xff) << 8);
   return TASK_EXITED;
 }
 
 export function sys_exit_group(t: Task): number {
+  if (stopToDie(t, (t.argI(0) & 0xff) << 8, PTRACE_EVENT_EXIT, false)) return TASK_EXITED;
   exitGroup(t.tg, (t.argI(0) & 0xff) << 8);
   return TASK_EXITED;
 }

@@ -1,5 +1,6 @@
 // Signals: dispositions, masks, sending, waiting (signal(7) and the pages it names).
 
+import { CAP_KILL } from '../../abi/capability.ts';
 import { EAGAIN, EFAULT, EINTR, EINVAL, ENOMEM, EPERM, ESRCH } from '../../abi/errno.ts';
 import {
   SYS_kill,
@@ -16,7 +17,7 @@ import {
   SYS_tgkill,
   SYS_tkill,
 } from '../../abi/nr.ts';
-import { CAP_KILL } from '../../abi/capability.ts';
+import { RLIMIT_SIGPENDING } from '../../abi/resource.ts';
 import {
   SIG_BLOCK,
   SIG_SETMASK,
@@ -29,9 +30,8 @@ import {
   SS_DISABLE,
   SS_ONSTACK,
 } from '../../abi/signal.ts';
-import { RLIMIT_SIGPENDING } from '../../abi/resource.ts';
-import { monotonicNs } from '../../base/clock.ts';
 import { getI32, getU32, getU64, putU32, putU64 } from '../../base/bytes.ts';
+import { monotonicNs } from '../../base/clock.ts';
 import { ERESTARTNOHAND, NO_RESULT } from '../../base/result.ts';
 import { REG_RSP } from '../../platform/platform.ts';
 import { altStackState, encodeSigInfo, restoreFrame } from '../kernel/sigframe.ts';

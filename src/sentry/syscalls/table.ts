@@ -26,6 +26,7 @@ import { rows as poll } from './poll.ts';
 import { rows as prctl } from './prctl.ts';
 import { rows as privileged } from './privileged.ts';
 import { rows as processes } from './process.ts';
+import { rows as ptrace } from './ptrace.ts';
 import { rows as read } from './read.ts';
 import type { Row } from './row.ts';
 import { rows as sched } from './sched.ts';
@@ -64,6 +65,7 @@ const FAMILIES: readonly (readonly Row[])[] = [
   prctl,
   privileged,
   processes,
+  ptrace,
   read,
   sched,
   signal,

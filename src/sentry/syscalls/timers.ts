@@ -18,16 +18,16 @@ import {
   CLOCK_BOOTTIME,
   CLOCK_MONOTONIC,
   CLOCK_MONOTONIC_RAW,
-  CLOCK_REALTIME,
   CLOCK_PROCESS_CPUTIME_ID,
+  CLOCK_REALTIME,
   CLOCK_TAI,
   CLOCK_THREAD_CPUTIME_ID,
   ITIMER_PROF,
   ITIMER_REAL,
   TIMER_ABSTIME,
 } from '../../abi/time.ts';
-import { monotonicNs, realtime } from '../../base/clock.ts';
 import { getI32, getI64, getU32, putU64 } from '../../base/bytes.ts';
+import { monotonicNs, realtime } from '../../base/clock.ts';
 import { BLOCKED, ERESTART_RESTARTBLOCK } from '../../base/result.ts';
 import { CpuTimer, stopCpuWatch } from '../kernel/cputimers.ts';
 import type { Kernel } from '../kernel/kernel.ts';

@@ -1,9 +1,9 @@
 // Waiting for children: wait4, waitid (wait(2)).
 
 import { EBADF, ECHILD, EFAULT, EINVAL, ESRCH } from '../../abi/errno.ts';
-import { SYS_wait4, SYS_waitid } from '../../abi/nr.ts';
 import { RUSAGE } from '../../abi/layouts.ts';
-import { CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT } from '../../abi/signal.ts';
+import { SYS_wait4, SYS_waitid } from '../../abi/nr.ts';
+import { CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, CLD_TRAPPED, SIGCHLD, SIGCONT } from '../../abi/signal.ts';
 import {
   __WALL,
   __WCLONE,
@@ -20,10 +20,11 @@ import {
   WUNTRACED,
 } from '../../abi/wait.ts';
 import { putU32 } from '../../base/bytes.ts';
-import { reap } from '../kernel/exit.ts';
+import { reap, releaseTraced } from '../kernel/exit.ts';
+import type { TracedEnd } from '../kernel/ptrace.ts';
 import { encodeSigInfo } from '../kernel/sigframe.ts';
 import { SigInfo } from '../kernel/siginfo.ts';
-import type { Task } from '../kernel/task.ts';
+import { TASK_TRACED, type Task } from '../kernel/task.ts';
 import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import { groupUsage, Usage } from '../kernel/usage.ts';
 import { full, type Row } from './row.ts';
@@ -48,37 +49,90 @@ function matches(c: ThreadGroup, kind: number, id: number, options: number): boo
 /** What was found: the child and why. */
 interface Found {
   child: ThreadGroup;
+  /** What wait answers: the child's process id, or the thread id of a tracee. */
+  pid: number;
+  uid: number;
+  /** A tracee that has ended. */
+  end: TracedEnd | null;
+  /** A tracee that is stopped. */
+  tracee: Task | null;
   /** CLD_* */
   code: number;
   /** wait(2) status word. */
   status: number;
 }
 
-const found: Found = { child: null as unknown as ThreadGroup, code: 0, status: 0 };
+const found: Found = { child: null as unknown as ThreadGroup, pid: 0, uid: 0, end: null, tracee: null, code: 0, status: 0 };
+
+/** CLD_* of an ended process. */
+function endCode(status: number): number {
+  return (status & 0x7f) === 0 ? CLD_EXITED : (status & 0x80) !== 0 ? CLD_DUMPED : CLD_KILLED;
+}
+
+function matchesTracee(tid: number, pgid: number, kind: number, id: number): boolean {
+  return kind === ALL || (kind === PID ? tid === id : pgid === id);
+}
+
+/** Looks at tracees: those that ended, then those that stand still. 1: found; 0: none yet; -ECHILD: there are none. */
+function lookTraced(t: Task, kind: number, id: number, options: number): number {
+  const g = t.tg;
+  let any = false;
+  for (const e of g.tracedEnds) {
+    if (!matchesTracee(e.tid, e.group?.pgrp.pgid ?? 0, kind, id)) continue;
+    any = true;
+    if ((options & WEXITED) === 0) continue;
+    found.child = e.group ?? g;
+    found.pid = e.tid;
+    found.uid = e.uid;
+    found.end = e;
+    found.status = e.status;
+    found.code = endCode(e.status);
+    return 1;
+  }
+  if (g.tracees === null) return any ? 0 : -ECHILD;
+  for (const o of g.tracees) {
+    if (!matchesTracee(o.tid, o.tg.pgrp.pgid, kind, id)) continue;
+    any = true;
+    const p = o.ptrace!;
+    if (o.state !== TASK_TRACED || p.reported) continue;
+    found.child = o.tg;
+    found.pid = o.tid;
+    found.uid = o.creds.ruid;
+    found.tracee = o;
+    found.code = CLD_TRAPPED;
+    found.status = (p.code << 8) | 0x7f;
+    return 1;
+  }
+  return any ? 0 : -ECHILD;
+}
 
 /** Looks for a child that meets `options`. 1: found; 0: none yet; -ECHILD. */
 function look(t: Task, kind: number, id: number, options: number): number {
-  let any = false;
+  found.end = null;
+  found.tracee = null;
+  const traced = t.tg.tracees === null && t.tg.tracedEnds.length === 0 ? -ECHILD : lookTraced(t, kind, id, options);
+  if (traced === 1) return 1;
+  let any = traced === 0;
   for (const c of t.tg.children) {
     if (!matches(c, kind, id, options)) continue;
     any = true;
-    if (c.zombie && (options & WEXITED) !== 0) {
-      const sig = c.exitStatus & 0x7f;
-      found.child = c;
-      found.code = sig === 0 ? CLD_EXITED : (c.exitStatus & 0x80) !== 0 ? CLD_DUMPED : CLD_KILLED;
+    found.child = c;
+    found.pid = c.tgid;
+    found.uid = c.leader.creds.ruid;
+    if (c.zombie && !c.heldByTracer && (options & WEXITED) !== 0) {
+      found.code = endCode(c.exitStatus);
       found.status = c.exitStatus;
       return 1;
     }
-    if (c.zombie) continue;
+    // The stops of a tracee of one's own are reported as such.
+    if (c.zombie || c.leader.ptrace?.tracer === t.tg) continue;
     if (c.stopped && !c.stopReported && (options & WSTOPPED) !== 0) {
-      found.child = c;
       found.code = CLD_STOPPED;
       found.status = (c.stopSignal << 8) | 0x7f;
       if ((options & WNOWAIT) === 0) c.stopReported = true;
       return 1;
     }
     if (c.continuedPending && (options & WCONTINUED) !== 0) {
-      found.child = c;
       found.code = CLD_CONTINUED;
       found.status = 0xffff;
       if ((options & WNOWAIT) === 0) c.continuedPending = false;
@@ -96,11 +150,18 @@ function writeRusage(t: Task, c: ThreadGroup, addr: number): number {
   return t.copyOut(addr, rusage, 0, RUSAGE.size);
 }
 
-/** Reports what look() found and reaps the dead. */
-function take(options: number): ThreadGroup {
+/** Reports what look() found and reaps the dead. The pid for the caller. */
+function take(t: Task, options: number): number {
   const c = found.child;
-  if (c.zombie && (options & WNOWAIT) === 0) reap(c);
-  return c;
+  const pid = found.pid;
+  if ((options & WNOWAIT) !== 0) return pid;
+  if (found.end !== null) {
+    const ends = t.tg.tracedEnds;
+    ends.splice(ends.indexOf(found.end), 1);
+    if (found.end.group !== null) releaseTraced(found.end.group);
+  } else if (found.tracee !== null) found.tracee.ptrace!.reported = true;
+  else if (c.zombie) reap(c);
+  return pid;
 }
 
 export function sys_wait4(t: Task): number {
@@ -118,7 +179,7 @@ export function sys_wait4(t: Task): number {
   const c = found.child;
   if (t.arg(1) !== 0 && t.writeU32(t.arg(1), status) < 0) return -EFAULT;
   if (t.arg(3) !== 0 && writeRusage(t, c, t.arg(3)) < 0) return -EFAULT;
-  return take(want).tgid;
+  return take(t, want);
 }
 
 export function sys_waitid(t: Task): number {
@@ -155,8 +216,8 @@ export function sys_waitid(t: Task): number {
   const c = found.child;
   if (infop !== 0) {
     const info = new SigInfo(SIGCHLD, found.code);
-    info.pid = c.tgid;
-    info.uid = c.leader.creds.ruid;
+    info.pid = found.pid;
+    info.uid = found.uid;
     info.status =
       found.code === CLD_EXITED
         ? found.status >> 8
@@ -164,13 +225,15 @@ export function sys_waitid(t: Task): number {
           ? c.stopSignal
           : found.code === CLD_CONTINUED
             ? SIGCONT
-            : found.status & 0x7f;
+            : found.code === CLD_TRAPPED
+              ? found.status >> 8
+              : found.status & 0x7f;
     encodeSigInfo(info, b, 0);
     putU32(b, 4, 0);
     if (t.copyOut(infop, b, 0, 128) < 0) return -EFAULT;
   }
   if (t.arg(4) !== 0 && writeRusage(t, c, t.arg(4)) < 0) return -EFAULT;
-  take(options);
+  take(t, options);
   return 0;
 }
 

@@ -3,6 +3,7 @@
 import { CAP_SYS_RESOURCE } from '../../../abi/capability.ts';
 import { EACCES, EINVAL, EIO, ENOENT, EPERM, ESRCH } from '../../../abi/errno.ts';
 import { S_IFMT } from '../../../abi/stat.ts';
+import { peekMemory, pokeMemory } from '../../kernel/ptrace.ts';
 import type { Task } from '../../kernel/task.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
 import type { Caller } from '../../vfs/caller.ts';
@@ -14,6 +15,8 @@ import { dentryPath, filePath } from '../../vfs/path.ts';
 import { RegularFile } from '../../vfs/regular.ts';
 import { nameAnonymous } from '../../vfs/walk.ts';
 import { SynthDir, type SynthEntry, SynthMagicLink, SynthText } from '../synthetic.ts';
+import { type AnyNamespace, NAMESPACE_LINKS, namespaceText } from './nsfs.ts';
+import type { ProcFs } from './proc.ts';
 import {
   cmdlineText,
   fdinfoText,
@@ -22,15 +25,13 @@ import {
   mapsText,
   mayLook,
   mountinfoText,
-  mountstatsText,
   mountsText,
+  mountstatsText,
   smapsText,
   statmText,
   statText,
   statusText,
 } from './text.ts';
-import { type AnyNamespace, NAMESPACE_LINKS, namespaceText } from './nsfs.ts';
-import type { ProcFs } from './proc.ts';
 
 const DT_DIR = 4;
 const DT_REG = 8;
@@ -187,13 +188,14 @@ class MemFile extends RegularFile {
     const t = this.node.task();
     if (t === null || len === 0) return 0;
     const n = t.mm.readUpTo(pos, buf, off, len);
-    return n > 0 ? n : -EIO;
+    if (n > 0) return n;
+    return peekMemory(t, pos, buf, off, len) < 0 ? -EIO : len;
   }
 
   override pwrite(_c: Caller, buf: Uint8Array, off: number, len: number, pos: number): number {
     const t = this.node.task();
     if (t === null) return 0;
-    return t.mm.write(pos, buf, off, len) < 0 ? -EIO : len;
+    return pokeMemory(t, pos, buf, off, len) < 0 ? -EIO : len;
   }
 
   override seek(_c: Caller, offset: number, whence: number): number {

@@ -5,7 +5,7 @@ import { EACCES } from '../../../abi/errno.ts';
 import { MAP_GROWSDOWN, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../../abi/mman.ts';
 import { latin1Decode } from '../../../base/bytes.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
-import { TASK_BLOCKED, TASK_DEAD, TASK_STOPPED, type Task } from '../../kernel/task.ts';
+import { TASK_BLOCKED, TASK_DEAD, TASK_STOPPED, TASK_TRACED, type Task } from '../../kernel/task.ts';
 import type { MemoryManager } from '../../mm/memory.ts';
 import type { Vma } from '../../mm/vma.ts';
 import type { CapSet } from '../../vfs/creds.ts';
@@ -24,6 +24,7 @@ const TEXT_MOST = 1 << 20;
 
 export function stateOf(t: Task): string {
   if (t.tg.zombie || t.state === TASK_DEAD) return 'Z (zombie)';
+  if (t.state === TASK_TRACED) return 't (tracing stop)';
   if (t.state === TASK_STOPPED || t.tg.stopped) return 'T (stopped)';
   return t.state === TASK_BLOCKED ? 'S (sleeping)' : 'R (running)';
 }
@@ -93,7 +94,7 @@ export function statusText(t: Task): string {
   const [caughtLo, caughtHi, ignoredLo, ignoredHi] = dispositions(t);
   const kb = (n: number): string => `${String(Math.ceil(n / 1024)).padStart(8)} kB`;
   let s = `Name:\t${t.name}\nUmask:\t${t.fs.umask.toString(8).padStart(4, '0')}\nState:\t${stateOf(t)}\nTgid:\t${g.tgid}\nNgid:\t0\n`;
-  s += `Pid:\t${t.tid}\nPPid:\t${g.parent?.tgid ?? 0}\nTracerPid:\t0\n`;
+  s += `Pid:\t${t.tid}\nPPid:\t${g.parent?.tgid ?? 0}\nTracerPid:\t${t.ptrace?.tracer.tgid ?? 0}\n`;
   s += `Uid:\t${c.ruid}\t${c.euid}\t${c.suid}\t${c.fsuid}\nGid:\t${c.rgid}\t${c.egid}\t${c.sgid}\t${c.fsgid}\n`;
   s += `FDSize:\t${Math.max(64, t.fds.size)}\nGroups:\t${c.groups.join(' ')} \n`;
   s += `NStgid:\t${g.tgid}\nNSpid:\t${t.tid}\nNSpgid:\t${g.pgrp.pgid}\nNSsid:\t${g.session.sid}\n`;

@@ -182,7 +182,7 @@ export abstract class InetSocket extends Socket {
 
   /** The address that packets to `ip` really go to, or NO_ROUTE. */
   protected route(ip: number): number {
-    if (this.v6only && isV4(ip)) return NO_ROUTE;
+    if (!this.ns.lo.up || (this.v6only && isV4(ip))) return NO_ROUTE;
     if (this.family === AF_INET6 && isV4(ip) && !isAny(this.boundIp) && !isV4(this.boundIp)) return NO_ROUTE;
     if (ip === ANY4) return LOOPBACK4;
     if (ip === ANY6) return LOOPBACK6;

@@ -1,10 +1,11 @@
-// NETLINK_ROUTE (rtnetlink(7)): what there is to say about lo, its addresses and its routes. Nothing can be changed.
+// NETLINK_ROUTE (rtnetlink(7)): what there is to say about lo, its addresses and its routes. It can be set up and down, no more.
 
 import { EINVAL, ENETUNREACH, ENODEV, EOPNOTSUPP, EPERM } from '../../../abi/errno.ts';
 import {
   AF_INET,
   AF_INET6,
   AF_UNSPEC,
+  IFF_UP,
   NLM_F_DUMP,
   NLM_F_MULTI,
   RTM_BASE,
@@ -19,8 +20,8 @@ import {
   RTM_NEWRULE,
 } from '../../../abi/socket.ts';
 import { getU16, getU32, latin1DecodeZ, putU32, putU64 } from '../../../base/bytes.ts';
-import { LO, LO_FLAGS, LO_INDEX, LO_MTU, LO_TXQLEN, type LinkCounters } from '../lo.ts';
-import { NLMSG_HEADER, type NetlinkWriter } from './writer.ts';
+import { type LinkCounters, LO, LO_INDEX, LO_MTU, LO_TXQLEN } from '../lo.ts';
+import { type NetlinkWriter, NLMSG_HEADER } from './writer.ts';
 
 /** One request, already taken apart. */
 export interface Request {
@@ -57,6 +58,8 @@ const IFA_LABEL = 3;
 const IFA_CACHEINFO = 6;
 const IFA_FLAGS = 8;
 const IFA_F_PERMANENT = 0x80;
+const IFF_LOWER_UP = 0x10000;
+const OPERSTATE_DOWN = 2;
 const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_LINK = 253;
 const RT_SCOPE_HOST = 254;
@@ -84,7 +87,10 @@ const V4_BROADCAST = new Uint8Array([127, 255, 255, 255]);
 /** Answers one request into `w`. 0, or -errno to be told by NLMSG_ERROR. Dumps are ended by the caller. */
 export function routeRequest(r: Request, lo: LinkCounters, w: NetlinkWriter): number {
   // Message types come in fours: NEW, DEL, GET, SET; everything but GET changes something (rtnetlink_rcv_msg).
-  if (((r.type - RTM_BASE) & 3) !== 2) return r.admin ? -EOPNOTSUPP : -EPERM;
+  if (((r.type - RTM_BASE) & 3) !== 2) {
+    if (!r.admin) return -EPERM;
+    return r.type === RTM_NEWLINK ? setLink(r.data.subarray(NLMSG_HEADER), lo) : -EOPNOTSUPP;
+  }
   const dump = (r.flags & NLM_F_DUMP) !== 0;
   const body = r.data.subarray(NLMSG_HEADER);
   const family = body.length > 0 ? body[0]! : AF_UNSPEC;
@@ -130,6 +136,19 @@ function findAttr(body: Uint8Array, off: number, type: number): Uint8Array | nul
   return null;
 }
 
+/** RTM_NEWLINK: lo goes up or down, the rest of it stays. */
+function setLink(body: Uint8Array, lo: LinkCounters): number {
+  if (body.length < 16) return -EINVAL;
+  const index = getU32(body, 4);
+  const name = findAttr(body, 16, IFLA_IFNAME);
+  if (index === 0 && name === null) return -EINVAL;
+  if (index === 0 ? latin1DecodeZ(name!) !== LO : index !== LO_INDEX) return index === 0 ? -EOPNOTSUPP : -ENODEV;
+  const flags = getU32(body, 8);
+  const change = getU32(body, 12) === 0 ? 0xffffffff : getU32(body, 12);
+  if ((change & IFF_UP) !== 0) lo.up = (flags & IFF_UP) !== 0;
+  return 0;
+}
+
 function oneLink(r: Request, body: Uint8Array, lo: LinkCounters, w: NetlinkWriter): number {
   if (body.length < 16) return -EINVAL;
   const index = getU32(body, 4);
@@ -150,11 +169,11 @@ function putLink(r: Request, lo: LinkCounters, w: NetlinkWriter, flags: number):
     .u8(0)
     .u16(ARPHRD_LOOPBACK)
     .u32(LO_INDEX)
-    .u32(LO_FLAGS | 0x10000)
-    .u32(0); // IFF_LOWER_UP
+    .u32(lo.up ? lo.flags | IFF_LOWER_UP : lo.flags)
+    .u32(0);
   w.attrString(IFLA_IFNAME, LO);
   w.attr32(IFLA_TXQLEN, LO_TXQLEN);
-  w.attr8(IFLA_OPERSTATE, 0);
+  w.attr8(IFLA_OPERSTATE, lo.up ? 0 : OPERSTATE_DOWN);
   w.attr8(IFLA_LINKMODE, 0);
   w.attr32(IFLA_MTU, LO_MTU);
   w.attr32(IFLA_GROUP, 0);
