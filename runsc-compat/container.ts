@@ -136,6 +136,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     state.pid = standin.pid;
     state.pidStart = processStart(standin.pid);
     container.write(state);
+    if (!o.foreground) standin.recorded();
     if (spec.hooks !== undefined) await standin.inPlace();
     await runHooks(spec, 'prestart', container.oci(state));
     await runHooks(spec, 'createRuntime', container.oci(state));

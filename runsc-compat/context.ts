@@ -1,7 +1,7 @@
 // The options that stand before the command, and what follows from them.
 
-import { openSync } from 'node:fs';
-import { CliError } from './errors.ts';
+import { lstatSync, mkdirSync, openSync } from 'node:fs';
+import { CliError, codeOf } from './errors.ts';
 import { callerVariable } from './host.ts';
 
 export interface GlobalOptions {
@@ -18,12 +18,24 @@ export interface GlobalOptions {
 
 export type Network = 'none' | 'host' | 'sandbox';
 
+/** A folder where everybody may make one: it must be ours and closed to others. */
+function ownFolder(path: string): string {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (e) {
+    if (codeOf(e) !== 'EEXIST') throw new CliError(`cannot create ${path}: ${codeOf(e)} (--root names another place for states)`);
+  }
+  const st = lstatSync(path);
+  if (st.isDirectory() && st.uid === process.geteuid?.() && (st.mode & 0o022) === 0) return path;
+  throw new CliError(`${path} is not a folder that only you can write to: remove it, or name another place for states with --root`);
+}
+
 /** Where containers' states live: --root, or the default for this user. */
 export function stateRoot(options: GlobalOptions): string {
   if (options.root !== undefined && options.root !== '') return options.root;
   const runtimeDir = callerVariable('XDG_RUNTIME_DIR');
   if (process.geteuid?.() !== 0 && runtimeDir !== undefined && runtimeDir !== '') return `${runtimeDir}/ringfence`;
-  if (process.geteuid?.() !== 0) return `/tmp/ringfence-${process.geteuid?.() ?? 0}`;
+  if (process.geteuid?.() !== 0) return ownFolder(`/tmp/ringfence-${process.geteuid?.() ?? 0}`);
   return '/run/ringfence';
 }
 

@@ -82,7 +82,11 @@ function withFolder<T>(folder: string, f: (fd: number) => T): T {
 export function listenIn(folder: string, name: string): number {
   return withFolder(folder, (dir) => {
     const fd = newSocket();
-    check(host().bind(fd, addressIn(dir, name)), `cannot bind ${folder}/${name}`);
+    // Whoever may connect commands the sandbox: its owner, whatever the caller's umask is.
+    const mask = host().umask(0o177);
+    const bound = host().bind(fd, addressIn(dir, name));
+    host().umask(mask);
+    check(bound, `cannot bind ${folder}/${name}`);
     check(host().listen(fd, BACKLOG), `cannot listen on ${folder}/${name}`);
     return fd;
   });

@@ -10,6 +10,9 @@ import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN } from './errors.ts';
 import type { HostStdio, Standin } from './launch.ts';
 import { FORWARDED } from './signals.ts';
 
+/** How long an answer may take that was sent before the sandbox ended. */
+const LATE_MS = 1000;
+
 /** The host's terminal, saved once and put back in every case. */
 export class HostTerminal {
   readonly fd: number;
@@ -85,7 +88,12 @@ export class Foreground {
     this.begin(standin);
     let answer: ControlResponse | undefined;
     try {
-      answer = await Promise.race([this.calls.request({ method: 'start', id: this.id }), standin.exit.then(() => undefined)]);
+      const start = this.calls.request({ method: 'start', id: this.id });
+      // The answer about a command that has ended already may come to our notice after that end.
+      const late = standin.exit.then(() =>
+        Promise.race([start, new Promise<undefined>((done) => setTimeout(() => done(undefined), LATE_MS).unref())]),
+      );
+      answer = await Promise.race([start, late]);
     } catch (e) {
       if (!(e instanceof SandboxGone)) throw e;
     }

@@ -162,6 +162,11 @@ export class Standin {
     await this.exit;
   }
 
+  /** The sandbox is on record: from now on it lives without this process. For one without a lifeline. */
+  recorded(): void {
+    this.socket.write('R');
+  }
+
   /** Lets go of the launcher, so that this process can end before it. */
   release(): void {
     this.child.removeAllListeners();

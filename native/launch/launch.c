@@ -5,7 +5,7 @@
 //
 // Descriptor 3 is a socket to the entrypoint. The plan comes in on it (see plan.c), error lines ('E', text, newline) and warnings ('W')
 // go out, 'P' and a newline when the stand-in is where it belongs, and the byte with which a Sentry says that it is ready. With the directive
-// `lifeline` the end of that socket ends everything.
+// `lifeline` the end of that socket ends everything; without it, it does so until a byte has come in that says that the sandbox is on record.
 #define _GNU_SOURCE
 #include "launch.h"
 

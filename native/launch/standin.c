@@ -128,7 +128,9 @@ void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer) {
   if (sfd < 0) die("cannot create a signalfd: %s", strerror(errno));
   // Signals of the terminal come to its session's leader. The descriptor itself is closed: the Sentry's must be the last one.
   if (p->ctty_fd >= 0) ioctl(p->ctty_fd, TIOCSCTTY, 0);
-  int life = p->lifeline ? report_fd : -1;
+  // Until the entrypoint has written down that a detached sandbox exists, its end is the sandbox's: nobody else would ever find it.
+  bool unknown = !p->lifeline && box > 0;
+  int life = p->lifeline || unknown ? report_fd : -1;
   int keep[] = {sfd, socket, life, p->exit_fd, p->tty_fd};
   report_fd = -1;
   close_other_fds(keep, 5);
@@ -168,10 +170,16 @@ void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer) {
         }
       }
     }
-    if (set[2].revents & (POLLHUP | POLLERR)) finish(p, socket, box, gofer, false, 0, true);
     if (set[2].revents & POLLIN) {
       char b[64];
-      if (recv(life, b, sizeof b, MSG_DONTWAIT) == 0) finish(p, socket, box, gofer, false, 0, true);
+      ssize_t n = recv(life, b, sizeof b, MSG_DONTWAIT);
+      if (n == 0) finish(p, socket, box, gofer, false, 0, true);
+      if (n > 0 && unknown) {
+        unknown = false;
+        close(life);
+        set[2] = (struct pollfd){life = -1, 0, 0};
+      }
     }
+    if (set[2].revents & (POLLHUP | POLLERR)) finish(p, socket, box, gofer, false, 0, true);
   }
 }

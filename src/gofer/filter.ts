@@ -1,7 +1,11 @@
 // What the gofer may ask of the host's kernel once it serves: names below its attach points, one socket, and what node itself needs.
 
+import { FUTEX_CLOCK_REALTIME, FUTEX_PRIVATE_FLAG, FUTEX_WAIT, FUTEX_WAIT_BITSET, FUTEX_WAKE } from '../abi/futex.ts';
+import { PROT_EXEC } from '../abi/mman.ts';
 import * as nr from '../abi/nr.ts';
-import type { FilterPlan } from '../host/seccomp.ts';
+import type { ArgumentRule, FilterPlan } from '../host/seccomp.ts';
+
+const ALL = 0xffffffff;
 
 export const GOFER_FILTER: FilterPlan = {
   allow: [
@@ -108,3 +112,18 @@ export const GOFER_FILTER: FilterPlan = {
     nr.SYS_request_key,
   ],
 };
+
+/** The filter with checks of arguments: no executable memory but what V8 makes by mprotect(2), and without `jit` not even that. */
+export function goferFilter(jit: boolean): FilterPlan {
+  const rules: ArgumentRule[] = [
+    {
+      nr: nr.SYS_futex,
+      arg: 1,
+      mask: ALL - FUTEX_PRIVATE_FLAG - FUTEX_CLOCK_REALTIME,
+      values: [FUTEX_WAKE, FUTEX_WAIT, FUTEX_WAIT_BITSET],
+    },
+    { nr: nr.SYS_mmap, arg: 2, mask: PROT_EXEC, values: [0] },
+  ];
+  if (!jit) rules.push({ nr: nr.SYS_mprotect, arg: 2, mask: PROT_EXEC, values: [0] });
+  return { ...GOFER_FILTER, allow: GOFER_FILTER.allow.filter((n) => !rules.some((r) => r.nr === n)), rules };
+}

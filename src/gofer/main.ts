@@ -13,7 +13,7 @@ import { hostPath } from '../host/paths.ts';
 import { installFilter } from '../host/seccomp.ts';
 import type { GoferConfig } from '../wire/boot.ts';
 import { MAX_MESSAGE } from '../wire/gofer.ts';
-import { GOFER_FILTER } from './filter.ts';
+import { goferFilter } from './filter.ts';
 import { GoferServer } from './server.ts';
 
 const CONFIG_FD = 3;
@@ -87,7 +87,7 @@ function main(): void {
   log(config.logFd, 'debug', `serving ${config.attach.length} attach points`);
   // No core file, and nobody of the same uid on the host reads or traces it.
   host.native.prctl(PR_SET_DUMPABLE, 0, 0);
-  const filtered = installFilter(host.native, GOFER_FILTER);
+  const filtered = installFilter(host.native, goferFilter(!process.execArgv.includes('--jitless')));
   if (filtered < 0) {
     log(config.logFd, 'error', `no seccomp filter: errno ${-filtered}`);
     process.exit(1);

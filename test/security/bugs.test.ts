@@ -84,7 +84,11 @@ beforeEach(() => {
     throw new RangeError('after the wait');
   };
   table[CALL_UNRESUMABLE] = () => 0;
-  loop = new Loop(kernel, { wait: () => ((kernel.done = true), 0) }, table);
+  const wait = (): number => {
+    kernel.done = true;
+    return 0;
+  };
+  loop = new Loop(kernel, { wait }, table);
   loop.nameOf = (nr) => `call${nr}`;
   stop = () => {
     kernel.done = false;

@@ -6,7 +6,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { repository } from '../support/build.ts';
-import { GOFER_FATAL, GOFER_REFUSED, INIT_FATAL, POSTURE, type Probe, SENTRY_FATAL, SENTRY_REFUSED, STANDIN_FATAL } from './posture.ts';
+import {
+  GOFER_FATAL,
+  GOFER_REFUSED,
+  INIT_FATAL,
+  JITLESS_REFUSED,
+  POSTURE,
+  type Probe,
+  SENTRY_FATAL,
+  SENTRY_REFUSED,
+  STANDIN_FATAL,
+} from './posture.ts';
 import { all, commandLine, lives, program, type Role, type Sandbox, sandboxOf, standinOf, status, until } from './support.ts';
 
 const ORDINARY = 65533; // no account has it
@@ -19,9 +29,9 @@ interface Running {
   sandbox: Sandbox;
 }
 
-async function start(ringfence: string, uid: number): Promise<Running> {
+async function start(ringfence: string, uid: number, flags: string[] = []): Promise<Running> {
   const script = 'sleep 1000 & sleep 0.2; echo up; wait';
-  const child = spawn(ringfence, ['do', '--', '/bin/sh', '-c', script], {
+  const child = spawn(ringfence, [...flags, 'do', '--', '/bin/sh', '-c', script], {
     cwd: '/',
     env: { SECRET: 'x' },
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -244,6 +254,20 @@ describe.skipIf(process.getuid?.() !== 0)('posture', () => {
     test('of the Gofer refuse what is not listed', () => {
       expect(probe(root.sandbox.gofer, GOFER_REFUSED)).toEqual(wanted(GOFER_REFUSED));
       expect(lives(root.sandbox.gofer)).toBe(true);
+    });
+
+    test('of Sentry and Gofer refuse executable memory with --jitless', async () => {
+      const r = await start(ringfence, 0, ['--jitless']);
+      for (const pid of [r.sandbox.sentry, r.sandbox.gofer]) {
+        expect(commandLine(pid)).toMatch(/^\/bin\/node --jitless /);
+        expect(probe(pid, JITLESS_REFUSED)).toEqual(wanted(JITLESS_REFUSED));
+        const own = readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n');
+        // Code comes from files only, and is not writable.
+        expect(own.filter((l) => /^\S+ ..x/.test(l) && !/ (\/|\[v)/.test(l))).toEqual([]);
+        expect(own.filter((l) => /^\S+ .wx/.test(l))).toEqual([]);
+      }
+      r.child.kill('SIGKILL');
+      expect(await until(() => !all(r.sandbox).some(lives), 2000)).toBe(true);
     });
 
     for (const [name, victim, probes] of ends) {

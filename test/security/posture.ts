@@ -91,6 +91,7 @@ export interface Probe {
 const AT_FDCWD = -100;
 const EPERM = -1;
 const EBADF = -9;
+const ENOMEM = -12;
 
 const refused = (call: string, n: number, ...args: (string | number)[]): Probe => ({ call, nr: n, args, answer: EPERM });
 const fatal = (call: string, n: number, ...args: (string | number)[]): Probe => ({ call, nr: n, args, answer: 'gone' });
@@ -139,6 +140,13 @@ export const SENTRY_REFUSED: readonly Probe[] = [
   { call: 'read of a closed descriptor', nr: nr.SYS_read, args: [999999, 0, 0], answer: EBADF },
 ];
 
+/** With --jitless nothing of Sentry and Gofer becomes executable any more. */
+export const JITLESS_REFUSED: readonly Probe[] = [
+  refused('mprotect to executable', nr.SYS_mprotect, 0x10000, 4096, 5),
+  refused('mmap of executable memory', nr.SYS_mmap, 0, 4096, 5, 0x22, -1, 0),
+  { call: 'mprotect to writable', nr: nr.SYS_mprotect, args: [0x10000, 4096, 3], answer: ENOMEM },
+];
+
 /** Each of them ends the Sentry, and with it the sandbox. */
 export const SENTRY_FATAL: readonly Probe[] = [
   fatal('execve', nr.SYS_execve, '@/bin/node', 0, 0),
@@ -159,6 +167,7 @@ export const GOFER_REFUSED: readonly Probe[] = [
   refused('setuid', nr.SYS_setuid, 0),
   refused('ioctl', nr.SYS_ioctl, 2, 0x5401, 0),
   refused('memfd_create', nr.SYS_memfd_create, '@x', 0),
+  refused('mmap of executable memory', nr.SYS_mmap, 0, 4096, 5, 0x22, -1, 0),
 ];
 
 export const GOFER_FATAL: readonly Probe[] = [

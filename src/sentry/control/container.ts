@@ -164,6 +164,7 @@ export class Container {
       console = made;
       this.consoles.set(t.tg, console);
       this.consoleFds.set(t.tg, stdio.consoleIn);
+      made.beforeInput = () => this.followSize(made, stdio.consoleIn);
       console.control(t);
     }
     for (let i = 0; i < 3; i++) {
@@ -261,8 +262,12 @@ export class Container {
       this.signal(g, sig);
       return;
     }
+    this.followSize(console, fd);
+  }
+
+  private followSize(console: Console, fd: number): void {
     const size = this.hostSize(fd);
-    if (size !== null) console.resize(size.rows, size.cols);
+    if (size !== null && (size.rows !== console.tty.rows || size.cols !== console.tty.cols)) console.resize(size.rows, size.cols);
   }
 
   /** A signal from outside the container. */

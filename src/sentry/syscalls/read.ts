@@ -23,7 +23,7 @@ import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM } 
 import { RLIMIT_FSIZE } from '../../abi/resource.ts';
 import { SIGXFSZ } from '../../abi/signal.ts';
 import { S_IFDIR, S_IFMT, S_IFREG } from '../../abi/stat.ts';
-import { RWF_APPEND, RWF_NOWAIT, RWF_SUPPORTED, UIO_MAXIOV } from '../../abi/uio.ts';
+import { RWF_APPEND, RWF_NOWAIT, RWF_SUPPORTED, SEEK_CUR, SEEK_SET, UIO_MAXIOV } from '../../abi/uio.ts';
 import { BLOCKED } from '../../base/result.ts';
 import type { IoVec, Task } from '../kernel/task.ts';
 import type { File } from '../vfs/file.ts';
@@ -398,8 +398,9 @@ export function sys_copy_file_range(t: Task): number {
   if (srcType !== S_IFREG || outType !== S_IFREG) return -EINVAL;
   const srcAddr = t.arg(1);
   const outAddr = t.arg(3);
-  let from = srcAddr === 0 ? src.pos : t.readU64(srcAddr);
-  let to = outAddr === 0 ? out.pos : t.readU64(outAddr);
+  // A description from outside may share its position with others there: it is asked, and moved by reading and writing.
+  let from = srcAddr === 0 ? src.seek(t, 0, SEEK_CUR) : t.readU64(srcAddr);
+  let to = outAddr === 0 ? out.seek(t, 0, SEEK_CUR) : t.readU64(outAddr);
   if (from < 0) return from;
   if (to < 0) return to;
   let count = Math.min(t.arg(4), MAX_COUNT);
@@ -420,7 +421,7 @@ export function sys_copy_file_range(t: Task): number {
       err = n;
       break;
     }
-    const m = out.pwrite(t, buf, 0, n, to);
+    const m = outAddr === 0 ? out.write(t, buf, 0, n) : out.pwrite(t, buf, 0, n, to);
     if (m < 0) {
       err = m;
       break;
@@ -431,10 +432,9 @@ export function sys_copy_file_range(t: Task): number {
     if (m < n) break;
   }
   if (done === 0) return err;
-  if (srcAddr === 0) src.pos = from;
+  if (srcAddr === 0) src.seek(t, from, SEEK_SET);
   else t.writeU64(srcAddr, from);
-  if (outAddr === 0) out.pos = to;
-  else t.writeU64(outAddr, to);
+  if (outAddr !== 0) t.writeU64(outAddr, to);
   touched(src, IN_ACCESS);
   touched(out, IN_MODIFY);
   return done;

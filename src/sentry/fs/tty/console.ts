@@ -54,6 +54,8 @@ export class Console implements Wakeable {
   private inOpen = true;
   private outOpen = true;
   private closed = false;
+  /** Asked before typed bytes are taken in: the window may have changed before they were typed. */
+  beforeInput: (() => void) | null = null;
 
   constructor(kernel: Kernel, pts: Mount, master: MasterFile, o: ConsoleOptions) {
     this.kernel = kernel;
@@ -120,6 +122,7 @@ export class Console implements Wakeable {
         if (this.inFd === this.outFd) this.tty.lineLost();
         return;
       }
+      if (this.beforeInput !== null) this.beforeInput();
       ttyInput(this.tty, this.buf, 0, n);
       moved += n;
     }
