@@ -250,7 +250,9 @@ export function startSandbox(r: SandboxRequest): Standin {
   for (const n of r.namespaces) plan.push('namespace', n.type, n.path ?? '');
   plan.push('hostname', displayName(r.container.hostname));
   plan.push('stub', `${DIST_IN_ROOT}/native/stub`);
-  const flags = r.jitless ? ['--jitless', '--no-expose-wasm'] : [];
+  // Up to Node 22 V8 warns that WebAssembly goes with the compiler, unless it is told so.
+  const quiet = Number.parseInt(process.versions.node, 10) <= 22 ? ['--no-expose-wasm'] : [];
+  const flags = r.jitless ? ['--jitless', ...quiet] : [];
   for (const a of [NODE_IN_ROOT, ...flags, `${DIST_IN_ROOT}/sentry.cjs`]) plan.push('sentry-arg', a);
   for (const a of [NODE_IN_ROOT, ...flags, `${DIST_IN_ROOT}/gofer.cjs`]) plan.push('gofer-arg', a);
   plan.push('sentry-config', JSON.stringify(boot), 'gofer-config', JSON.stringify(gofer));

@@ -2,7 +2,7 @@
 // plainly what happened.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -161,6 +161,7 @@ describe('a detached container', () => {
     const bundle = bench.bundle(['sh', '-c', 'sleep 1000 & sleep 1000 & wait']);
     const r = bench.detached(['run', '--detach', '-b', bundle, id]);
     expect(r).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect(statSync(join(bench.states, id, 'control.sock')).mode & 0o777).toBe(0o600); // who may connect commands the sandbox
     return sandboxOf(bench.state(id).pid);
   }
 
@@ -224,7 +225,7 @@ describe('a detached container', () => {
       process.kill(who === 'command' ? (child.pid as number) : standin, 'SIGKILL');
       expect(await exit).toBe(137);
       expect(await until(() => childrenOf(s.stub).length === s.guests.length, LIMIT_MS)).toBe(true);
-      expect(lives(standin)).toBe(false);
+      expect(await gone([standin])).toEqual([]);
       expect(bench.state('host').status).toBe('running');
     }
     expect(bench.run(['exec', 'host', 'echo', 'fine']).stdout).toBe('fine\n');
