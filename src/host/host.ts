@@ -176,28 +176,6 @@ export function putStat(b: Float64Array, out: HostStat): void {
   out.ctimeNsec = b[15] as number;
 }
 
-/** A fresh HostStat of zeros. */
-export function newHostStat(): HostStat {
-  return {
-    dev: 0,
-    ino: 0,
-    mode: 0,
-    nlink: 0,
-    uid: 0,
-    gid: 0,
-    rdev: 0,
-    size: 0,
-    blksize: 0,
-    blocks: 0,
-    atimeSec: 0,
-    atimeNsec: 0,
-    mtimeSec: 0,
-    mtimeNsec: 0,
-    ctimeSec: 0,
-    ctimeNsec: 0,
-  };
-}
-
 /** Loads dist/native/host.node (an absolute path). Throws when it cannot. */
 export function loadHost(path: string): Host {
   return new Host(loadNative(path));

@@ -8,7 +8,7 @@ import { EPOLLET, EPOLLIN } from '../../src/abi/epoll.ts';
 import { EBADF, EEXIST, EINVAL, EMSGSIZE, ENAMETOOLONG, ENOENT, EPERM, EXDEV } from '../../src/abi/errno.ts';
 import { AT_FDCWD, O_DIRECTORY, O_PATH, O_RDONLY, RESOLVE_BENEATH } from '../../src/abi/fcntl.ts';
 import { POLLIN } from '../../src/abi/poll.ts';
-import { newHostStat } from '../../src/host/host.ts';
+import { newHostStat } from '../../src/platform/hostio.ts';
 import type { Native } from '../../src/host/native.ts';
 import { displayName, hostPath, unixAddress } from '../../src/host/paths.ts';
 import { Poller } from '../../src/host/poller.ts';

@@ -4,30 +4,13 @@ import { EACCES, EMFILE, EROFS, ESTALE } from '../../../abi/errno.ts';
 import { O_RDONLY, O_RDWR, O_WRONLY } from '../../../abi/fcntl.ts';
 import { monotonicNs } from '../../../base/clock.ts';
 import { NSEC_PER_SEC } from '../../../base/time.ts';
-import type { HostStat } from '../../../platform/hostio.ts';
+import { type HostStat, newHostStat } from '../../../platform/hostio.ts';
 import type { Attr, NodeInfo } from '../../../wire/gofer.ts';
 import type { FileSystem } from '../../vfs/filesystem.ts';
 import { Inode } from '../../vfs/inode.ts';
 import type { Droppable, GoferSession } from './session.ts';
 
-const scratch: HostStat = {
-  dev: 0,
-  ino: 0,
-  mode: 0,
-  nlink: 0,
-  uid: 0,
-  gid: 0,
-  rdev: 0,
-  size: 0,
-  blksize: 0,
-  blocks: 0,
-  atimeSec: 0,
-  atimeNsec: 0,
-  mtimeSec: 0,
-  mtimeNsec: 0,
-  ctimeSec: 0,
-  ctimeNsec: 0,
-};
+const scratch = newHostStat();
 
 /** A directory entry as a listing tells it. */
 export interface ListedName {

@@ -9,7 +9,7 @@ import { POLLERR, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM } 
 import { SIGPIPE } from '../../../abi/signal.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from '../../../abi/stat.ts';
 import { SEEK_CUR } from '../../../abi/uio.ts';
-import type { HostIO, HostStat } from '../../../platform/hostio.ts';
+import { type HostIO, newHostStat } from '../../../platform/hostio.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { File, MapBacking } from '../../vfs/file.ts';
@@ -24,24 +24,7 @@ const WATCHED = POLLIN | POLLOUT | POLLPRI | POLLRDHUP | -2147483648;
 const NULL_DEVICE = 0x103;
 const ANON_INODE_FS_MAGIC = 0x09041934;
 
-const st: HostStat = {
-  dev: 0,
-  ino: 0,
-  mode: 0,
-  nlink: 0,
-  uid: 0,
-  gid: 0,
-  rdev: 0,
-  size: 0,
-  blksize: 0,
-  blocks: 0,
-  atimeSec: 0,
-  atimeNsec: 0,
-  mtimeSec: 0,
-  mtimeNsec: 0,
-  ctimeSec: 0,
-  ctimeNsec: 0,
-};
+const st = newHostStat();
 
 const TERMIOS_CALLS: readonly number[] = [TCGETS, TCSETS, TCSETSW, TCSETSF];
 

@@ -6,7 +6,7 @@ import { TMPFS_MAGIC } from '../../../abi/mount.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../abi/stat.ts';
 import { RENAME_EXCHANGE } from '../../../abi/uio.ts';
 import { XATTR_CREATE, XATTR_REPLACE } from '../../../abi/xattr.ts';
-import type { HostIO, HostStat } from '../../../platform/hostio.ts';
+import { type HostIO, newHostStat } from '../../../platform/hostio.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { File } from '../../vfs/file.ts';
@@ -83,24 +83,7 @@ export interface TmpEntry {
   position: number;
 }
 
-const hostStat: HostStat = {
-  dev: 0,
-  ino: 0,
-  mode: 0,
-  nlink: 0,
-  uid: 0,
-  gid: 0,
-  rdev: 0,
-  size: 0,
-  blksize: 0,
-  blocks: 0,
-  atimeSec: 0,
-  atimeNsec: 0,
-  mtimeSec: 0,
-  mtimeNsec: 0,
-  ctimeSec: 0,
-  ctimeNsec: 0,
-};
+const hostStat = newHostStat();
 
 const noBytes = new Uint8Array(0);
 
