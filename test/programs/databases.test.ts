@@ -40,8 +40,8 @@ describe('redis', () => {
     redis-cli ${connect} lpush l a b c
     redis-cli ${connect} lrange l 0 -1
     redis-cli ${connect} eval 'return redis.call("incrby", KEYS[1], 5)' 1 n
-    (redis-cli ${connect} blpop waits 20 | tail -1) &
-    sleep 0.2; redis-cli ${connect} rpush waits woken; wait $!
+    (redis-cli ${connect} blpop waits 20 | tail -1) >popped &
+    sleep 0.2; redis-cli ${connect} rpush waits woken; wait $!; cat popped; rm popped
     redis-cli ${connect} save
     redis-cli ${connect} bgsave; while redis-cli ${connect} info persistence | grep -q rdb_bgsave_in_progress:1; do sleep 0.05; done
     redis-cli ${connect} info persistence | grep rdb_last_bgsave_status | tr -d '\r'
