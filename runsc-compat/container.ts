@@ -119,6 +119,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       stdio,
       network: networkKind(globals.network),
       controlFd: listener,
+      controlClients: [],
       logFd: logs.log,
       straceFd: logs.strace,
       debug: globals.debug === true,

@@ -1,7 +1,7 @@
 // A client of the control protocol (src/wire/control.ts).
 
-import { closeSync, constants as fsConstants, mkdtempSync, openSync, read, rmdirSync, unlinkSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { closeSync, constants as fsConstants, openSync, read } from 'node:fs';
+import { constants } from 'node:os';
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET } from '../src/abi/socket.ts';
 import { unixAddress } from '../src/host/paths.ts';
 import { type ControlRequest, type ControlResponse, MAX_PACKET } from '../src/wire/control.ts';
@@ -105,20 +105,17 @@ export function connectIn(folder: string, name: string): Control {
   });
 }
 
-/** A listening socket without a lasting name, and `count` connections to it. */
-export function privateListener(count: number): { listener: number; clients: Control[] } {
-  const folder = mkdtempSync(`${tmpdir()}/ringfence-`);
-  try {
-    const listener = listenIn(folder, 'control');
-    const clients: Control[] = [];
-    for (let i = 0; i < count; i++) clients.push(connectIn(folder, 'control'));
-    return { listener, clients };
-  } finally {
-    try {
-      unlinkSync(`${folder}/control`);
-    } catch {}
-    rmdirSync(folder);
+/** `count` connections without a name in any file system, and their far ends for the Sentry: nothing to remove whenever we are killed. */
+export function privateConnections(count: number): { ends: number[]; clients: Control[] } {
+  const ends: number[] = [];
+  const clients: Control[] = [];
+  const pair = new Int32Array(2);
+  for (let i = 0; i < count; i++) {
+    check(host().socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 'cannot create a pair of sockets');
+    clients.push(new Control(pair[0] as number));
+    ends.push(pair[1] as number);
   }
+  return { ends, clients };
 }
 
 /** The negative errno of an answer as a name, for messages. */

@@ -1,7 +1,8 @@
 // Starts the native launcher (native/launch) with a plan.
 //
 // Numbers of a Sentry's descriptors: 0 /dev/null, 1 and 2 where crash reports go, 3 configuration, 4 control listener, 5 stub, 6 Gofer,
-// 7 stand-in, 8 ready, 9 log, 10 strace, 11 to 13 the container's standard streams, 14 and 15 console in and out, 16.. further ones.
+// 7 stand-in, 8 ready, 9 log, 10 strace, 11 to 13 the container's standard streams, 14 and 15 console in and out, 16.. further ones, then
+// connections of the control protocol.
 // A Gofer's: 0 to 3 the same, 4 its socket to the Sentry, 5 log. native/launch/launch.h names those that the launcher makes itself.
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -56,6 +57,8 @@ export interface SandboxRequest {
   network: Network;
   /** Listening control socket. */
   controlFd: number;
+  /** Far ends of connections that exist already. */
+  controlClients: number[];
   logFd: number;
   straceFd: number;
   debug: boolean;
@@ -228,6 +231,7 @@ export function startSandbox(r: SandboxRequest): Standin {
     platform: 'systrap',
     network: r.network,
     controlFd: sentryFd(r.controlFd, SENTRY.control),
+    controlClients: r.controlClients.map((fd, i) => sentryFd(fd, SENTRY.extra + r.stdio.extra.length + i)),
     stubFd: SENTRY.stub,
     goferFd: SENTRY.gofer,
     logFd: sentryFd(r.logFd, SENTRY.log),

@@ -8,7 +8,7 @@ import type { Command } from 'commander';
 import { hostPath } from '../../src/host/paths.ts';
 import type { ContainerConfig, MountConfig } from '../../src/wire/boot.ts';
 import { type GlobalOptions, networkKind, openLogs } from '../context.ts';
-import { privateListener } from '../control.ts';
+import { privateConnections } from '../control.ts';
 import { CliError, codeOf, EXIT_OWN } from '../errors.ts';
 import { Foreground } from '../foreground.ts';
 import { callerEnvironment, host, lastArguments } from '../host.ts';
@@ -62,7 +62,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
   const terminal = Foreground.terminal();
   container.process.terminal = terminal !== null;
   container.process.consoleSize = terminal?.size() ?? null;
-  const { listener, clients } = privateListener(terminal === null ? 1 : 2);
+  const { ends, clients } = privateConnections(terminal === null ? 1 : 2);
   const logs = openLogs(globals, id, 'do', 2);
   const foreground = new Foreground(id, clients, terminal);
   const standin = startSandbox({
@@ -72,7 +72,8 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     prune: ['/attach/0/proc', '/attach/0/sys', '/attach/0/dev'],
     stdio: foreground.stdio(),
     network: networkKind(options.network ?? globals.network, EXIT_OWN),
-    controlFd: listener,
+    controlFd: -1,
+    controlClients: ends,
     logFd: logs.log,
     straceFd: logs.strace,
     debug: globals.debug === true,
@@ -86,7 +87,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     cgroups: [],
     oomScoreAdj: null,
   });
-  host().close(listener);
+  for (const fd of ends) host().close(fd);
   return await foreground.run(standin, container.process.args[0] ?? '');
 }
 

@@ -76,8 +76,10 @@ export interface BootConfig {
   sandboxId: string;
   platform: 'systrap';
   network: 'none' | 'host' | 'sandbox';
-  /** Listening SOCK_SEQPACKET unix socket of the control protocol (src/wire/control.ts). */
+  /** Listening SOCK_SEQPACKET unix socket of the control protocol (src/wire/control.ts); -1: none. */
   controlFd: number;
+  /** Connections of the control protocol that exist already. */
+  controlClients: number[];
   /** SOCK_SEQPACKET socket to the pristine stub that native/launch started. */
   stubFd: number;
   /** SOCK_SEQPACKET socket to the container's gofer. */

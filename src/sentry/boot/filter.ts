@@ -150,7 +150,7 @@ const KILL: readonly number[] = [
 ];
 
 export interface SentryFilterOptions {
-  /** The one socket on which connections are accepted. */
+  /** The one socket on which connections are accepted; -1: none. */
   controlFd: number;
   /** V8 compiles at run time: it makes pages writable and executable by mprotect(2). False: nothing becomes executable any more. */
   jit: boolean;
@@ -185,7 +185,7 @@ export function sentryFilter(o: SentryFilterOptions): FilterPlan {
       ],
     },
     { nr: nr.SYS_setsockopt, arg: 1, mask: ALL, values: [SOL_SOCKET], and: [{ arg: 2, mask: ALL, values: [SO_PASSCRED] }] },
-    { nr: nr.SYS_accept4, arg: 0, mask: ALL, values: [o.controlFd] },
+    ...(o.controlFd < 0 ? [] : [{ nr: nr.SYS_accept4, arg: 0, mask: ALL, values: [o.controlFd] }]),
     // fstat(3) of a descriptor. A path with it is resolved, but the root holds nothing.
     { nr: nr.SYS_newfstatat, arg: 3, mask: ALL, values: [AT_EMPTY_PATH] },
     { nr: nr.SYS_prctl, arg: 0, mask: ALL, values: [PR_SET_NAME] },

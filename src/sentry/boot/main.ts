@@ -111,6 +111,7 @@ function boot(): number {
     kernel,
     container,
     config.controlFd,
+    config.controlClients,
     config.stdio,
     config.standinFd,
     (fd) => host.native.accept(fd, SOCK_CLOEXEC),

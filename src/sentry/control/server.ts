@@ -42,6 +42,7 @@ export class ControlServer {
     kernel: Kernel,
     container: Container,
     listenFd: number,
+    clients: readonly number[],
     stdio: StdioFds,
     standin: number,
     accept: (fd: number) => number,
@@ -55,6 +56,8 @@ export class ControlServer {
     this.accept = accept;
     this.utf8 = utf8;
     container.onChange((g, status, stopped) => this.changed(g, status, stopped));
+    for (const fd of clients) this.serve(fd);
+    if (listenFd < 0) return;
     this.host.setNonblock(listenFd, true);
     this.host.watch(listenFd, EPOLLIN, () => {
       for (let fd = accept(listenFd); fd >= 0; fd = this.accept(listenFd)) this.serve(fd);
