@@ -125,6 +125,16 @@ describe('do on a terminal', () => {
     expect(terminal.settings()).toBe(before);
   });
 
+  test('a command that stops at once is seen to stop', async () => {
+    terminal = new Terminal(24, 80);
+    await terminal.expect(/\$ $/);
+    terminal.type(`${ringfence} do -- sh -c 'kill -STOP $$; echo went on'\n`);
+    await terminal.expect(/Stopped/);
+    terminal.type('fg\n');
+    await terminal.expect(/\nwent on\r\n/);
+    await terminal.expect(/\$ $/);
+  });
+
   test('kill -9 of the command leaves a usable terminal', async () => {
     terminal = new Terminal(24, 80);
     await terminal.expect(/\$ $/);

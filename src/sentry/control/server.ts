@@ -177,6 +177,9 @@ export class ControlServer {
       }
       if (this.kernel.findGroup(pid) === null) return { ok: false, error: `no process ${pid}`, errno: -ESRCH };
     }
+    // Stopped before the caller could wait: it hears of it all the same.
+    const g = pid === 0 ? c.init : this.kernel.findGroup(pid);
+    if (g !== null && g.outsideParent && g.stopped) return { ok: true, stopped: g.stopSignal };
     this.waiters.push({ fd, pid });
     return null;
   }
