@@ -23,7 +23,7 @@ import type { IoVec, Task } from '../kernel/task.ts';
 import { Message, SOCKADDR_MAX } from '../net/message.ts';
 import { ControlWriter, dropMessageFiles, parseControl } from '../net/scm.ts';
 import type { SocketFile } from '../net/socket.ts';
-import { full, type Row } from './row.ts';
+import { partial, type Row } from './row.ts';
 import { copyInAddress, copyOutAddress, socketOf, waitSocket } from './socket.ts';
 
 /** MSG_CMSG_COMPAT: 32-bit programs only. */
@@ -355,11 +355,13 @@ export function sys_recvmmsg(t: Task): number {
   return count;
 }
 
+const NO_URGENT = 'no urgent data (MSG_OOB), no error queue (MSG_ERRQUEUE)';
+
 export const rows: readonly Row[] = [
-  full(SYS_sendto, 'sendto', sys_sendto, 'fd', 'buf', 'size', 'hex', 'ptr', 'int'),
-  full(SYS_recvfrom, 'recvfrom', sys_recvfrom, 'fd', 'outbuf', 'size', 'hex', 'ptr', 'ptr'),
-  full(SYS_sendmsg, 'sendmsg', sys_sendmsg, 'fd', 'ptr', 'hex'),
-  full(SYS_recvmsg, 'recvmsg', sys_recvmsg, 'fd', 'ptr', 'hex'),
-  full(SYS_sendmmsg, 'sendmmsg', sys_sendmmsg, 'fd', 'ptr', 'uint', 'hex'),
-  full(SYS_recvmmsg, 'recvmmsg', sys_recvmmsg, 'fd', 'ptr', 'uint', 'hex', 'ptr'),
+  partial(SYS_sendto, 'sendto', sys_sendto, NO_URGENT, 'fd', 'buf', 'size', 'hex', 'ptr', 'int'),
+  partial(SYS_recvfrom, 'recvfrom', sys_recvfrom, NO_URGENT, 'fd', 'outbuf', 'size', 'hex', 'ptr', 'ptr'),
+  partial(SYS_sendmsg, 'sendmsg', sys_sendmsg, NO_URGENT, 'fd', 'ptr', 'hex'),
+  partial(SYS_recvmsg, 'recvmsg', sys_recvmsg, NO_URGENT, 'fd', 'ptr', 'hex'),
+  partial(SYS_sendmmsg, 'sendmmsg', sys_sendmmsg, NO_URGENT, 'fd', 'ptr', 'uint', 'hex'),
+  partial(SYS_recvmmsg, 'recvmmsg', sys_recvmmsg, NO_URGENT, 'fd', 'ptr', 'uint', 'hex', 'ptr'),
 ];

@@ -364,7 +364,6 @@ const COMMON: Readonly<Record<string, Maker>> = {
     0o400,
   ),
   personality: text((t) => `${t.personality.toString(16).padStart(8, '0')}\n`, 0o400),
-  io: guarded((t) => `rchar: 0\nwchar: 0\nsyscr: ${t.syscalls}\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n`),
   sched: text(
     (t, d) =>
       `${t.name} (${t.tid}, #threads: ${t.tg.tasks.size})\n-------------------------------------------------------------------\nse.sum_exec_runtime                          :     ${(d.proc.extras.taskCpuNs(t) / 1e6).toFixed(6)}\nnr_switches                                  :     ${t.syscalls}\npolicy                                       :     ${t.policy}\nprio                                         :     ${120 + t.nice}\n`,
