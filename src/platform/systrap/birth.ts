@@ -1,0 +1,60 @@
+// How an address space comes into the world: a region and a socket of its own, handed to a stub that copies itself.
+import { EAGAIN } from '../../abi/errno.ts';
+import type { Slot } from './arena.ts';
+import type { Engine } from './engine.ts';
+import { BLOCK_SIZE } from './layout.ts';
+import { SystrapSpace } from './space.ts';
+
+/** The steps that every new address space has in common. */
+export class Birth {
+  slot: Slot | null = null;
+  private readonly engine: Engine;
+  private readonly fds = new Int32Array(3); // region, our socket, the stub's socket
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+  }
+
+  prepare(): number {
+    const slot = this.engine.arena.take();
+    if (typeof slot === 'number') return slot;
+    const r = this.engine.addon.space(slot.address, this.fds);
+    if (r < 0) {
+      this.engine.arena.release(slot);
+      return r;
+    }
+    this.slot = slot;
+    return 0;
+  }
+
+  base(index: number): number {
+    return ((this.slot as Slot).offset + index * BLOCK_SIZE) / 4;
+  }
+
+  /** Gives region and socket to the stub behind `socket`. */
+  sendTo(socket: number, kind: number): number {
+    const addon = this.engine.addon;
+    const r = addon.send(socket, kind, this.fds[0] as number, this.fds[2] as number);
+    addon.close(this.fds[0] as number);
+    addon.close(this.fds[2] as number);
+    return r;
+  }
+
+  abandon(): void {
+    this.engine.addon.close(this.fds[1] as number);
+    this.engine.arena.release(this.slot as Slot);
+  }
+
+  /** Waits until the new process has said hello. */
+  complete(leader: number): SystrapSpace | number {
+    const addon = this.engine.addon;
+    const socket = this.fds[1] as number;
+    const pid = this.engine.receiveHello(socket);
+    const pidfd = pid < 0 ? pid : addon.pidfdOpen(pid);
+    if (pidfd < 0) {
+      this.abandon();
+      return -EAGAIN; // what fork(2) says when there is no room for a process
+    }
+    return new SystrapSpace(this.engine, this.slot as Slot, socket, pid, pidfd, leader);
+  }
+}
