@@ -56,7 +56,11 @@ const STACK_MOST = 64 << 20;
 const STACK_LEAST = 256 << 10;
 /** Room for arguments: a quarter of the stack, at most 6 MiB (execve(2)). */
 const ARGS_MOST = 6 << 20;
+/** Where position-independent programs go that are too large to stand near the end of the address range (ELF_ET_DYN_BASE). */
 const PIE_BASE = 0x555555554000;
+const PIE_NEAR_MOST = 256 << 20;
+/** What stays free behind the program for brk(2). */
+const HEAP_ROOM = 512 << 20;
 const USER_CS = 0x33;
 const USER_SS = 0x2b;
 
@@ -253,6 +257,12 @@ function randomPages(t: Task, count: number): number {
   return (t.kernel.word32[0]! % count) * PAGE;
 }
 
+/** Where a position-independent program of `size` bytes goes: at the lower end of what reaches the end of the address range. */
+function pieBase(t: Task, mm: MemoryManager, size: number, align: number): number {
+  const base = (size <= PIE_NEAR_MOST ? mm.nearFloor + align : PIE_BASE) + randomPages(t, 0x4000);
+  return base - (base % align);
+}
+
 interface Layout {
   entry: number;
   sp: number;
@@ -264,18 +274,20 @@ function build(t: Task, ctx: Context, mm: MemoryManager, p: Program, envp: strin
   const limit = t.rlimit(RLIMIT_STACK);
   const stackSize = pageUp(Math.max(STACK_LEAST, Math.min(STACK_MOST, limit === Infinity ? STACK_DEFAULT : limit)));
   const stackTop = platform.maxAddress - PAGE - randomPages(t, 0x1000);
-  mm.mmapBase = stackTop - Math.max(stackSize, 128 << 20) - (1 << 20) - randomPages(t, 0x1000);
+  const mmapTop = stackTop - Math.max(stackSize, 128 << 20) - (1 << 20) - randomPages(t, 0x1000);
 
   const own = span(p.image);
   let bias = 0;
   if (p.image.type !== ET_EXEC) {
-    const base = p.interp !== null || own.low === 0 ? PIE_BASE + randomPages(t, 0x10000) : 0;
-    bias = base - (base % p.image.align);
+    bias = own.low !== 0 && p.interp === null ? 0 : pieBase(t, mm, own.high - own.low, p.image.align);
   } else if (own.low < platform.minAddress) return -EPERM;
   let r = mapImage(t, ctx, mm, p.file, p.image, bias);
   if (r < 0) return r;
   mm.brkStart = own.high + bias + randomPages(t, 0x100);
   mm.brkEnd = mm.brkStart;
+  // A program that stands among the mappings keeps room for its heap.
+  const near = mm.brkStart > mm.nearFloor && mm.brkStart < mmapTop;
+  mm.setNear(near ? Math.min(pageUp(mm.brkStart) + HEAP_ROOM, mmapTop) : mm.nearFloor, mmapTop);
 
   let entry = p.image.entry + bias;
   let base = 0;
