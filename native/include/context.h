@@ -60,6 +60,8 @@
 #define RF_COMMAND_EXIT 9        // end this thread
 #define RF_COMMAND_USAGE 10      // of the thread, or with call_args[0] 1 of the process: call_args[0..5] become struct rf_usage
 
+#define RF_COMMAND_MAPS 11       // receive struct rf_maps, carry it out: 0, or the error of the step that failed
+
 // struct user_regs_struct of <sys/user.h>, without the selectors.
 #define RF_REGS 23
 
@@ -79,7 +81,8 @@ struct rf_block {
   uint64_t call_nr;
   uint64_t call_args[6];
   uint32_t fp_size; // bytes of vector state in a signal frame, with its trailer
-  uint32_t reserved[3];
+  uint32_t usage_ready; // call_args hold struct rf_usage of the process: left there by a call that ends it or its program
+  uint32_t reserved[2];
   uint64_t regs[RF_REGS];
   uint8_t padding[RF_BLOCK_SIZE - 128 - RF_REGS * 8];
 };
@@ -107,10 +110,32 @@ struct rf_control {
 #define RF_MESSAGE_MAP 0x52460004  // descriptor to map
 #define RF_MESSAGE_HELLO 0x52460005 // from a new address space; the pid comes from SCM_CREDENTIALS
 #define RF_MESSAGE_INFO 0x52460006
+#define RF_MESSAGE_MAPS 0x52460007 // struct rf_maps with descriptors, to a stub that is told RF_COMMAND_MAPS
 
 struct rf_message {
   uint32_t kind;
   uint32_t zero;
+};
+
+// Steps of RF_MESSAGE_MAPS: mmap(2) of descriptor `fd` of the message (-1: anonymous), or with RF_MAP_ZERO zeroes inside one page.
+#define RF_MAPS 32     // at most, in a message
+#define RF_MAPS_FDS 16 // the same of descriptors
+#define RF_MAP_ZERO (-2)
+
+struct rf_map {
+  uint64_t address;
+  uint64_t length;
+  uint64_t offset;
+  uint32_t prot;
+  uint32_t flags;
+  int32_t fd;
+  uint32_t zero;
+};
+
+struct rf_maps {
+  uint32_t kind;
+  uint32_t count;
+  struct rf_map map[RF_MAPS];
 };
 
 struct rf_info {
@@ -123,6 +148,7 @@ struct rf_info {
 
 _Static_assert(sizeof(struct rf_block) == RF_BLOCK_SIZE, "block size");
 _Static_assert(offsetof(struct rf_block, regs) == 128, "regs stand at 128");
+_Static_assert(sizeof(struct rf_map) == 40, "ten words");
 _Static_assert(sizeof(struct rf_usage) == sizeof(((struct rf_block *)0)->call_args), "usage stands in place of arguments");
 _Static_assert(RF_REGION_SIZE <= RF_AREA_BASE - RF_REGION_BASE, "region fits");
 _Static_assert(RF_AREA_BASE % RF_AREA_SIZE == 0, "areas are aligned");

@@ -45,6 +45,7 @@ int main(void) {
   N(COMMAND_FP_LOAD);
   N(COMMAND_EXIT);
   N(COMMAND_USAGE);
+  N(COMMAND_MAPS);
   printf("\n// Messages.\n");
   N(MESSAGE_INIT);
   N(MESSAGE_NEW);
@@ -52,6 +53,9 @@ int main(void) {
   N(MESSAGE_MAP);
   N(MESSAGE_HELLO);
   N(MESSAGE_INFO);
+  N(MESSAGE_MAPS);
+  N(MAPS);
+  N(MAPS_FDS);
   printf("\n// Fields of a block as indices of 32-bit words.\n");
   W(STATE, state);
   W(COMMAND, command);
@@ -67,6 +71,7 @@ int main(void) {
   W(CALL_NR, call_nr);
   W(CALL_ARGS, call_args);
   W(FP_SIZE, fp_size);
+  W(USAGE_READY, usage_ready);
   W(REGS, regs);
   printf("\n// Fields of the control page.\n");
   word("CONTROL_ASLEEP", offsetof(struct rf_control, asleep));

@@ -6,6 +6,8 @@
 //
 // Numbers: guest addresses and lengths are doubles (user addresses are below 2^47). Registers are 64 bits as two unsigned 32-bit halves.
 
+import type { MapBatch } from './mapbatch.ts';
+
 /** What a stopped thread shows. See Context.event. */
 export const EVENT_NONE = 0; // running, or resumed and not yet stopped
 export const EVENT_SYSCALL = 1; // registers hold number and arguments; rip is behind the syscall instruction
@@ -82,7 +84,6 @@ export interface Context {
   fpSave(address: number): number;
   /** Loads vector state from guest memory as rt_sigreturn would; address 0 resets it. 0, -EFAULT or -EINVAL. */
   fpLoad(address: number): number;
-  /** Gives `from`'s vector state to this stopped context (for exec: call fpLoad(0)). */
 
   /** What this stopped thread, or with `process` its address space, has used. 0 or -errno (it runs, or is gone). */
   usage(process: boolean, out: HostUsage): number;
@@ -94,6 +95,9 @@ export interface Context {
   hostcall(nr: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number;
   /** mmap(2) of a Sentry-held descriptor into the guest; always MAP_FIXED at `addr`. fd -1 for anonymous. 0 or -errno. */
   mmap(addr: number, len: number, prot: number, flags: number, fd: number, offset: number): number;
+
+  /** Does all that the batch says, in order, as mmap() would. 0, or -errno of the first step that failed (what came before it is done). */
+  mapAll(batch: MapBatch): number;
 
   /** Makes a new stopped thread in the same address space with a copy of this thread's registers and vector state
    * (CLONE_VM of any kind: threads, vfork, and posix_spawn alike). The caller sets rax/rsp/fs and resumes it fully. null: no room. */
@@ -126,7 +130,8 @@ export interface Platform {
   /** Where the host's vDSO stands in every address space (0: none), with its size in bytes. */
   readonly vdsoAddress: number;
   readonly vdsoSize: number;
-  /** A fresh address space with nothing mapped, and its one stopped thread (for exec and the first program). Negative: -errno. */
+  /** A fresh address space with nothing mapped, and its one stopped thread, whose vector state is the initial one (for exec and the first
+   * program). Negative: -errno. */
   newAddressSpace(): Context | number;
   /** A descriptor that polls readable when any context may have stopped while the Sentry slept. Boot adds it to its epoll set. */
   readonly doorbell: number;

@@ -210,24 +210,6 @@ static s64 hostcall(struct rf_block *b) {
   return r;
 }
 
-// What the thread, or the process, has used of the processor and of memory.
-static s64 usage(struct rf_block *b) {
-  const int process = b->call_args[0] == 1;
-  s64 time[2] = {0, 0};
-  s64 ru[18]; // struct rusage
-  s64 r = sys3(__NR_clock_gettime, process ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID, (u64)time, 0);
-  if (r == 0) r = sys3(__NR_getrusage, process ? RUSAGE_SELF : RUSAGE_THREAD, (u64)ru, 0);
-  if (r < 0) return r;
-  struct rf_usage *u = (struct rf_usage *)b->call_args;
-  u->cpu = (u64)(time[0] * 1000000000 + time[1]);
-  u->user = (u64)(ru[0] * 1000000 + ru[1]);
-  u->system = (u64)(ru[2] * 1000000 + ru[3]);
-  u->max_rss = (u64)ru[4];
-  u->minor_faults = (u64)ru[8];
-  u->major_faults = (u64)ru[9];
-  return 0;
-}
-
 // Shows what is in the block and carries out commands until one of them resumes the guest.
 void wait_and_serve(struct rf_block *b, u32 index, struct stub_ucontext *uc) {
   for (;;) {
@@ -246,6 +228,9 @@ void wait_and_serve(struct rf_block *b, u32 index, struct stub_ucontext *uc) {
     case RF_COMMAND_MMAP_FD:
       r = mmap_received(b);
       break;
+    case RF_COMMAND_MAPS:
+      r = map_received();
+      break;
     case RF_COMMAND_CLONE:
       r = start_thread((u32)b->call_args[0], uc);
       break;
@@ -261,7 +246,7 @@ void wait_and_serve(struct rf_block *b, u32 index, struct stub_ucontext *uc) {
       r = fp_load(uc, b->call_args[0]);
       break;
     case RF_COMMAND_USAGE:
-      r = usage(b);
+      r = usage(b, b->call_args[0] == 1);
       break;
     case RF_COMMAND_EXIT:
       for (;;) sys1(__NR_exit, 0);
@@ -296,6 +281,7 @@ void stub_signal(int signal, const struct stub_siginfo *info, struct stub_uconte
   b->fp_size = sw->magic1 == FP_MAGIC1 ? sw->extended_size : FP_LEGACY;
   if (signal == SIGSYS && info->arch == AUDIT_ARCH_X86_64) {
     b->event = RF_EVENT_SYSCALL;
+    last_usage(b, m->rax);
   } else if (signal == RF_INTERRUPT_SIGNAL) {
     if (load(&b->want_interrupt) == 0) return;
     b->event = RF_EVENT_INTERRUPTED;

@@ -43,6 +43,37 @@ int receive(struct descriptors *out, u64 flags) {
   return 1;
 }
 
+static s64 map_step(const struct rf_map *m, const int *fd, u64 count) {
+  static const char zeroes[4096];
+  if (m->fd == RF_MAP_ZERO) return m->length <= sizeof zeroes ? stub_copy((void *)m->address, zeroes, m->length) : -EINVAL;
+  if (m->fd >= 0 && (u64)m->fd >= count) return -EPROTO;
+  const u64 from = m->fd < 0 ? (u64)-1 : (u64)fd[m->fd];
+  const s64 at = sys6(__NR_mmap, m->address, m->length, m->prot, m->flags, from, m->offset);
+  return at < 0 ? at : 0;
+}
+
+// Takes a batch of mappings from the socket and makes them. 0, or the error of the step that failed.
+s64 map_received(void) {
+  struct rf_maps maps;
+  struct {
+    u64 length;
+    int level, type;
+    int fd[RF_MAPS_FDS];
+  } control = {0, 0, 0, {0}};
+  struct iovec iov = {&maps, sizeof maps};
+  struct message_header header = {0, 0, &iov, 1, &control, 16 + sizeof control.fd, 0};
+  const s64 got = sys3(__NR_recvmsg, RF_SOCKET_FD, (u64)&header, MSG_DONTWAIT); // sent before the command
+  if (got < 0) return got;
+  u64 count = 0;
+  if (header.control_length >= 16 && control.level == 1 /* SOL_SOCKET */ && control.type == 1 /* SCM_RIGHTS */) {
+    count = (control.length - 16) / sizeof(int);
+  }
+  s64 r = maps.kind == RF_MESSAGE_MAPS && maps.count <= RF_MAPS && (u64)got >= 8 + maps.count * sizeof(struct rf_map) ? 0 : -EPROTO;
+  for (u32 i = 0; r == 0 && i < maps.count; i++) r = map_step(&maps.map[i], control.fd, count);
+  for (u64 i = 0; i < count; i++) sys1(__NR_close, (u64)control.fd[i]);
+  return r;
+}
+
 void set_altstack(u32 index) {
   const struct {
     u64 sp;
@@ -107,4 +138,26 @@ s64 start_thread(u32 index, const struct stub_ucontext *uc) {
   const u64 tid = (u64)&block_of(index)->tid;
   const u64 stack = ((frame + delta) & ~63ULL) - 256;
   return stub_clone_thread(CLONE_THREAD_FLAGS, stack, tid, tid, index, (u64)copy);
+}
+
+// What the thread, or the process, has used of the processor and of memory, to the block's arguments.
+s64 usage(struct rf_block *b, int process) {
+  s64 time[2] = {0, 0};
+  s64 ru[18]; // struct rusage
+  s64 r = sys3(__NR_clock_gettime, process ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID, (u64)time, 0);
+  if (r == 0) r = sys3(__NR_getrusage, process ? RUSAGE_SELF : RUSAGE_THREAD, (u64)ru, 0);
+  if (r < 0) return r;
+  struct rf_usage *u = (struct rf_usage *)b->call_args;
+  u->cpu = (u64)(time[0] * 1000000000 + time[1]);
+  u->user = (u64)(ru[0] * 1000000 + ru[1]);
+  u->system = (u64)(ru[2] * 1000000 + ru[3]);
+  u->max_rss = (u64)ru[4];
+  u->minor_faults = (u64)ru[8];
+  u->major_faults = (u64)ru[9];
+  return 0;
+}
+
+// The Sentry asks for the usage of a process that ends or changes its program: the calls that do so bring it along.
+void last_usage(struct rf_block *b, u64 nr) {
+  if (nr == __NR_exit_group || nr == __NR_exit || nr == __NR_execve || nr == __NR_execveat) b->usage_ready = usage(b, 1) == 0;
 }

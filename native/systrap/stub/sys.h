@@ -143,6 +143,9 @@ void enter_address_space(const struct descriptors *d, u32 index);
 s64 start_thread(u32 index, const struct stub_ucontext *uc);
 s64 fork_process(u32 index, int others);
 void set_altstack(u32 index);
+s64 map_received(void);
+s64 usage(struct rf_block *b, int process);
+void last_usage(struct rf_block *b, u64 nr);
 
 // events.c, handler.S
 extern void stub_return_to(u64 rsp) __attribute__((noreturn));

@@ -27,16 +27,26 @@ export class Birth {
     return 0;
   }
 
+  /** What the region lies in. */
+  get words(): Int32Array {
+    return (this.slot as Slot).words;
+  }
+
   base(index: number): number {
     return ((this.slot as Slot).offset + index * BLOCK_SIZE) / 4;
+  }
+
+  /** Closes what sendTo() would have sent. */
+  closeUnsent(): void {
+    this.engine.addon.close(this.fds[0] as number);
+    this.engine.addon.close(this.fds[2] as number);
   }
 
   /** Gives region and socket to the stub behind `socket`. */
   sendTo(socket: number, kind: number): number {
     const addon = this.engine.addon;
     const r = addon.send(socket, kind, this.fds[0] as number, this.fds[2] as number);
-    addon.close(this.fds[0] as number);
-    addon.close(this.fds[2] as number);
+    this.closeUnsent();
     return r;
   }
 

@@ -6,6 +6,10 @@ import { EAGAIN, EFAULT, EINVAL, EIO, ENOMEM, ENOSYS, ESRCH } from '../../abi/er
 import { MAP_ANONYMOUS, MAP_FIXED } from '../../abi/mman.ts';
 import {
   SYS_arch_prctl,
+  SYS_execve,
+  SYS_execveat,
+  SYS_exit,
+  SYS_exit_group,
   SYS_madvise,
   SYS_membarrier,
   SYS_mincore,
@@ -16,10 +20,9 @@ import {
   SYS_munmap,
 } from '../../abi/nr.ts';
 import { SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
+import { MAP_ZERO, type MapBatch, type MapStep } from '../mapbatch.ts';
 import type { Context, HostUsage } from '../platform.ts';
-import { EVENT_GONE, EVENT_NONE, EVENT_SYSCALL, REG_COUNT } from '../platform.ts';
-import type { Slot } from './arena.ts';
-import { Birth } from './birth.ts';
+import { EVENT_GONE, EVENT_NONE, EVENT_SYSCALL, REG_COUNT, REG_RAX } from '../platform.ts';
 import type { Engine, Runner } from './engine.ts';
 import { COMMAND_LIMIT } from './engine.ts';
 import {
@@ -30,6 +33,7 @@ import {
   COMMAND_FP_LOAD,
   COMMAND_FP_SAVE,
   COMMAND_HOSTCALL,
+  COMMAND_MAPS,
   COMMAND_MMAP_FD,
   COMMAND_RESUME,
   COMMAND_RESUME_FULL,
@@ -38,7 +42,6 @@ import {
   EVENT_INTERRUPTED,
   MESSAGE_FORK,
   MESSAGE_MAP,
-  MESSAGE_NEW,
   STATE_GUEST,
   STATE_SLEEPING,
   STATE_STOPPED,
@@ -56,12 +59,14 @@ import {
   W_REGS,
   W_RESULT,
   W_STATE,
+  W_USAGE_READY,
   W_WANT_INTERRUPT,
 } from './layout.ts';
 import type { SystrapSpace } from './space.ts';
 
 const TWO32 = 4294967296;
 const TID_MAX = 4194304;
+const PAGE = 4096;
 const ARCH_SET_GS = 0x1001;
 const ARCH_SET_FS = 0x1002;
 const MREMAP_FIXED = 2;
@@ -243,9 +248,11 @@ export class SystrapContext implements Context, Runner {
   }
 
   usage(process: boolean, out: HostUsage): number {
-    this.setArg(0, process ? 1 : 0);
-    const r = this.transact(COMMAND_USAGE);
-    if (r < 0) return r;
+    if (!(process && this.tookUsageAlong())) {
+      this.setArg(0, process ? 1 : 0);
+      const r = this.transact(COMMAND_USAGE);
+      if (r < 0) return r;
+    }
     out.cpuNs = this.unsigned(W_CALL_ARGS);
     out.userNs = this.unsigned(W_CALL_ARGS + 2) * 1000;
     out.systemNs = this.unsigned(W_CALL_ARGS + 4) * 1000;
@@ -254,6 +261,16 @@ export class SystrapContext implements Context, Runner {
     out.majorFaults = this.unsigned(W_CALL_ARGS + 10);
     if (!process) this.cpuNs = out.cpuNs;
     return 0;
+  }
+
+  /** Did the call that the thread stands in bring the usage of its process along? */
+  private tookUsageAlong(): boolean {
+    if (this.event !== EVENT_SYSCALL || this.addressSpace.dead || this.regs === NO_REGS) return false;
+    const nr = this.regs[2 * REG_RAX] as number;
+    if (nr !== SYS_exit_group && nr !== SYS_exit && nr !== SYS_execve && nr !== SYS_execveat) return false;
+    const ready = this.words[this.base + W_USAGE_READY] === 1;
+    this.words[this.base + W_USAGE_READY] = 0;
+    return ready;
   }
 
   cpuTimeNs(): number {
@@ -299,6 +316,25 @@ export class SystrapContext implements Context, Runner {
     return errorOnly(this.transact(COMMAND_MMAP_FD));
   }
 
+  mapAll(batch: MapBatch): number {
+    const steps = batch.steps;
+    for (let i = 0; i < steps.length; i++) {
+      const s = steps[i] as MapStep;
+      if (!inside(s.address, s.length) || (s.fd === MAP_ZERO && s.length > PAGE)) return -EINVAL;
+    }
+    const engine = this.engine;
+    const m = engine.mapMessage;
+    for (let done = 0; done < steps.length; ) {
+      if (this.addressSpace.dead) return -ESRCH;
+      done += m.fill(steps, done, MAP_FIXED, MAP_ANONYMOUS);
+      const sent = engine.addon.sendMaps(this.addressSpace.socket, m.bytes, m.length, m.fds, m.count);
+      if (sent < 0) return this.lost(sent);
+      const r = this.transact(COMMAND_MAPS);
+      if (r !== 0) return r < 0 ? r : -EIO;
+    }
+    return 0;
+  }
+
   /** The socket does not work: a guest meddled with it, or its process is gone. */
   private lost(error: number): number {
     this.addressSpace.kill();
@@ -337,11 +373,10 @@ export class SystrapContext implements Context, Runner {
   fork(): Context | number {
     const space = this.addressSpace;
     if (space.dead) return -ESRCH;
-    const birth = new Birth(this.engine);
-    let r = birth.prepare();
-    if (r < 0) return r;
-    this.copyBlock((birth.slot as Slot).words, birth.base(this.index));
-    r = birth.sendTo(space.socket, MESSAGE_FORK);
+    const birth = this.engine.nursery.region();
+    if (typeof birth === 'number') return birth;
+    this.copyBlock(birth.words, birth.base(this.index));
+    let r = birth.sendTo(space.socket, MESSAGE_FORK);
     if (r < 0) {
       birth.abandon();
       return this.lost(r);
@@ -362,18 +397,17 @@ export class SystrapContext implements Context, Runner {
 
 /** A fresh address space from the pristine stub, with its one stopped thread. Negative: -errno. */
 export function newSpace(engine: Engine): SystrapContext | number {
-  const birth = new Birth(engine);
-  let r = birth.prepare();
-  if (r < 0) return r;
-  const slot = birth.slot as Slot;
-  Atomics.store(slot.words, birth.base(0) + W_STATE, STATE_GUEST);
-  r = birth.sendTo(engine.stubFd, MESSAGE_NEW);
-  if (r < 0) {
-    birth.abandon();
-    return r;
+  let birth = engine.nursery.copy();
+  if (typeof birth === 'number') return birth;
+  let space = birth.complete(0);
+  if (typeof space === 'number') {
+    // One that was in waiting may have been killed meanwhile (the host was out of memory).
+    birth = engine.nursery.copy();
+    if (typeof birth === 'number') return birth;
+    space = birth.complete(0);
+    if (typeof space === 'number') return space;
   }
-  const space = birth.complete(0);
-  if (typeof space === 'number') return space;
+  const slot = space.slot;
   const state = engine.addon.settle(slot.address, space.pidfd, engine.commandSpins, COMMAND_LIMIT);
   const c = new SystrapContext(space, 0, space.pid);
   if (state !== STATE_STOPPED && state !== STATE_SLEEPING) {

@@ -3,6 +3,8 @@ import { EAGAIN, EIO } from '../../abi/errno.ts';
 import type { Context } from '../platform.ts';
 import type { SystrapAddon } from './addon.ts';
 import { Arena, makeControl } from './arena.ts';
+import { MapMessage } from './maps.ts';
+import { Nursery } from './nursery.ts';
 import { CONTROL_ASLEEP, CONTROL_SPIN, MESSAGE_HELLO } from './layout.ts';
 
 /** Milliseconds that a stub may take for one command before its address space is killed. */
@@ -11,6 +13,9 @@ export const COMMAND_LIMIT = 10_000;
 const STUB_SPINS = 200;
 /** How often the Sentry looks for the end of a command before it sleeps. */
 const COMMAND_SPINS = 1000;
+
+/** How many processes may wait for their end. */
+const MOST_DOOMED = 8;
 
 /** A context as the list of running ones sees it. */
 export interface Runner {
@@ -41,12 +46,17 @@ export class Engine {
   readonly controlFd: number;
   readonly running: Runner[] = [];
   readonly spaces = new Map<number, Mortal>();
+  /** Address spaces in waiting. */
+  readonly nursery = new Nursery(this);
+  readonly mapMessage = new MapMessage();
   /** Some address space died whose contexts poll() has not reported yet. */
   deaths = false;
   /** Address spaces that died: their contexts that wait for the Sentry are to be reported by poll(). */
   readonly dead: Mortal[] = [];
   /** Bytes of vector state in a signal frame; learnt from the first address space before any guest code ran in it. */
   fpSize = 0;
+  /** pidfds of processes that are to be killed: all their threads are stopped, so that it can wait until guests that run have been served. */
+  private readonly doomed: number[] = [];
   private readonly cpus: number;
   private spinning = -1;
   private lastId = 0;
@@ -105,6 +115,19 @@ export class Engine {
     }
     c.position = -1;
     this.adapt();
+  }
+
+  /** Kills the process behind `pidfd`, which is closed then, before the Sentry next sleeps. */
+  doom(pidfd: number): void {
+    this.doomed.push(pidfd);
+    if (this.doomed.length >= MOST_DOOMED) this.killDoomed();
+  }
+
+  killDoomed(): void {
+    for (let pidfd = this.doomed.pop(); pidfd !== undefined; pidfd = this.doomed.pop()) {
+      this.addon.pidfdKill(pidfd);
+      this.addon.close(pidfd);
+    }
   }
 
   /** An identity for a new address space; never 0. */

@@ -29,6 +29,7 @@ export const COMMAND_FP_SAVE = 0x7;
 export const COMMAND_FP_LOAD = 0x8;
 export const COMMAND_EXIT = 0x9;
 export const COMMAND_USAGE = 0xa;
+export const COMMAND_MAPS = 0xb;
 
 // Messages.
 export const MESSAGE_INIT = 0x52460001;
@@ -37,6 +38,9 @@ export const MESSAGE_FORK = 0x52460003;
 export const MESSAGE_MAP = 0x52460004;
 export const MESSAGE_HELLO = 0x52460005;
 export const MESSAGE_INFO = 0x52460006;
+export const MESSAGE_MAPS = 0x52460007;
+export const MAPS = 0x20;
+export const MAPS_FDS = 0x10;
 
 // Fields of a block as indices of 32-bit words.
 export const W_STATE = 0;
@@ -53,6 +57,7 @@ export const W_RESULT = 12;
 export const W_CALL_NR = 14;
 export const W_CALL_ARGS = 16;
 export const W_FP_SIZE = 28;
+export const W_USAGE_READY = 29;
 export const W_REGS = 32;
 
 // Fields of the control page.

@@ -48,6 +48,7 @@ export class SystrapPlatform implements Platform {
     this.vdsoAddress = (info[3] as number) * 4294967296 + (info[2] as number);
     this.vdsoSize = info[4] as number;
     this.vdsoDataAddress = (info[7] as number) * 4294967296 + (info[6] as number);
+    engine.nursery.prepareStart();
   }
 
   get running(): number {
@@ -83,7 +84,12 @@ export class SystrapPlatform implements Platform {
       count++;
       this.stopped(c);
     }
-    return engine.dead.length === 0 ? count : count + this.reportDead();
+    if (engine.dead.length > 0) return count + this.reportDead();
+    if (count === 0) {
+      engine.killDoomed();
+      engine.nursery.refill();
+    }
+    return count;
   }
 
   /** Threads whose process died while they waited for the Sentry: nobody would notice before they are resumed. */
@@ -101,6 +107,10 @@ export class SystrapPlatform implements Platform {
   }
 
   prepareSleep(asleep: boolean): void {
+    if (asleep) {
+      this.engine.killDoomed();
+      while (this.engine.nursery.refill());
+    }
     this.engine.setAsleep(asleep);
     if (!asleep) this.drainDue = true;
   }
@@ -108,6 +118,8 @@ export class SystrapPlatform implements Platform {
   shutdown(): void {
     const engine = this.engine;
     for (const space of [...engine.spaces.values()]) space.kill();
+    engine.killDoomed();
+    engine.nursery.clear();
     engine.addon.close(engine.stubFd);
     engine.addon.close(engine.doorbell);
     engine.addon.close(engine.epoll);

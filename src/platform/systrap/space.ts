@@ -27,6 +27,8 @@ export class SystrapSpace implements AddressSpace {
   /** Contexts that still use the region: running ones that were told to exit. */
   private lingering = 0;
   private released = false;
+  /** Its process is stopped for good and need not be killed at once. */
+  private doomed = false;
 
   constructor(engine: Engine, slot: Slot, socket: number, pid: number, pidfd: number, leader: number) {
     this.engine = engine;
@@ -125,8 +127,16 @@ export class SystrapSpace implements AddressSpace {
 
   kill(): void {
     if (this.dead) return;
-    this.engine.addon.pidfdKill(this.pidfd);
+    if (this.runs()) this.engine.addon.pidfdKill(this.pidfd);
+    else this.doomed = true;
     this.die();
+  }
+
+  /** Does any of its threads run guest code? */
+  private runs(): boolean {
+    if (this.lingering > 0) return true;
+    for (const c of this.contexts) if (c !== null && (c as Context & Runner).position >= 0) return true;
+    return false;
   }
 
   /** The process is gone, or as good as: forgets it. The region stays until the last context is detached. */
@@ -135,7 +145,8 @@ export class SystrapSpace implements AddressSpace {
     this.dead = true;
     const engine = this.engine;
     engine.spaces.delete(this.id);
-    engine.addon.close(this.pidfd);
+    if (this.doomed) engine.doom(this.pidfd);
+    else engine.addon.close(this.pidfd);
     engine.addon.close(this.socket);
     engine.deaths = true;
     engine.dead.push(this);

@@ -31,7 +31,8 @@ import {
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_GROWSDOWN, MAP_NORESERVE, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../abi/mman.ts';
 import { RLIMIT_AS, RLIMIT_DATA, RLIMIT_NOFILE, RLIMIT_STACK } from '../../abi/resource.ts';
 import { SIGCHLD } from '../../abi/signal.ts';
-import { latin1Decode, latin1Write, putU64 } from '../../base/bytes.ts';
+import { getU64, latin1Decode, latin1Write, putU64 } from '../../base/bytes.ts';
+import { MapBatch } from '../../platform/mapbatch.ts';
 import { type Context, REG_COUNT, REG_CS, REG_EFLAGS, REG_RIP, REG_RSP, REG_SS } from '../../platform/platform.ts';
 import { endOtherThreads, endVfork } from '../kernel/exit.ts';
 import { ExeMapping, FileMapping } from '../kernel/filemapping.ts';
@@ -65,6 +66,10 @@ const USER_CS = 0x33;
 const USER_SS = 0x2b;
 
 const head = new Uint8Array(HEAD);
+/** Part of a vector of pointers, and the page of the guest at `pageHeld` (0: none) while its strings are read. */
+const pointers = new Uint8Array(1024);
+const page = new Uint8Array(PAGE);
+let pageHeld = 0;
 
 /** Reads up to `len` bytes at `pos`; the count or -errno. */
 function readAt(t: Task, f: File, buf: Uint8Array, pos: number, len: number): number {
@@ -82,16 +87,36 @@ function readAt(t: Task, f: File, buf: Uint8Array, pos: number, len: number): nu
 export function copyInStrings(t: Task, addr: number, out: string[], room: number): number {
   if (addr === 0) return 0;
   let used = 0;
-  for (let i = 0; ; i++) {
-    const p = t.readU64(addr + 8 * i);
-    if (p < 0) return -EFAULT;
-    if (p === 0) return used;
-    const s = t.copyInString(p, MAX_STRING);
-    if (typeof s === 'number') return s === -EFAULT ? s : -E2BIG;
-    used += s.length + 9;
-    if (used > room) return -E2BIG;
-    out.push(s);
+  pageHeld = 0;
+  for (let at = addr; ; ) {
+    const n = t.mm.readUpTo(at, pointers, 0, Math.min(pointers.length, PAGE - (at % PAGE)));
+    if (n < 8) {
+      // One pointer may lie on two pages.
+      if (t.mm.read(at, pointers, 0, 8) < 0) return -EFAULT;
+    }
+    const count = Math.max(1, n >>> 3);
+    for (let i = 0; i < count; i++, at += 8) {
+      const p = getU64(pointers, 8 * i);
+      if (p === 0) return used;
+      const s = copyInHeldString(t, p);
+      if (typeof s === 'number') return s === -EFAULT ? s : -E2BIG;
+      used += s.length + 9;
+      if (used > room) return -E2BIG;
+      out.push(s);
+    }
   }
+}
+
+/** A string of the guest. Those of one vector mostly lie side by side: the page read last is kept for the next one. */
+function copyInHeldString(t: Task, addr: number): string | number {
+  const start = pageDown(addr);
+  if (start !== pageHeld) {
+    pageHeld = 0;
+    if (t.mm.readUpTo(start, page, 0, PAGE) < PAGE) return t.copyInString(addr, MAX_STRING);
+    pageHeld = start;
+  }
+  const end = page.indexOf(0, addr - start);
+  return end < 0 ? t.copyInString(addr, MAX_STRING) : latin1Decode(page, addr - start, end);
 }
 
 /** How many bytes of arguments and environment execve takes for this task. */
@@ -205,7 +230,7 @@ function release(p: Program): void {
 }
 
 /** Maps one image at `bias`. 0 or -errno. */
-function mapImage(t: Task, ctx: Context, mm: MemoryManager, f: File, image: ElfImage, bias: number): number {
+function mapImage(t: Task, batch: MapBatch, mm: MemoryManager, f: File, image: ElfImage, bias: number): number {
   const object = new FileMapping(f);
   for (const s of image.segments) {
     const prot =
@@ -218,7 +243,7 @@ function mapImage(t: Task, ctx: Context, mm: MemoryManager, f: File, image: ElfI
       const backing = f.mapping(t, s.offset - slack, s.filesz + slack, false, false);
       if (typeof backing === 'number') return backing;
       const r = mm.mmap(
-        ctx,
+        batch,
         start,
         pageUp(fileEnd) - start,
         prot,
@@ -231,15 +256,13 @@ function mapImage(t: Task, ctx: Context, mm: MemoryManager, f: File, image: ElfI
       );
       if (r < 0) return r;
       if (memEnd > fileEnd && (prot & PROT_WRITE) !== 0) {
-        const zeros = Math.min(pageUp(fileEnd), memEnd) - fileEnd;
         // The rest of the last file page belongs to .bss.
-        t.kernel.scratch.fill(0, 0, pageUp(fileEnd) - fileEnd);
-        if (zeros > 0 && mm.write(fileEnd, t.kernel.scratch, 0, pageUp(fileEnd) - fileEnd) < 0) return -EFAULT;
+        if (pageUp(fileEnd) > fileEnd) batch.zero(fileEnd, pageUp(fileEnd) - fileEnd);
       }
     }
     const bss = s.filesz > 0 ? pageUp(fileEnd) : start;
     if (pageUp(memEnd) > bss) {
-      const r = mm.mmap(ctx, bss, pageUp(memEnd) - bss, prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, PROT_ALL, null, 0, -1, 0);
+      const r = mm.mmap(batch, bss, pageUp(memEnd) - bss, prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, PROT_ALL, null, 0, -1, 0);
       if (r < 0) return r;
     }
   }
@@ -281,7 +304,8 @@ function build(t: Task, ctx: Context, mm: MemoryManager, p: Program, envp: strin
   if (p.image.type !== ET_EXEC) {
     bias = own.low !== 0 && p.interp === null ? 0 : pieBase(t, mm, own.high - own.low, p.image.align);
   } else if (own.low < platform.minAddress) return -EPERM;
-  let r = mapImage(t, ctx, mm, p.file, p.image, bias);
+  const batch = new MapBatch();
+  let r = mapImage(t, batch, mm, p.file, p.image, bias);
   if (r < 0) return r;
   mm.brkStart = own.high + bias + randomPages(t, 0x100);
   mm.brkEnd = mm.brkStart;
@@ -297,14 +321,14 @@ function build(t: Task, ctx: Context, mm: MemoryManager, p: Program, envp: strin
     if (base < 0) return base;
     base += p.interp.align - 1;
     base = base - (base % p.interp.align) - other.low;
-    r = mapImage(t, ctx, mm, p.interpFile, p.interp, base);
+    r = mapImage(t, batch, mm, p.interpFile, p.interp, base);
     if (r < 0) return r;
     entry = p.interp.entry + base;
   }
 
   const stackProt = PROT_READ | PROT_WRITE | (p.image.executableStack ? PROT_EXEC : 0);
   r = mm.mmap(
-    ctx,
+    batch,
     stackTop - stackSize,
     stackSize,
     stackProt,
@@ -315,6 +339,8 @@ function build(t: Task, ctx: Context, mm: MemoryManager, p: Program, envp: strin
     -1,
     0,
   );
+  if (r < 0) return r;
+  r = ctx.mapAll(batch);
   if (r < 0) return r;
   const stack = mm.vmas.find(stackTop - PAGE);
   if (stack !== null) stack.label = '[stack]';
@@ -400,7 +426,6 @@ function switchTo(t: Task, ctx: Context, mm: MemoryManager, at: Layout): void {
   set(REG_EFLAGS, 0x202);
   set(REG_CS, USER_CS);
   set(REG_SS, USER_SS);
-  ctx.fpLoad(0);
   t.ctx = ctx;
   t.mm = mm;
   ctx.owner = t;
@@ -453,8 +478,9 @@ export function execProgram(
   const g = t.tg;
   const oldCtx = t.ctx;
   const oldMm = t.mm;
-  t.cpuBeforeNs += oldCtx.cpuTimeNs();
-  leaveAddressSpace(g, t);
+  // A vfork child is one thread of its parent's process, all of whose time it has spent since its birth.
+  const spent = g.vforkParent === null ? oldCtx.cpuTimeNs() : 0;
+  t.cpuBeforeNs += leaveAddressSpace(g, t, spent);
   if (g.vforkParent !== null) endVfork(g, t);
   oldCtx.owner = null;
   oldMm.unref();

@@ -58,6 +58,9 @@ export interface ExecLayout {
   auxv: Uint8Array;
 }
 
+/** Whoever makes mappings in the guest's address space: one of its threads, or a batch that a thread carries out later. */
+export type Mapper = Pick<Context, 'mmap'>;
+
 export class MemoryManager {
   readonly platform: Platform;
   readonly as: AddressSpace;
@@ -171,7 +174,7 @@ export class MemoryManager {
    * The address or -errno.
    */
   mmap(
-    ctx: Context,
+    ctx: Mapper,
     hint: number,
     length: number,
     prot: number,
