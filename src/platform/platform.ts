@@ -53,6 +53,17 @@ export interface HostUsage {
   majorFaults: number;
 }
 
+/** With which registers a new thread goes on by itself, as soon as the host has made it: rax is 0, the others are its maker's. */
+export interface ThreadStart {
+  /** Stack pointer; 0: the maker's. */
+  stack: number;
+  /** FS base; -1: the maker's. */
+  tls: number;
+  /** For fork(): where in its own memory the child first stores `tid` (32 bits); 0: nowhere. */
+  tidAddress: number;
+  tid: number;
+}
+
 /** One guest thread as the engine holds it. All methods are called from the Sentry's one thread. */
 export interface Context {
   /** Free for the Sentry: the task that runs in this context. */
@@ -100,10 +111,13 @@ export interface Context {
   mapAll(batch: MapBatch): number;
 
   /** Makes a new stopped thread in the same address space with a copy of this thread's registers and vector state
-   * (CLONE_VM of any kind: threads, vfork, and posix_spawn alike). The caller sets rax/rsp/fs and resumes it fully. null: no room. */
-  cloneThread(): Context | null;
-  /** Copies the address space (fork(2)); the answer is the child's one stopped thread, a copy of this one. Negative: -errno. */
-  fork(): Context | number;
+   * (CLONE_VM of any kind: threads, vfork, and posix_spawn alike). The caller sets rax/rsp/fs and resumes it fully. With `start` it may
+   * run already when this returns, and the caller's resumeFull(), which must be the next thing that is done with it, only takes note.
+   * null: no room. */
+  cloneThread(start?: ThreadStart): Context | null;
+  /** Copies the address space (fork(2)); the answer is the child's one stopped thread, a copy of this one; `start` as for
+   * cloneThread. Negative: -errno. */
+  fork(start?: ThreadStart): Context | number;
 }
 
 /** One host process that holds a guest's memory. */

@@ -83,18 +83,18 @@ void set_altstack(u32 index) {
   sys3(__NR_sigaltstack, (u64)&stack, 0, 0);
 }
 
-// The first steps of a fresh process: takes region and socket, forgets all other descriptors, and tells the Sentry its pid.
-void enter_address_space(const struct descriptors *d, u32 index) {
+// The first steps of a fresh process: takes region and socket, and tells the Sentry its pid. Other descriptors there are none: those that
+// come to be mapped are closed within the command that brings them.
+void enter_address_space(const struct descriptors *d) {
   sys6(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
-  sys6(__NR_prctl, PR_SET_PTRACER, (u64)-1, 0, 0, 0, 0);
+  if (stub_yama) sys6(__NR_prctl, PR_SET_PTRACER, (u64)-1, 0, 0, 0, 0);
   const u64 prot = PROT_READ | PROT_WRITE;
   const s64 at = sys6(__NR_mmap, RF_REGION_BASE, RF_REGION_SIZE, prot, MAP_SHARED | MAP_FIXED, (u64)d->fd[0], 0);
   if (at < 0 || sys3(__NR_dup3, (u64)d->fd[1], RF_SOCKET_FD, 0) < 0) sys1(__NR_exit_group, 76);
   sys3(__NR_madvise, RF_REGION_BASE, RF_REGION_SIZE, MADV_DONTFORK);
-  sys1(__NR_close, (u64)d->fd[0]);
-  sys1(__NR_close, (u64)d->fd[1]);
-  sys3(__NR_close_range, RF_DOORBELL_FD + 1, ~0U, 0);
-  set_altstack(index);
+  sys3(__NR_close_range, 0, RF_SOCKET_FD - 1, 0);
+  if (d->fd[0] > RF_SOCKET_FD) sys1(__NR_close, (u64)d->fd[0]);
+  if (d->fd[1] > RF_SOCKET_FD) sys1(__NR_close, (u64)d->fd[1]);
   const struct rf_message hello = {RF_MESSAGE_HELLO, 0};
   if (sys3(__NR_write, RF_SOCKET_FD, (u64)&hello, sizeof hello) != sizeof hello) sys1(__NR_exit_group, 77);
 }
@@ -107,7 +107,11 @@ s64 fork_process(u32 index, int others) {
   if (got > 0 && d.kind == RF_MESSAGE_FORK && d.count == 2) {
     r = sys6(__NR_clone, CLONE_FORK_FLAGS, 0, 0, 0, 0, 0);
     if (r == 0) {
-      enter_address_space(&d, index);
+      enter_address_space(&d);
+      struct rf_block *b = block_of(index);
+      const u64 tid_address = b->call_args[0];
+      const u32 tid = (u32)b->call_args[1];
+      if (tid_address != 0) stub_copy((void *)tid_address, &tid, sizeof tid); // CLONE_CHILD_SETTID: a bad address is nobody's error
       if (others) {
         // The stacks of threads that do not exist here.
         if (index > 0) sys3(__NR_madvise, area_of(0), (u64)index * RF_AREA_SIZE, MADV_DONTNEED);

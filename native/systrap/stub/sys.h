@@ -139,7 +139,7 @@ struct descriptors {
   int fd[2];
 };
 int receive(struct descriptors *out, u64 flags);
-void enter_address_space(const struct descriptors *d, u32 index);
+void enter_address_space(const struct descriptors *d);
 s64 start_thread(u32 index, const struct stub_ucontext *uc);
 s64 fork_process(u32 index, int others);
 void set_altstack(u32 index);
@@ -158,6 +158,8 @@ s64 install_filter(void);
 
 // main.c: whether rdfsbase and its kin may be used; the same in every process.
 extern u32 stub_hwcap2;
+// main.c: whether the host's kernel asks who may read a process's memory (the Yama module).
+extern u32 stub_yama;
 #define HAS_FSGSBASE (stub_hwcap2 & 2)
 
 #endif

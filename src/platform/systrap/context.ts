@@ -21,8 +21,8 @@ import {
 } from '../../abi/nr.ts';
 import { SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
 import { MAP_ZERO, type MapBatch, type MapStep } from '../mapbatch.ts';
-import type { Context, HostUsage } from '../platform.ts';
-import { EVENT_GONE, EVENT_NONE, EVENT_SYSCALL, REG_COUNT, REG_RAX } from '../platform.ts';
+import type { Context, HostUsage, ThreadStart } from '../platform.ts';
+import { EVENT_GONE, EVENT_NONE, EVENT_SYSCALL, REG_COUNT, REG_FS_BASE, REG_RAX, REG_RSP } from '../platform.ts';
 import type { Engine, Runner } from './engine.ts';
 import { COMMAND_LIMIT } from './engine.ts';
 import {
@@ -88,6 +88,8 @@ export class SystrapContext implements Context, Runner {
   faultError = 0;
   /** Index in Engine.running; -1: stopped. */
   position = -1;
+  /** Its stub was told to go on before it existed: see ThreadStart. */
+  armed = false;
   /** exit() was called while it ran. */
   exiting = false;
   readonly words: Int32Array;
@@ -135,6 +137,10 @@ export class SystrapContext implements Context, Runner {
     this.engine.addRunning(this);
     if (this.addressSpace.dead) {
       this.engine.deaths = true; // poll() reports it
+      return;
+    }
+    if (this.armed) {
+      this.armed = false;
       return;
     }
     this.words[this.base + W_COMMAND] = command;
@@ -341,19 +347,29 @@ export class SystrapContext implements Context, Runner {
     return error === -EAGAIN ? -EIO : error;
   }
 
-  /** Makes the block at word `to` of `words` that of a stopped thread with this one's registers. */
-  private copyBlock(words: Int32Array, to: number): void {
+  /** Makes the block at word `to` of `words` that of a thread with this one's registers: stopped, or with `start` told to go on. */
+  private copyBlock(words: Int32Array, to: number, start: ThreadStart | undefined): void {
     words.fill(0, to, to + W_REGS);
     words.set(this.words.subarray(this.base + W_REGS, this.base + W_REGS + REG_COUNT * 2), to + W_REGS);
-    Atomics.store(words, to + W_STATE, STATE_STOPPED);
+    if (start === undefined) {
+      Atomics.store(words, to + W_STATE, STATE_STOPPED);
+      return;
+    }
+    setWords(words, to + W_REGS + 2 * REG_RAX, 0);
+    if (start.stack !== 0) setWords(words, to + W_REGS + 2 * REG_RSP, start.stack);
+    if (start.tls >= 0) setWords(words, to + W_REGS + 2 * REG_FS_BASE, start.tls);
+    setWords(words, to + W_CALL_ARGS, start.tidAddress);
+    setWords(words, to + W_CALL_ARGS + 2, start.tid);
+    words[to + W_COMMAND] = COMMAND_RESUME_FULL;
+    Atomics.store(words, to + W_STATE, STATE_GUEST);
   }
 
-  cloneThread(): Context | null {
+  cloneThread(start?: ThreadStart): Context | null {
     const space = this.addressSpace;
     if (space.dead) return null;
     const index = space.allocate();
     if (index < 0) return null;
-    this.copyBlock(space.slot.words, space.base(index));
+    this.copyBlock(space.slot.words, space.base(index), start);
     this.setArg(0, index);
     const tid = this.transact(COMMAND_CLONE);
     if (space.dead) return null;
@@ -367,15 +383,16 @@ export class SystrapContext implements Context, Runner {
     }
     const c = new SystrapContext(space, index, tid);
     c.event = EVENT_SYSCALL;
+    c.armed = start !== undefined;
     return c;
   }
 
-  fork(): Context | number {
+  fork(start?: ThreadStart): Context | number {
     const space = this.addressSpace;
     if (space.dead) return -ESRCH;
     const birth = this.engine.nursery.region();
     if (typeof birth === 'number') return birth;
-    this.copyBlock(birth.words, birth.base(this.index));
+    this.copyBlock(birth.words, birth.base(this.index), start);
     let r = birth.sendTo(space.socket, MESSAGE_FORK);
     if (r < 0) {
       birth.abandon();
@@ -391,6 +408,7 @@ export class SystrapContext implements Context, Runner {
     if (typeof child === 'number') return child;
     const c = new SystrapContext(child, this.index, child.pid);
     c.event = this.event;
+    c.armed = start !== undefined;
     return c;
   }
 }
@@ -418,6 +436,12 @@ export function newSpace(engine: Engine): SystrapContext | number {
   c.event = EVENT_SYSCALL;
   c.regs.fill(0);
   return c;
+}
+
+/** A double as two words. */
+function setWords(words: Int32Array, at: number, value: number): void {
+  words[at] = value | 0;
+  words[at + 1] = Math.floor(value / TWO32);
 }
 
 function errorOnly(result: number): number {
