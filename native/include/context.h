@@ -61,6 +61,7 @@
 #define RF_COMMAND_USAGE 10      // of the thread, or with call_args[0] 1 of the process: call_args[0..5] become struct rf_usage
 
 #define RF_COMMAND_MAPS 11       // receive struct rf_maps, carry it out: 0, or the error of the step that failed
+#define RF_COMMAND_START 12      // the same, then RF_COMMAND_RESUME_FULL; call_args[0] is 0 in between. A failure ends the process
 
 // struct user_regs_struct of <sys/user.h>, without the selectors.
 #define RF_REGS 23
@@ -121,6 +122,8 @@ struct rf_message {
 #define RF_MAPS 32     // at most, in a message
 #define RF_MAPS_FDS 16 // the same of descriptors
 #define RF_MAP_ZERO (-2)
+#define RF_MAP_COPY (-3) // what stands behind the last step
+#define RF_MAPS_BYTES 12288 // at most, of a message
 
 struct rf_map {
   uint64_t address;
@@ -135,7 +138,7 @@ struct rf_map {
 struct rf_maps {
   uint32_t kind;
   uint32_t count;
-  struct rf_map map[RF_MAPS];
+  struct rf_map map[]; // then bytes to copy
 };
 
 struct rf_info {

@@ -46,6 +46,7 @@ int main(void) {
   N(COMMAND_EXIT);
   N(COMMAND_USAGE);
   N(COMMAND_MAPS);
+  N(COMMAND_START);
   printf("\n// Messages.\n");
   N(MESSAGE_INIT);
   N(MESSAGE_NEW);
@@ -56,6 +57,8 @@ int main(void) {
   N(MESSAGE_MAPS);
   N(MAPS);
   N(MAPS_FDS);
+  N(MAPS_BYTES);
+  printf("export const MAP_COPY = %d;\n", RF_MAP_COPY);
   printf("\n// Fields of a block as indices of 32-bit words.\n");
   W(STATE, state);
   W(COMMAND, command);

@@ -9,6 +9,7 @@ export interface MapStep {
   flags: number;
   /** Descriptor that the Sentry holds; -1: anonymous memory; MAP_ZERO: no mapping, the bytes become zero. */
   fd: number;
+  /** Offset in the file, bytes. */
   offset: number;
 }
 
@@ -17,11 +18,20 @@ export const MAP_ZERO = -2;
 /** Records what Context.mapAll() is to do, in order. Takes the place of a Context wherever only mmap() is asked of it. */
 export class MapBatch {
   readonly steps: MapStep[] = [];
+  /** Bytes that are copied to `dataAddress` after all steps; null: none. */
+  data: Uint8Array | null = null;
+  dataAddress = 0;
 
   /** As Context.mmap; nothing can fail yet. */
   mmap(address: number, length: number, prot: number, flags: number, fd: number, offset: number): number {
     this.steps.push({ address, length, prot, flags, fd, offset });
     return 0;
+  }
+
+  /** All of `data` goes to `address` in the end. At most one of these is in a batch. */
+  copy(address: number, data: Uint8Array): void {
+    this.dataAddress = address;
+    this.data = data;
   }
 
   /** The bytes of [address, address + length) inside one page that an earlier step maps writable become zero. */

@@ -107,7 +107,9 @@ export interface Context {
   /** mmap(2) of a Sentry-held descriptor into the guest; always MAP_FIXED at `addr`. fd -1 for anonymous. 0 or -errno. */
   mmap(addr: number, len: number, prot: number, flags: number, fd: number, offset: number): number;
 
-  /** Does all that the batch says, in order, as mmap() would. 0, or -errno of the first step that failed (what came before it is done). */
+  /** Does all that the batch says before this stopped thread, the only one of its address space, next goes on with resumeFull(); whoever
+   * looks at its memory sooner finds it done. 0, or -errno if it is known by now that it cannot be done. What fails later ends the
+   * process. */
   mapAll(batch: MapBatch): number;
 
   /** Makes a new stopped thread in the same address space with a copy of this thread's registers and vector state

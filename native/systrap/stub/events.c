@@ -228,6 +228,11 @@ void wait_and_serve(struct rf_block *b, u32 index, struct stub_ucontext *uc) {
     case RF_COMMAND_MMAP_FD:
       r = mmap_received(b);
       break;
+    case RF_COMMAND_START:
+      if (map_received() < 0) sys1(__NR_exit_group, 79);
+      __atomic_store_n(&b->call_args[0], 0, __ATOMIC_SEQ_CST);
+      load_regs(b, &uc->mcontext);
+      return;
     case RF_COMMAND_MAPS:
       r = map_received();
       break;

@@ -43,8 +43,9 @@ int receive(struct descriptors *out, u64 flags) {
   return 1;
 }
 
-static s64 map_step(const struct rf_map *m, const int *fd, u64 count) {
+static s64 map_step(const struct rf_map *m, const int *fd, u64 count, const char *data, u64 bytes) {
   static const char zeroes[4096];
+  if (m->fd == RF_MAP_COPY) return m->length <= bytes ? stub_copy((void *)m->address, data, m->length) : -EINVAL;
   if (m->fd == RF_MAP_ZERO) return m->length <= sizeof zeroes ? stub_copy((void *)m->address, zeroes, m->length) : -EINVAL;
   if (m->fd >= 0 && (u64)m->fd >= count) return -EPROTO;
   const u64 from = m->fd < 0 ? (u64)-1 : (u64)fd[m->fd];
@@ -54,13 +55,16 @@ static s64 map_step(const struct rf_map *m, const int *fd, u64 count) {
 
 // Takes a batch of mappings from the socket and makes them. 0, or the error of the step that failed.
 s64 map_received(void) {
-  struct rf_maps maps;
+  union {
+    struct rf_maps maps;
+    char bytes[RF_MAPS_BYTES];
+  } message;
   struct {
     u64 length;
     int level, type;
     int fd[RF_MAPS_FDS];
   } control = {0, 0, 0, {0}};
-  struct iovec iov = {&maps, sizeof maps};
+  struct iovec iov = {&message, sizeof message};
   struct message_header header = {0, 0, &iov, 1, &control, 16 + sizeof control.fd, 0};
   const s64 got = sys3(__NR_recvmsg, RF_SOCKET_FD, (u64)&header, MSG_DONTWAIT); // sent before the command
   if (got < 0) return got;
@@ -68,8 +72,10 @@ s64 map_received(void) {
   if (header.control_length >= 16 && control.level == 1 /* SOL_SOCKET */ && control.type == 1 /* SCM_RIGHTS */) {
     count = (control.length - 16) / sizeof(int);
   }
-  s64 r = maps.kind == RF_MESSAGE_MAPS && maps.count <= RF_MAPS && (u64)got >= 8 + maps.count * sizeof(struct rf_map) ? 0 : -EPROTO;
-  for (u32 i = 0; r == 0 && i < maps.count; i++) r = map_step(&maps.map[i], control.fd, count);
+  const struct rf_maps *m = &message.maps;
+  const u64 head = (u64)(m->map + m->count) - (u64)m;
+  s64 r = m->kind == RF_MESSAGE_MAPS && m->count <= RF_MAPS && (u64)got >= head ? 0 : -EPROTO;
+  for (u32 i = 0; r == 0 && i < m->count; i++) r = map_step(&m->map[i], control.fd, count, message.bytes + head, (u64)got - head);
   for (u64 i = 0; i < count; i++) sys1(__NR_close, (u64)control.fd[i]);
   return r;
 }

@@ -34,6 +34,7 @@ import {
   COMMAND_FP_SAVE,
   COMMAND_HOSTCALL,
   COMMAND_MAPS,
+  COMMAND_START,
   COMMAND_MMAP_FD,
   COMMAND_RESUME,
   COMMAND_RESUME_FULL,
@@ -90,6 +91,8 @@ export class SystrapContext implements Context, Runner {
   position = -1;
   /** Its stub was told to go on before it existed: see ThreadStart. */
   armed = false;
+  /** Mappings wait in its stub's socket for the next resumeFull(). */
+  private mapping = false;
   /** exit() was called while it ran. */
   exiting = false;
   readonly words: Int32Array;
@@ -143,7 +146,13 @@ export class SystrapContext implements Context, Runner {
       this.armed = false;
       return;
     }
-    this.words[this.base + W_COMMAND] = command;
+    let order = command;
+    if (this.mapping) {
+      this.mapping = false;
+      this.words[this.base + W_CALL_ARGS] = 1;
+      order = COMMAND_START;
+    }
+    this.words[this.base + W_COMMAND] = order;
     if (Atomics.exchange(this.words, this.base + W_STATE, STATE_GUEST) === STATE_SLEEPING) this.engine.addon.wake(this.address);
   }
 
@@ -152,6 +161,7 @@ export class SystrapContext implements Context, Runner {
     const w = this.words;
     const base = this.base;
     this.engine.removeRunning(this);
+    this.addressSpace.starting = null;
     const event = this.addressSpace.dead || (state !== STATE_STOPPED && state !== STATE_SLEEPING) ? EVENT_GONE : w[base + W_EVENT];
     if (this.interrupting) {
       this.interrupting = false;
@@ -224,6 +234,7 @@ export class SystrapContext implements Context, Runner {
   private transact(command: number): number {
     const space = this.addressSpace;
     if (space.dead || this.position >= 0 || this.regs === NO_REGS) return -ESRCH;
+    if (this.mapping && !this.finishMaps()) return -ESRCH;
     this.words[this.base + W_COMMAND] = command;
     const engine = this.engine;
     const state = engine.addon.transact(this.address, space.pidfd, engine.commandSpins, COMMAND_LIMIT);
@@ -328,17 +339,45 @@ export class SystrapContext implements Context, Runner {
       const s = steps[i] as MapStep;
       if (!inside(s.address, s.length) || (s.fd === MAP_ZERO && s.length > PAGE)) return -EINVAL;
     }
-    const engine = this.engine;
-    const m = engine.mapMessage;
-    for (let done = 0; done < steps.length; ) {
-      if (this.addressSpace.dead) return -ESRCH;
+    const space = this.addressSpace;
+    const m = this.engine.mapMessage;
+    for (let done = 0; ; ) {
+      if (space.dead) return -ESRCH;
       done += m.fill(steps, done, MAP_FIXED, MAP_ANONYMOUS);
-      const sent = engine.addon.sendMaps(this.addressSpace.socket, m.bytes, m.length, m.fds, m.count);
+      const whole = done === steps.length && m.addData(batch);
+      const sent = this.engine.addon.sendMaps(space.socket, m.bytes, m.length, m.fds, m.count);
       if (sent < 0) return this.lost(sent);
-      const r = this.transact(COMMAND_MAPS);
-      if (r !== 0) return r < 0 ? r : -EIO;
+      if (whole) break;
+      const r = errorOnly(this.transact(COMMAND_MAPS));
+      if (r < 0) return r;
+      if (done === steps.length) return batch.data === null ? 0 : space.write(batch.dataAddress, batch.data, 0, batch.data.length);
     }
+    this.mapping = true;
+    space.starting = this;
     return 0;
+  }
+
+  /** Sees to it that what mapAll() promised is done. False when the address space is dead (now). */
+  finishMaps(): boolean {
+    const space = this.addressSpace;
+    space.starting = null;
+    if (this.mapping) {
+      this.mapping = false;
+      if (this.transact(COMMAND_MAPS) === 0) return true;
+      space.kill();
+      return false;
+    }
+    // It was resumed: the stub clears this word in between.
+    const w = this.words;
+    const at = this.base + W_CALL_ARGS;
+    const { addon, commandSpins } = this.engine;
+    for (let i = 0; i < commandSpins; i++) if (Atomics.load(w, at) === 0) return true;
+    for (let ms = 0; ms < COMMAND_LIMIT; ms++) {
+      if (Atomics.load(w, at) === 0) return true;
+      if (addon.waitReady(space.pidfd, 1) !== 0) break;
+    }
+    space.kill();
+    return false;
   }
 
   /** The socket does not work: a guest meddled with it, or its process is gone. */

@@ -30,6 +30,7 @@ export const COMMAND_FP_LOAD = 0x8;
 export const COMMAND_EXIT = 0x9;
 export const COMMAND_USAGE = 0xa;
 export const COMMAND_MAPS = 0xb;
+export const COMMAND_START = 0xc;
 
 // Messages.
 export const MESSAGE_INIT = 0x52460001;
@@ -41,6 +42,8 @@ export const MESSAGE_INFO = 0x52460006;
 export const MESSAGE_MAPS = 0x52460007;
 export const MAPS = 0x20;
 export const MAPS_FDS = 0x10;
+export const MAPS_BYTES = 0x3000;
+export const MAP_COPY = -3;
 
 // Fields of a block as indices of 32-bit words.
 export const W_STATE = 0;

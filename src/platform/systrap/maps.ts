@@ -1,6 +1,6 @@
 // A batch of mappings as the message that a stub takes from its socket (struct rf_maps).
-import { MAP_ZERO, type MapStep } from '../mapbatch.ts';
-import { MAPS, MAPS_FDS, MESSAGE_MAPS } from './layout.ts';
+import { MAP_ZERO, type MapBatch, type MapStep } from '../mapbatch.ts';
+import { MAP_COPY, MAPS, MAPS_BYTES, MAPS_FDS, MESSAGE_MAPS } from './layout.ts';
 
 const HEAD_WORDS = 2;
 const STEP_WORDS = 10; // struct rf_map
@@ -8,7 +8,7 @@ const TWO32 = 4294967296;
 
 /** Builds one message at a time. */
 export class MapMessage {
-  private readonly words = new Uint32Array(HEAD_WORDS + MAPS * STEP_WORDS);
+  private readonly words = new Uint32Array(MAPS_BYTES / 4);
   readonly bytes = new Uint8Array(this.words.buffer);
   readonly fds = new Int32Array(MAPS_FDS);
   /** Bytes of the message, and its descriptors. */
@@ -47,5 +47,25 @@ export class MapMessage {
     w[1] = n;
     this.length = at * 4;
     return n;
+  }
+
+  /** Adds a batch's data behind its last steps; false if there is no room. */
+  addData(batch: MapBatch): boolean {
+    const data = batch.data;
+    if (data === null) return true;
+    const w = this.words;
+    const n = w[1] as number;
+    const at = HEAD_WORDS + n * STEP_WORDS;
+    const from = (at + STEP_WORDS) * 4;
+    if (n === MAPS || from + data.length > MAPS_BYTES) return false;
+    w.fill(0, at, at + STEP_WORDS);
+    w[at] = batch.dataAddress;
+    w[at + 1] = batch.dataAddress / TWO32;
+    w[at + 2] = data.length;
+    w[at + 8] = MAP_COPY;
+    w[1] = n + 1;
+    this.bytes.set(data, from);
+    this.length = from + data.length;
+    return true;
   }
 }

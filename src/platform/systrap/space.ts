@@ -23,6 +23,8 @@ export class SystrapSpace implements AddressSpace {
   private readonly contexts: (Context | null)[] = [];
   /** Indices whose host threads were told to exit. */
   private readonly ending: number[] = [];
+  /** Its one thread has mappings to make before it runs guest code: memory must not be looked at before. */
+  starting: { finishMaps(): boolean } | null = null;
   private live = 0;
   /** Contexts that still use the region: running ones that were told to exit. */
   private lingering = 0;
@@ -104,6 +106,7 @@ export class SystrapSpace implements AddressSpace {
 
   write(addr: number, buf: Uint8Array, off: number, len: number): number {
     if (len === 0) return 0;
+    if (this.starting !== null) this.starting.finishMaps();
     if (this.dead || !(addr >= 0) || addr + len > STUB_BASE) return -EFAULT;
     return this.engine.addon.vmWrite(this.pid, addr, buf, off, len) === len ? 0 : -EFAULT;
   }
@@ -111,6 +114,7 @@ export class SystrapSpace implements AddressSpace {
   readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number {
     // Beside the guest's own part, the vDSO may be read: debuggers do.
     const end = addr >= VDSO_BASE ? STUB_END : STUB_BASE;
+    if (this.starting !== null) this.starting.finishMaps();
     if (this.dead || !(addr >= 0) || addr >= end) return 0;
     const n = this.engine.addon.vmRead(this.pid, addr, buf, off, addr + len > end ? end - addr : len);
     return n < 0 ? 0 : n;

@@ -340,8 +340,6 @@ function build(t: Task, ctx: Context, mm: MemoryManager, p: Program, envp: strin
     0,
   );
   if (r < 0) return r;
-  r = ctx.mapAll(batch);
-  if (r < 0) return r;
   const stack = mm.vmas.find(stackTop - PAGE);
   if (stack !== null) stack.label = '[stack]';
 
@@ -405,8 +403,9 @@ function build(t: Task, ctx: Context, mm: MemoryManager, p: Program, envp: strin
   const argStart = addresses[2] ?? stackTop - 8;
   const envStart = addresses[2 + p.argv.length] ?? stackTop - 8;
   mm.layout = { argStart, argEnd: envStart, envStart, envEnd: stackTop - 8, stackTop, auxv: b.slice(auxAt, w) };
-  if (mm.write(sp, b, 0, total) < 0) return -EFAULT;
-  return { entry, sp };
+  batch.copy(sp, b);
+  r = ctx.mapAll(batch);
+  return r < 0 ? r : { entry, sp };
 }
 
 /** The last component of a path, as comm keeps it. */
