@@ -204,19 +204,22 @@ static napi_value receive_message(napi_env env, napi_callback_info info) {
   size_t length;
   void *body = bytes_of(env, &a, 2, &length);
   if (body == NULL) return answer_int(env, -EINVAL);
-  struct pollfd p = {fd, POLLIN, 0};
-  int ready;
-  do {
-    ready = poll(&p, 1, integer(env, &a, 1));
-  } while (ready < 0 && errno == EINTR);
-  if (ready <= 0) return answer_int(env, ready == 0 ? -ETIMEDOUT : -errno);
   union {
     struct cmsghdr header;
     char space[CMSG_SPACE(sizeof(struct ucred))]; // no room for descriptors: the kernel drops them
   } control;
   struct iovec iov = {body, length};
   struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  const ssize_t r = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  ssize_t r = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (r < 0 && errno == EAGAIN) {
+    struct pollfd p = {fd, POLLIN, 0};
+    int ready;
+    do {
+      ready = poll(&p, 1, integer(env, &a, 1));
+    } while (ready < 0 && errno == EINTR);
+    if (ready <= 0) return answer_int(env, ready == 0 ? -ETIMEDOUT : -errno);
+    r = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  }
   if (r < 0) return answer_int(env, -errno);
   if (r == 0) return answer_int(env, -ECONNRESET);
   if ((size_t)r != length || (message.msg_flags & MSG_TRUNC)) return answer_int(env, -EPROTO);

@@ -169,5 +169,5 @@ s64 usage(struct rf_block *b, int process) {
 
 // The Sentry asks for the usage of a process that ends or changes its program: the calls that do so bring it along.
 void last_usage(struct rf_block *b, u64 nr) {
-  if (nr == __NR_exit_group || nr == __NR_exit || nr == __NR_execve || nr == __NR_execveat) b->usage_ready = usage(b, 1) == 0;
+  if (nr == __NR_exit_group || nr == __NR_execve || nr == __NR_execveat) b->usage_ready = usage(b, 1) == 0;
 }

@@ -8,7 +8,6 @@ import {
   SYS_arch_prctl,
   SYS_execve,
   SYS_execveat,
-  SYS_exit,
   SYS_exit_group,
   SYS_madvise,
   SYS_membarrier,
@@ -99,6 +98,7 @@ export class SystrapContext implements Context, Runner {
   /** First word of its block. */
   readonly base: number;
   private readonly index: number;
+  /** 0: its process's first thread. */
   private readonly tid: number;
   private readonly engine: Engine;
   /** Address of its block in the Sentry. */
@@ -200,7 +200,8 @@ export class SystrapContext implements Context, Runner {
     if (this.position < 0 || this.addressSpace.dead) return;
     this.interrupting = true;
     Atomics.store(this.words, this.base + W_WANT_INTERRUPT, 1);
-    this.engine.addon.interrupt(this.addressSpace.pid, this.tid);
+    const pid = this.addressSpace.pid;
+    this.engine.addon.interrupt(pid, this.tid === 0 ? pid : this.tid);
   }
 
   exit(): void {
@@ -235,9 +236,11 @@ export class SystrapContext implements Context, Runner {
     const space = this.addressSpace;
     if (space.dead || this.position >= 0 || this.regs === NO_REGS) return -ESRCH;
     if (this.mapping && !this.finishMaps()) return -ESRCH;
+    const pidfd = space.pidfd;
+    if (space.dead) return -ESRCH;
     this.words[this.base + W_COMMAND] = command;
     const engine = this.engine;
-    const state = engine.addon.transact(this.address, space.pidfd, engine.commandSpins, COMMAND_LIMIT);
+    const state = engine.addon.transact(this.address, pidfd, engine.commandSpins, COMMAND_LIMIT);
     if (state !== STATE_STOPPED && state !== STATE_SLEEPING) {
       space.kill();
       return -ESRCH;
@@ -284,7 +287,7 @@ export class SystrapContext implements Context, Runner {
   private tookUsageAlong(): boolean {
     if (this.event !== EVENT_SYSCALL || this.addressSpace.dead || this.regs === NO_REGS) return false;
     const nr = this.regs[2 * REG_RAX] as number;
-    if (nr !== SYS_exit_group && nr !== SYS_exit && nr !== SYS_execve && nr !== SYS_execveat) return false;
+    if (nr !== SYS_exit_group && nr !== SYS_execve && nr !== SYS_execveat) return false;
     const ready = this.words[this.base + W_USAGE_READY] === 1;
     this.words[this.base + W_USAGE_READY] = 0;
     return ready;
@@ -443,9 +446,9 @@ export class SystrapContext implements Context, Runner {
       birth.abandon();
       return r < 0 ? r : -EIO;
     }
-    const child = birth.complete(this.index);
-    if (typeof child === 'number') return child;
-    const c = new SystrapContext(child, this.index, child.pid);
+    const child = birth.space(this.index);
+    if (start === undefined && !child.meet()) return -EAGAIN; // what fork(2) says when there is no room for a process
+    const c = new SystrapContext(child, this.index, 0);
     c.event = this.event;
     c.armed = start !== undefined;
     return c;
@@ -456,17 +459,17 @@ export class SystrapContext implements Context, Runner {
 export function newSpace(engine: Engine): SystrapContext | number {
   let birth = engine.nursery.copy();
   if (typeof birth === 'number') return birth;
-  let space = birth.complete(0);
-  if (typeof space === 'number') {
+  let space = birth.space(0);
+  if (!space.meet()) {
     // One that was in waiting may have been killed meanwhile (the host was out of memory).
     birth = engine.nursery.copy();
     if (typeof birth === 'number') return birth;
-    space = birth.complete(0);
-    if (typeof space === 'number') return space;
+    space = birth.space(0);
+    if (!space.meet()) return -EAGAIN;
   }
   const slot = space.slot;
   const state = engine.addon.settle(slot.address, space.pidfd, engine.commandSpins, COMMAND_LIMIT);
-  const c = new SystrapContext(space, 0, space.pid);
+  const c = new SystrapContext(space, 0, 0);
   if (state !== STATE_STOPPED && state !== STATE_SLEEPING) {
     c.exit();
     return -EAGAIN;

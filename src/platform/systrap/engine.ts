@@ -17,6 +17,9 @@ const COMMAND_SPINS = 1000;
 /** How many processes may wait for their end. */
 const MOST_DOOMED = 8;
 
+/** How many processes may be left unmet. */
+const MOST_EXPECTED = 16;
+
 /** A context as the list of running ones sees it. */
 export interface Runner {
   /** Index in Engine.running; -1: not in it. */
@@ -26,7 +29,8 @@ export interface Runner {
 /** An address space as the watch for dead processes sees it. */
 export interface Mortal {
   readonly id: number;
-  readonly pid: number;
+  /** Learns its pid; false when its process is gone. */
+  meet(): boolean;
   kill(): void;
   /** The process is known to be gone. */
   die(): void;
@@ -46,6 +50,10 @@ export class Engine {
   readonly controlFd: number;
   readonly running: Runner[] = [];
   readonly spaces = new Map<number, Mortal>();
+  /** By the host's pid: those whose process has been met. */
+  readonly pids = new Map<number, Mortal>();
+  /** Those whose process has not. */
+  private readonly expected: Mortal[] = [];
   /** Address spaces in waiting. */
   readonly nursery = new Nursery(this);
   readonly mapMessage = new MapMessage();
@@ -142,14 +150,24 @@ export class Engine {
     if (pid < 0) return pid === -EAGAIN ? -EIO : pid;
     if (pid === 0 || this.hello[0] !== MESSAGE_HELLO) return -EIO;
     // A pid that comes again: the process that had it is gone.
-    for (const space of this.spaces.values()) {
-      if (space.pid === pid) space.die();
-    }
+    this.pids.get(pid)?.die();
     return pid;
+  }
+
+  /** A new address space will be met when its process is first needed, but before the Sentry sleeps. */
+  expect(space: Mortal): void {
+    this.expected.push(space);
+    if (this.expected.length > MOST_EXPECTED) this.expected.shift()?.meet();
+  }
+
+  /** Meets all whose processes were not needed yet: without that, nobody would notice their death. */
+  meetAll(): void {
+    for (let space = this.expected.pop(); space !== undefined; space = this.expected.pop()) space.meet();
   }
 
   /** Looks for processes that died, and resets the doorbell. */
   drain(): void {
+    this.meetAll();
     const n = this.addon.epollDrain(this.epoll, this.doorbell, this.ready);
     for (let i = 0; i < n; i++) this.spaces.get(this.ready[i] as number)?.die();
   }

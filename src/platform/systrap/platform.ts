@@ -108,6 +108,7 @@ export class SystrapPlatform implements Platform {
 
   prepareSleep(asleep: boolean): void {
     if (asleep) {
+      this.engine.meetAll();
       this.engine.killDoomed();
       while (this.engine.nursery.refill());
     }

@@ -12,8 +12,6 @@ export class SystrapSpace implements AddressSpace {
   /** True once there was a thread beside the first. */
   threaded = false;
   readonly id: number;
-  readonly pid: number;
-  readonly pidfd: number;
   readonly socket: number;
   readonly slot: Slot;
   /** Index of the context whose thread is the process's first one: it must not end before the others. */
@@ -25,6 +23,9 @@ export class SystrapSpace implements AddressSpace {
   private readonly ending: number[] = [];
   /** Its one thread has mappings to make before it runs guest code: memory must not be looked at before. */
   starting: { finishMaps(): boolean } | null = null;
+  /** 0 and -1 until its process has been met. */
+  private hostPid = 0;
+  private hostPidfd = -1;
   private live = 0;
   /** Contexts that still use the region: running ones that were told to exit. */
   private lingering = 0;
@@ -32,12 +33,10 @@ export class SystrapSpace implements AddressSpace {
   /** Its process is stopped for good and need not be killed at once. */
   private doomed = false;
 
-  constructor(engine: Engine, slot: Slot, socket: number, pid: number, pidfd: number, leader: number) {
+  constructor(engine: Engine, slot: Slot, socket: number, leader: number) {
     this.engine = engine;
     this.slot = slot;
     this.socket = socket;
-    this.pid = pid;
-    this.pidfd = pidfd;
     this.leader = leader;
     this.id = engine.nextId();
     for (let i = 0; i < leader; i++) {
@@ -45,7 +44,39 @@ export class SystrapSpace implements AddressSpace {
       this.ending.push(i);
     }
     engine.spaces.set(this.id, this);
+    engine.expect(this);
+  }
+
+  /**
+   * Takes the hello of its process, and waits for it if need be: from then on the kernel has vouched for the pid, and a death is noticed.
+   * False, and dead, when none comes.
+   */
+  meet(): boolean {
+    if (this.dead || this.hostPid !== 0) return !this.dead;
+    const engine = this.engine;
+    const pid = engine.receiveHello(this.socket);
+    const pidfd = pid < 0 ? pid : engine.addon.pidfdOpen(pid);
+    if (pidfd < 0) {
+      this.die();
+      return false;
+    }
+    this.hostPid = pid;
+    this.hostPidfd = pidfd;
+    engine.pids.set(pid, this);
     engine.addon.epollAdd(engine.epoll, pidfd, this.id);
+    return true;
+  }
+
+  /** The host's pid of its process; 0 if that could not be met. */
+  get pid(): number {
+    if (this.hostPid === 0) this.meet();
+    return this.hostPid;
+  }
+
+  /** -1 if its process could not be met, or is gone. */
+  get pidfd(): number {
+    if (this.hostPid === 0) this.meet();
+    return this.hostPidfd;
   }
 
   /** The first word of a block in slot.words. */
@@ -130,7 +161,7 @@ export class SystrapSpace implements AddressSpace {
   }
 
   kill(): void {
-    if (this.dead) return;
+    if (!this.meet()) return;
     if (this.runs()) this.engine.addon.pidfdKill(this.pidfd);
     else this.doomed = true;
     this.die();
@@ -149,8 +180,12 @@ export class SystrapSpace implements AddressSpace {
     this.dead = true;
     const engine = this.engine;
     engine.spaces.delete(this.id);
-    if (this.doomed) engine.doom(this.pidfd);
-    else engine.addon.close(this.pidfd);
+    if (this.hostPid !== 0) {
+      if (engine.pids.get(this.hostPid) === this) engine.pids.delete(this.hostPid);
+      if (this.doomed) engine.doom(this.hostPidfd);
+      else engine.addon.close(this.hostPidfd);
+      this.hostPidfd = -1;
+    }
     engine.addon.close(this.socket);
     engine.deaths = true;
     engine.dead.push(this);
