@@ -37,7 +37,8 @@ struct kernel_sigaction {
 
 static void set_handlers(void) {
   static const unsigned char caught[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, RF_INTERRUPT_SIGNAL};
-  // While a handler runs everything is blocked but the faults of copying from and to guest memory.
+  // While a handler runs everything is blocked but the faults of copying from and to guest memory (and interrupts, while it waits in a
+  // call of its own: native.c).
   struct kernel_sigaction sa = {(u64)stub_signal_entry, SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_NODEFER, (u64)stub_restorer,
                                 ~(BIT(SIGSEGV) | BIT(SIGBUS))};
   for (u32 i = 0; i < sizeof caught; i++) sys6(__NR_rt_sigaction, caught[i], (u64)&sa, 0, 8, 0, 0);
@@ -132,6 +133,9 @@ static void prepare(const u64 *stack) {
   const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
   if (sys6(__NR_mmap, RF_AREA_BASE, length, PROT_READ | PROT_WRITE, flags, (u64)-1, 0) < 0) die(71);
   sys3(__NR_madvise, RF_AREA_BASE, length, MADV_NOHUGEPAGE);
+  // Slots for rewritten call sites. A host that keeps programs off low addresses leaves us the high ones.
+  sys6(__NR_mmap, RF_HIGH_ISLAND, RF_ISLAND_SIZE, PROT_READ | PROT_EXEC, flags, (u64)-1, 0);
+  sys6(__NR_mmap, RF_LOW_ISLAND, RF_ISLAND_SIZE, PROT_READ | PROT_EXEC, flags, (u64)-1, 0);
   seal((u64)stub_text_start & ~4095ULL, (u64)stub_sealed_end - ((u64)stub_text_start & ~4095ULL));
   if (sys6(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) < 0) die(72);
   if (install_filter() < 0) die(73);
@@ -162,7 +166,9 @@ __attribute__((noreturn)) void stub_main(const u64 *stack) {
     }
     if (r > 0 && d.kind == RF_MESSAGE_NEW && d.count == 2) {
       if (sys6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0) == 0) {
-        enter_address_space(&d, 0);
+        enter_address_space(&d);
+        enter_thread(0);
+        thread_of(0)->site_rip = ~0ULL;
         stub_first_trap();
       }
     }

@@ -4,7 +4,7 @@ import type { AddressSpace, Context } from '../platform.ts';
 import { EVENT_GONE } from '../platform.ts';
 import type { Slot } from './arena.ts';
 import type { Engine, Runner } from './engine.ts';
-import { BLOCK_SIZE, CONTEXTS, STUB_BASE, STUB_END, VDSO_BASE, W_TID } from './layout.ts';
+import { BLOCK_SIZE, CONTEXTS, NATIVE_FUTEX, NATIVE_MADVISE, STUB_BASE, STUB_END, VDSO_BASE, W_NATIVE, W_TID } from './layout.ts';
 
 /** An address space of the systrap engine. */
 export class SystrapSpace implements AddressSpace {
@@ -121,6 +121,21 @@ export class SystrapSpace implements AddressSpace {
   /** Threads that are not told to exit. */
   get threads(): number {
     return this.live;
+  }
+
+  /** RF_NATIVE_*: what threads may do on their own. */
+  native = NATIVE_FUTEX | NATIVE_MADVISE;
+
+  setNative(on: boolean): void {
+    const native = on ? NATIVE_FUTEX | NATIVE_MADVISE : 0;
+    if (native === this.native) return;
+    this.native = native;
+    for (let i = 0; i < this.contexts.length; i++) {
+      const c = this.contexts[i];
+      if (c === null || c === undefined) continue;
+      this.slot.words[this.base(i) + W_NATIVE] = native;
+      if (!on) c.interrupt();
+    }
   }
 
   kill(): void {

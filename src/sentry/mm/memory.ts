@@ -100,6 +100,19 @@ export class MemoryManager {
     return this.as.write(addr, buf, off, len);
   }
 
+  /** True when [addr, addr + len) lies in one area that the guest may write: then only its own tricks make a write there fail. */
+  mayWrite(addr: number, len: number): boolean {
+    const v = this.vmas.find(addr);
+    return v !== null && addr + len <= v.end && (v.prot & PROT_WRITE) !== 0;
+  }
+
+  /** The protection of the code at [addr, addr + len) when it may be rewritten: private, executable, not writable. -1 otherwise. */
+  codeProtection(addr: number, len: number): number {
+    const v = this.vmas.find(addr);
+    if (v === null || addr + len > v.end || (v.flags & MAP_PRIVATE) === 0) return -1;
+    return (v.prot & (PROT_EXEC | PROT_WRITE)) === PROT_EXEC ? v.prot : -1;
+  }
+
   /** As many bytes as are readable from addr. */
   readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number {
     if (addr >= this.platform.maxAddress) return this.inVdso(addr, 1) ? this.as.readUpTo(addr, buf, off, len) : 0;
