@@ -96,8 +96,10 @@ struct fill {
 };
 
 static int add(struct fill *f, u64 address, u64 length, int string) {
-  if (address == 0 || f->count == RF_IN_RANGES) return 0;
-  if (length > RF_WINDOW_SIZE - f->used) return 0;
+  // What is not the guest's own, the stub's memory above all, is no argument.
+  if (address < RF_MIN_ADDRESS || address >= RF_STUB_BASE || f->count == RF_IN_RANGES) return 0;
+  if (string && length > RF_STUB_BASE - address) length = RF_STUB_BASE - address;
+  if (length > RF_STUB_BASE - address || length > RF_WINDOW_SIZE - f->used) return 0;
   char *to = f->window + f->used;
   if (string) {
     length = (u64)stub_copy_string(to, (const void *)address, length);

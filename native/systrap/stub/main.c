@@ -133,9 +133,6 @@ static void prepare(const u64 *stack) {
   const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
   if (sys6(__NR_mmap, RF_AREA_BASE, length, PROT_READ | PROT_WRITE, flags, (u64)-1, 0) < 0) die(71);
   sys3(__NR_madvise, RF_AREA_BASE, length, MADV_NOHUGEPAGE);
-  // Slots for rewritten call sites. A host that keeps programs off low addresses leaves us the high ones.
-  sys6(__NR_mmap, RF_HIGH_ISLAND, RF_ISLAND_SIZE, PROT_READ | PROT_EXEC, flags, (u64)-1, 0);
-  sys6(__NR_mmap, RF_LOW_ISLAND, RF_ISLAND_SIZE, PROT_READ | PROT_EXEC, flags, (u64)-1, 0);
   seal((u64)stub_text_start & ~4095ULL, (u64)stub_sealed_end - ((u64)stub_text_start & ~4095ULL));
   if (sys6(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) < 0) die(72);
   if (install_filter() < 0) die(73);

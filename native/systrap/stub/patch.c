@@ -56,6 +56,11 @@ static struct slot *slot_at(u64 ip) {
   return 0;
 }
 
+static int mapped(u64 page) {
+  unsigned char resident;
+  return sys3(__NR_mincore, page, 4096, (u64)&resident) == 0;
+}
+
 // Counts a trap at the call whose next instruction is at `rip`: RF_EVENT_SITE when it is time to rewrite it.
 u32 site_event(u64 rip) {
   const u32 limit = load(&CONTROL->patch);
@@ -128,8 +133,11 @@ static struct slot *find_slot(u64 from, int pair) {
     struct slot *s = (struct slot *)islands[i];
     s64 distance = (s64)((u64)s - from);
     if (distance > NEAR_LIMIT || distance < -NEAR_LIMIT) continue;
-    unsigned char resident;
-    if (sys3(__NR_mincore, (u64)s, 4096, (u64)&resident) < 0) continue;
+    if (!mapped((u64)s)) {
+      // On demand: a program that does not need the low island finds nothing there, as on a bare host.
+      const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+      if (sys6(__NR_mmap, (u64)s, RF_ISLAND_SIZE, PROT_READ | PROT_EXEC, flags, (u64)-1, 0) < 0) continue;
+    }
     for (u32 k = 0; k < SLOTS; k++, s++) {
       const u32 displacement = (u32)((u64)s - (from + 5));
       if (pair && !always_faults(displacement >> 8 & 0xff)) continue;
@@ -265,8 +273,7 @@ void forget_sites(void) {
   given_up = 1;
   for (u32 i = 0; i < 2; i++) {
     struct slot *s = (struct slot *)islands[i];
-    unsigned char resident;
-    if (sys3(__NR_mincore, (u64)s, 4096, (u64)&resident) < 0) continue;
+    if (!mapped((u64)s)) continue;
     for (u32 k = 0; k < SLOTS; k++, s++) {
       if (s->kind == KIND_FREE) continue;
       const u64 at = s->kind == KIND_LEAF ? s->site - 5 : s->site;

@@ -43,6 +43,7 @@ import {
   MESSAGE_FORK,
   MESSAGE_MAP,
   MESSAGE_NEW,
+  MIN_ADDRESS,
   OUT_RANGES,
   STATE_GUEST,
   STATE_SLEEPING,
@@ -378,13 +379,13 @@ export class SystrapContext implements Context, Runner {
   }
 
   fpSave(address: number): number {
-    if (!(address >= 0) || address + this.fpSize > STUB_BASE) return -EFAULT;
+    if (!(address >= MIN_ADDRESS) || address + this.fpSize > STUB_BASE) return -EFAULT;
     this.setArg(0, address);
     return errorOnly(this.transact(COMMAND_FP_SAVE));
   }
 
   fpLoad(address: number): number {
-    if (!(address >= 0) || address + this.fpSize > STUB_BASE) return -EFAULT;
+    if (address !== 0 && (!(address >= MIN_ADDRESS) || address + this.fpSize > STUB_BASE)) return -EFAULT;
     this.setArg(0, address);
     return errorOnly(this.transact(COMMAND_FP_LOAD));
   }
@@ -566,5 +567,5 @@ function admit(nr: number, a0: number, a1: number, a2: number, a3: number, a4: n
 }
 
 function inside(addr: number, len: number): boolean {
-  return addr >= 0 && len >= 0 && addr + len <= STUB_BASE;
+  return addr >= MIN_ADDRESS && len >= 0 && addr + len <= STUB_BASE;
 }

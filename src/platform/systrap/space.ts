@@ -4,7 +4,7 @@ import type { AddressSpace, Context } from '../platform.ts';
 import { EVENT_GONE } from '../platform.ts';
 import type { Slot } from './arena.ts';
 import type { Engine, Runner } from './engine.ts';
-import { BLOCK_SIZE, CONTEXTS, NATIVE_FUTEX, NATIVE_MADVISE, STUB_BASE, STUB_END, VDSO_BASE, W_NATIVE, W_TID } from './layout.ts';
+import { BLOCK_SIZE, CONTEXTS, MIN_ADDRESS, NATIVE_FUTEX, NATIVE_MADVISE, STUB_BASE, STUB_END, VDSO_BASE, W_NATIVE, W_TID } from './layout.ts';
 
 /** An address space of the systrap engine. */
 export class SystrapSpace implements AddressSpace {
@@ -102,14 +102,14 @@ export class SystrapSpace implements AddressSpace {
 
   write(addr: number, buf: Uint8Array, off: number, len: number): number {
     if (len === 0) return 0;
-    if (this.dead || !(addr >= 0) || addr + len > STUB_BASE) return -EFAULT;
+    if (this.dead || !(addr >= MIN_ADDRESS) || addr + len > STUB_BASE) return -EFAULT;
     return this.engine.addon.vmWrite(this.pid, addr, buf, off, len) === len ? 0 : -EFAULT;
   }
 
   readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number {
     // Beside the guest's own part, the vDSO may be read: debuggers do.
     const end = addr >= VDSO_BASE ? STUB_END : STUB_BASE;
-    if (this.dead || !(addr >= 0) || addr >= end) return 0;
+    if (this.dead || !(addr >= MIN_ADDRESS) || addr >= end) return 0;
     const n = this.engine.addon.vmRead(this.pid, addr, buf, off, addr + len > end ? end - addr : len);
     return n < 0 ? 0 : n;
   }
