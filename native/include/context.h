@@ -70,6 +70,7 @@
 #define RF_COMMAND_EXIT 9        // end this thread
 #define RF_COMMAND_USAGE 10      // of the thread, or with call_args[0] 1 of the process: a struct rf_usage in place of `out`
 #define RF_COMMAND_PATCH 11      // rewrite the call site at call_args[0], its pages have protection [1], other threads may run it if [2]
+#define RF_COMMAND_UNPATCH 13    // put all call sites back and rewrite no more
 #define RF_COMMAND_SLEEP 12      // no command: the answer will take a while, do not spin for it
 
 // struct rf_block.native: calls that the stub may make by itself.

@@ -54,6 +54,7 @@ int main(void) {
   N(COMMAND_USAGE);
   N(COMMAND_PATCH);
   N(COMMAND_SLEEP);
+  N(COMMAND_UNPATCH);
   N(NATIVE_FUTEX);
   N(NATIVE_MADVISE);
   printf("\n// Messages.\n");

@@ -14,6 +14,10 @@ export const EVENT_INTERRUPTED = 3; // Context.interrupt() arrived while guest c
 export const EVENT_GONE = 4; // the thread or its whole host process died without being told to
 export const EVENT_RESTART = 5; // as EVENT_SYSCALL, but the engine carried the call out itself and was interrupted: ERESTARTSYS
 
+/** Calls that an engine may carry out itself, in the guest thread that makes them. See AddressSpace.setNative. */
+export const NATIVE_FUTEX = 1; // operations on private futexes
+export const NATIVE_MADVISE = 2; // advice that changes pages alone
+
 /** Indices of general registers, in the order of struct user_regs_struct (arch/x86/include/asm/user_64.h). */
 export const REG_R15 = 0;
 export const REG_R14 = 1;
@@ -68,7 +72,8 @@ export interface Context {
   faultTrap: number;
   faultError: number;
 
-  /** Takes the six arguments of the call that EVENT_SYSCALL or EVENT_RESTART shows, as 12 words; its number, or -1 beyond 32 bits. */
+  /** Takes the six arguments of the call that EVENT_SYSCALL or EVENT_RESTART shows, as 12 words; its number, or -1 beyond 32 bits. To be
+   * called before anything else is asked of the context: commands use the same words. */
   takeCall(args: Uint32Array): number;
   /** The call site of this EVENT_SYSCALL traps again and again: patch() may make it cheap. */
   readonly wantsPatch: boolean;
@@ -96,6 +101,10 @@ export interface Context {
   readonly delivering: boolean;
   /** Sends what is on its way at once. 0 or -EFAULT. */
   flush(): number;
+  /** Puts all rewritten call sites of the address space back and rewrites no more: for debuggers, who read and write code. */
+  unpatch(): void;
+  /** The thread waits in a call that the engine carries out. The guest's claim. */
+  readonly waitsNatively: boolean;
   /** The call will take a while: the thread need not burn a processor waiting for its answer. */
   waits(): void;
 
@@ -146,8 +155,8 @@ export interface AddressSpace {
   readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number;
   /** Processor time of all threads that ever were in it, ns, as the host counts. -1 once it is dead. */
   cpuTimeNs(): number;
-  /** Whether threads may carry out calls on their own (private futexes, madvise). False interrupts those that do now. */
-  setNative(on: boolean): void;
+  /** NATIVE_*: what threads may carry out on their own. Those that wait in such a call are interrupted when it is taken from them. */
+  setNative(calls: number): void;
   /** Ends the host process at once. Idempotent. */
   kill(): void;
 }

@@ -173,6 +173,9 @@ s64 carry_out(struct rf_block *b, u32 command) {
     return usage(b);
   case RF_COMMAND_PATCH:
     return patch_site(b->call_args[0], b->call_args[1], b->call_args[2] != 0, b->regs[15]);
+  case RF_COMMAND_UNPATCH:
+    forget_sites();
+    return 0;
   case RF_COMMAND_EXIT:
     for (;;) sys1(__NR_exit, 0);
   default:

@@ -35,6 +35,7 @@ import {
   COMMAND_RESUME,
   COMMAND_RESUME_FULL,
   COMMAND_SLEEP,
+  COMMAND_UNPATCH,
   COMMAND_USAGE,
   EVENT_FAULT,
   EVENT_INTERRUPTED,
@@ -218,7 +219,8 @@ export class SystrapContext implements Context, Runner {
     e.sender = null;
     let r = 0;
     for (let i = 0; i < e.ranges; i++) {
-      if (this.addressSpace.write(e.rangeAddress[i] as number, this.window, e.rangeAt[i] as number, e.rangeLength[i] as number) < 0) r = -EFAULT;
+      if (this.addressSpace.write(e.rangeAddress[i] as number, this.window, e.rangeAt[i] as number, e.rangeLength[i] as number) < 0)
+        r = -EFAULT;
     }
     return r;
   }
@@ -254,6 +256,10 @@ export class SystrapContext implements Context, Runner {
     return result;
   }
 
+  unpatch(): void {
+    this.transact(COMMAND_UNPATCH);
+  }
+
   /** From now on its stub rings for its next event. */
   chill(): void {
     Atomics.store(this.words, this.base + W_COLD, 1);
@@ -282,7 +288,8 @@ export class SystrapContext implements Context, Runner {
     const base = this.base;
     if (this.cold) w[base + W_COLD] = 0;
     this.engine.removeRunning(this);
-    const shown = this.addressSpace.dead || (state !== STATE_STOPPED && state !== STATE_SLEEPING) ? EVENT_GONE : (w[base + W_EVENT] as number);
+    const shown =
+      this.addressSpace.dead || (state !== STATE_STOPPED && state !== STATE_SLEEPING) ? EVENT_GONE : (w[base + W_EVENT] as number);
     const event = shown & 0xff;
     if (this.interrupting) {
       this.interrupting = false;

@@ -71,6 +71,8 @@ export class Engine {
   patched = 0;
   refused = 0;
   readonly mode: CpuMode;
+  /** NATIVE_* of a new address space. */
+  readonly native: number;
   /** The context whose bytes are on their way (Context.deliver), and the bytes: all are sent before another context is looked at. */
   sender: unknown = null;
   ranges = 0;
@@ -93,9 +95,10 @@ export class Engine {
   private readonly helloBytes = new Uint8Array(this.hello.buffer);
   private readonly ready = new Int32Array(64);
 
-  constructor(addon: SystrapAddon, stubFd: number, cpus: number, mode: CpuMode, patch: boolean) {
+  constructor(addon: SystrapAddon, stubFd: number, cpus: number, mode: CpuMode, patch: boolean, native: number) {
     this.addon = addon;
     this.mode = mode;
+    this.native = native;
     this.stubFd = stubFd;
     this.cpus = cpus;
     this.arena = new Arena(addon);

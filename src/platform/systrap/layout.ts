@@ -38,6 +38,7 @@ export const COMMAND_EXIT = 0x9;
 export const COMMAND_USAGE = 0xa;
 export const COMMAND_PATCH = 0xb;
 export const COMMAND_SLEEP = 0xc;
+export const COMMAND_UNPATCH = 0xd;
 export const NATIVE_FUTEX = 0x1;
 export const NATIVE_MADVISE = 0x2;
 

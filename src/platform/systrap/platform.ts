@@ -1,5 +1,5 @@
 // The systrap engine's Platform. See native/include/context.h for how the Sentry and its stubs talk.
-import { type Context, EVENT_GONE, type Platform } from '../platform.ts';
+import { type Context, EVENT_GONE, NATIVE_FUTEX, NATIVE_MADVISE, type Platform } from '../platform.ts';
 import type { SystrapAddon } from './addon.ts';
 import type { SystrapContext } from './context.ts';
 import { newSpace } from './context.ts';
@@ -21,6 +21,8 @@ export interface SystrapOptions {
   mode?: CpuMode;
   /** Call sites are rewritten (default), or every call traps. */
   patch?: boolean;
+  /** NATIVE_*: calls that guest threads may carry out on their own; by default all. */
+  native?: number;
 }
 
 /** Guest threads trapped by seccomp SIGSYS. The constructor throws when the stub does not answer. */
@@ -41,7 +43,14 @@ export class SystrapPlatform implements Platform {
 
   constructor(options: SystrapOptions) {
     const { addon, stubFd } = options;
-    const engine = new Engine(addon, stubFd, options.cpus ?? addon.cpus(), options.mode ?? (CPU_MODES['balanced'] as CpuMode), options.patch ?? true);
+    const engine = new Engine(
+      addon,
+      stubFd,
+      options.cpus ?? addon.cpus(),
+      options.mode ?? (CPU_MODES['balanced'] as CpuMode),
+      options.patch ?? true,
+      options.native ?? NATIVE_FUTEX | NATIVE_MADVISE,
+    );
     this.engine = engine;
     this.doorbell = engine.epoll;
     const info = new Uint32Array(INFO_BYTES / 4);

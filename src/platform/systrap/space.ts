@@ -4,11 +4,13 @@ import type { AddressSpace, Context } from '../platform.ts';
 import { EVENT_GONE } from '../platform.ts';
 import type { Slot } from './arena.ts';
 import type { Engine, Runner } from './engine.ts';
-import { BLOCK_SIZE, CONTEXTS, MIN_ADDRESS, NATIVE_FUTEX, NATIVE_MADVISE, STUB_BASE, STUB_END, VDSO_BASE, W_NATIVE, W_TID } from './layout.ts';
+import { BLOCK_SIZE, CONTEXTS, MIN_ADDRESS, STUB_BASE, STUB_END, VDSO_BASE, W_NATIVE, W_TID } from './layout.ts';
 
 /** An address space of the systrap engine. */
 export class SystrapSpace implements AddressSpace {
   dead = false;
+  /** NATIVE_*: what its threads may do on their own. */
+  native: number;
   /** True once there was a thread beside the first. */
   threaded = false;
   readonly id: number;
@@ -36,6 +38,7 @@ export class SystrapSpace implements AddressSpace {
     this.pidfd = pidfd;
     this.leader = leader;
     this.id = engine.nextId();
+    this.native = engine.native;
     for (let i = 0; i < leader; i++) {
       this.contexts.push(null);
       this.ending.push(i);
@@ -123,18 +126,14 @@ export class SystrapSpace implements AddressSpace {
     return this.live;
   }
 
-  /** RF_NATIVE_*: what threads may do on their own. */
-  native = NATIVE_FUTEX | NATIVE_MADVISE;
-
-  setNative(on: boolean): void {
-    const native = on ? NATIVE_FUTEX | NATIVE_MADVISE : 0;
-    if (native === this.native) return;
-    this.native = native;
+  setNative(calls: number): void {
+    const taken = this.native & ~calls;
+    this.native = calls;
     for (let i = 0; i < this.contexts.length; i++) {
       const c = this.contexts[i];
       if (c === null || c === undefined) continue;
-      this.slot.words[this.base(i) + W_NATIVE] = native;
-      if (!on) c.interrupt();
+      this.slot.words[this.base(i) + W_NATIVE] = calls;
+      if (taken !== 0) c.interrupt();
     }
   }
 

@@ -200,10 +200,13 @@ export class Loop {
       t.rs.reset();
       t.syscalls++;
       if (c.wantsPatch) offerSite(t, c);
+      if (t.ptrace !== null) t.mm.noteTraced(c);
       if (t.ptrace === null || !stopAtEntry(t, false)) this.invoke(t);
     } else if (e === EVENT_INTERRUPTED) {
+      if (t.ptrace !== null) t.mm.noteTraced(c);
       this.toUser(t, false, 0);
     } else if (e === EVENT_RESTART) {
+      if (t.ptrace !== null) t.mm.noteTraced(c);
       // What the thread waited for natively was not there yet, and something wants it.
       t.nr = c.takeCall(t.args);
       t.rs.reset();

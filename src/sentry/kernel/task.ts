@@ -165,6 +165,11 @@ export class Task implements Caller, Wakeable {
     ctx.owner = this;
   }
 
+  /** It waits, in the Sentry or in its own address space. */
+  get sleeps(): boolean {
+    return this.state === TASK_BLOCKED || (this.state === TASK_RUNNING && this.ctx.waitsNatively);
+  }
+
   get tgid(): number {
     return this.tg.tgid;
   }
