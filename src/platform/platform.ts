@@ -179,6 +179,8 @@ export interface Platform {
   stopped: (c: Context) => void;
   /** Whether a loop that found nothing should look again for a while: guests run that called lately, and a processor is free for it. */
   readonly spinAdvised: boolean;
+  /** How long such a search may last, ns. */
+  readonly spinNs: number;
   /** Announces that the Sentry is about to block (true) or is awake (false). After prepareSleep(true), call poll() once more before
    * blocking: an event between the two rings the doorbell. */
   prepareSleep(asleep: boolean): void;

@@ -68,6 +68,10 @@ export class SystrapPlatform implements Platform {
     return this.engine.spinAdvised;
   }
 
+  get spinNs(): number {
+    return this.engine.mode.sentryNs;
+  }
+
   newAddressSpace(): Context | number {
     return newSpace(this.engine);
   }
