@@ -61,6 +61,8 @@
 // struct rf_block.command: in the low byte one of these, in the next one the count of `out` ranges (for the two RESUMEs).
 #define RF_COMMAND_RESUME 1      // rax = result, go on
 #define RF_COMMAND_RESUME_FULL 2 // all of regs, go on
+#define RF_COMMAND_SAVES 0x10000 // RESUME_FULL: first, vector state to guest memory at call_args[0]
+#define RF_COMMAND_LOADS 0x20000 // RESUME_FULL: first, vector state from there; if that fails, a SIGSEGV
 #define RF_COMMAND_HOSTCALL 3    // call_nr(call_args): answer in result
 #define RF_COMMAND_MMAP_FD 4     // receive a descriptor from the socket, mmap(args 0..3, that, arg 5), close it: answer in result
 #define RF_COMMAND_CLONE 5       // new thread in context call_args[0]: its tid in result

@@ -93,11 +93,14 @@ export interface Context {
   /** The same for bytes from `addr` on; how many there are goes to fetchedLength. */
   fetchedFrom(addr: number): number;
   fetchedLength: number;
-  /** Room in `window` for `len` bytes that deliver() will send; -1: none, or no call is being answered. */
+  /** Room in `window` for `len` bytes that deliver() will send; -1: none, or no event is being answered. */
   reserve(len: number): number;
-  /** Sends window[at, at + len) to guest memory at `addr` when resumeSyscall comes; there, a bad address becomes -EFAULT. */
+  /**
+   * Sends window[at, at + len) to guest memory at `addr`, which the guest may write, when resumeSyscall or resumeFull comes. A guest that
+   * unmaps it meanwhile gets -EFAULT for its call, or dies.
+   */
   deliver(addr: number, at: number, len: number): void;
-  /** Bytes are on their way: flush() before anything but resumeSyscall lets somebody look at guest memory. */
+  /** Bytes are on their way: flush() before anything but a resume lets somebody look at guest memory. */
   readonly delivering: boolean;
   /** Sends what is on its way at once. 0 or -EFAULT. */
   flush(): number;
@@ -121,6 +124,10 @@ export interface Context {
   readonly fpSize: number;
   /** Copies this stopped thread's vector state to guest memory at `address` (64-byte aligned). 0 or -EFAULT. */
   fpSave(address: number): number;
+  /** fpSave when resumeFull comes, to memory that the guest may write. -EFAULT: no guest memory at all. */
+  fpSaveLater(address: number): number;
+  /** fpLoad when resumeFull comes; where it fails there, EVENT_FAULT shows a SIGSEGV of the kernel's. -EFAULT: no guest memory at all. */
+  fpLoadLater(address: number): number;
   /** Loads vector state from guest memory as rt_sigreturn would; address 0 resets it. 0, -EFAULT or -EINVAL. */
   fpLoad(address: number): number;
   /** Gives `from`'s vector state to this stopped context (for exec: call fpLoad(0)). */

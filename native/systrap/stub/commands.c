@@ -122,6 +122,23 @@ void deliver(struct rf_block *b, u32 command) {
   b->regs[10] = r < 0 ? (u64)r : b->call_args[0];
 }
 
+// What RF_COMMAND_RESUME_FULL brings besides registers: memory, and vector state, which is at `fp` or, NULL, in the processor. 0: the event
+// of a SIGSEGV is shown instead.
+int prepare_full(struct rf_block *b, u32 command, char *fp) {
+  const u64 address = b->call_args[0];
+  // The Sentry has looked at what the guest may write: only a guest that unmaps its own stack meanwhile gets here.
+  if ((command >> 8 & 0xff) != 0 && copy_out(b, command >> 8 & 0xff) < 0) sys1(__NR_exit_group, 79);
+  if ((command & RF_COMMAND_SAVES) && (fp ? fp_save(fp, address) : fp_save_live(address)) < 0) sys1(__NR_exit_group, 79);
+  if (!(command & RF_COMMAND_LOADS) || (fp ? fp_load(fp, address) : fp_load_live(address)) == 0) return 1;
+  b->fault_signal = SIGSEGV;
+  b->fault_code = 0x80; // SI_KERNEL
+  b->fault_address = 0;
+  b->fault_trap = 13;
+  b->fault_error = 0;
+  show(b, RF_EVENT_FAULT);
+  return 0;
+}
+
 static s64 mmap_received(const struct rf_block *b) {
   struct descriptors d;
   const int got = receive(&d, MSG_DONTWAIT); // as for RF_COMMAND_FORK
@@ -200,6 +217,7 @@ static void wait_and_return(struct rf_block *b, struct rf_thread *t) {
       return;
     case RF_COMMAND_RESUME_FULL:
       if (!can_jump(b)) stub_escape();
+      if (!prepare_full(b, command, 0)) break;
       set_base(0, b->regs[21]);
       t->guest_rsp = b->regs[19];
       t->resume = jump_target(t, b->regs[16]);

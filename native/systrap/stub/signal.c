@@ -72,6 +72,7 @@ static void wait_and_serve(struct rf_block *b, u32 index, struct stub_ucontext *
       uc->mcontext.rax = b->regs[10];
       return;
     case RF_COMMAND_RESUME_FULL:
+      if (!prepare_full(b, command, fp)) continue;
       load_regs(b, t, &uc->mcontext);
       return;
     case RF_COMMAND_CLONE:

@@ -194,6 +194,7 @@ void wait_command(struct rf_block *b);
 void answer(struct rf_block *b, s64 result);
 s64 carry_out(struct rf_block *b, u32 command);
 void deliver(struct rf_block *b, u32 command);
+int prepare_full(struct rf_block *b, u32 command, char *fp);
 u64 jump_target(const struct rf_thread *t, u64 rip);
 
 // fetch.c

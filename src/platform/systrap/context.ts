@@ -30,10 +30,12 @@ import {
   COMMAND_FP_LOAD,
   COMMAND_FP_SAVE,
   COMMAND_HOSTCALL,
+  COMMAND_LOADS,
   COMMAND_MMAP_FD,
   COMMAND_PATCH,
   COMMAND_RESUME,
   COMMAND_RESUME_FULL,
+  COMMAND_SAVES,
   COMMAND_SLEEP,
   COMMAND_UNPATCH,
   COMMAND_USAGE,
@@ -74,6 +76,7 @@ import {
 } from './layout.ts';
 import type { SystrapSpace } from './space.ts';
 
+const TWO31 = 2147483648;
 const TWO32 = 4294967296;
 const TID_MAX = 4194304;
 const ARCH_SET_GS = 0x1001;
@@ -105,8 +108,11 @@ export class SystrapContext implements Context, Runner {
   fetchedLength = 0;
   /** Ranges that travelled with the call; 0 when none is being answered. */
   private ranges = 0;
-  /** A call is being answered: bytes may travel with its result. */
+  /** An event is being answered: bytes may travel with the resume. */
   private answering = false;
+  /** COMMAND_SAVES or COMMAND_LOADS for resumeFull, 0: neither. */
+  private vectors = 0;
+  private vectorsAt = 0;
   /** exit() was called while it ran. */
   exiting = false;
   readonly words: Int32Array;
@@ -143,12 +149,17 @@ export class SystrapContext implements Context, Runner {
   resumeSyscall(result: number): void {
     const at = this.base + W_CALL_ARGS;
     this.words[at] = result | 0;
-    this.words[at + 1] = Math.floor(result / TWO32);
+    this.words[at + 1] = result >= 0 && result < TWO31 ? 0 : Math.floor(result / TWO32);
     this.resume(this.delivering ? COMMAND_RESUME | (this.putRanges() << 8) : COMMAND_RESUME);
   }
 
   resumeFull(): void {
-    this.resume(COMMAND_RESUME_FULL);
+    const command = COMMAND_RESUME_FULL | this.vectors;
+    if (this.vectors !== 0) {
+      this.setArg(0, this.vectorsAt);
+      this.vectors = 0;
+    }
+    this.resume(this.delivering ? command | (this.putRanges() << 8) : command);
   }
 
   takeCall(args: Uint32Array): number {
@@ -295,11 +306,11 @@ export class SystrapContext implements Context, Runner {
       this.interrupting = false;
       w[base + W_WANT_INTERRUPT] = 0;
     }
+    this.answering = this.window !== NO_WINDOW;
     if (event === EVENT_SYSCALL) {
       this.event = event;
       const n = (shown >>> 8) & 0xff;
       this.ranges = n <= IN_RANGES ? n : 0;
-      this.answering = this.window !== NO_WINDOW;
       this.wantsPatch = (shown & EVENT_SITE) !== 0;
     } else if (event === EVENT_INTERRUPTED || event === EVENT_RESTART) {
       this.event = event;
@@ -385,14 +396,45 @@ export class SystrapContext implements Context, Runner {
     this.words[at + 1] = Math.floor(value / TWO32);
   }
 
+  fpSaveLater(address: number): number {
+    return this.vectorsLater(COMMAND_SAVES, address);
+  }
+
+  fpLoadLater(address: number): number {
+    return this.vectorsLater(COMMAND_LOADS, address);
+  }
+
+  private vectorsLater(command: number, address: number): number {
+    if (address !== 0 || command === COMMAND_SAVES) {
+      if (!(address >= MIN_ADDRESS) || address + this.fpSize > STUB_BASE) return -EFAULT;
+    }
+    const r = this.vectorsNow();
+    this.vectors = command;
+    this.vectorsAt = address;
+    return r;
+  }
+
+  /** Does what waits for resumeFull. */
+  private vectorsNow(): number {
+    const command = this.vectors;
+    if (command === 0) return 0;
+    this.vectors = 0;
+    this.setArg(0, this.vectorsAt);
+    return errorOnly(this.transact(command === COMMAND_SAVES ? COMMAND_FP_SAVE : COMMAND_FP_LOAD));
+  }
+
   fpSave(address: number): number {
     if (!(address >= MIN_ADDRESS) || address + this.fpSize > STUB_BASE) return -EFAULT;
+    const r = this.vectorsNow();
+    if (r < 0) return r;
     this.setArg(0, address);
     return errorOnly(this.transact(COMMAND_FP_SAVE));
   }
 
   fpLoad(address: number): number {
     if (address !== 0 && (!(address >= MIN_ADDRESS) || address + this.fpSize > STUB_BASE)) return -EFAULT;
+    const r = this.vectorsNow();
+    if (r < 0) return r;
     this.setArg(0, address);
     return errorOnly(this.transact(COMMAND_FP_LOAD));
   }
