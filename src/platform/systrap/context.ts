@@ -99,7 +99,9 @@ export class SystrapContext implements Context, Runner {
   faultAddress = 0;
   faultTrap = 0;
   faultError = 0;
-  /** Index in Engine.running or Engine.cold; -1: stopped. */
+  /** It was resumed and its next event was not seen yet. */
+  runs = false;
+  /** Index in Engine.running or Engine.cold; -1: in neither. While its event is handled it stays there: most are resumed at once. */
   position = -1;
   cold = false;
   looks = 0;
@@ -252,7 +254,7 @@ export class SystrapContext implements Context, Runner {
   }
 
   waits(): void {
-    if (this.position < 0) this.words[this.base + W_COMMAND] = COMMAND_SLEEP;
+    if (!this.runs) this.words[this.base + W_COMMAND] = COMMAND_SLEEP;
   }
 
   patch(prot: number): number {
@@ -280,11 +282,13 @@ export class SystrapContext implements Context, Runner {
   }
 
   private resume(command: number): void {
-    if (this.position >= 0 || this.regs === NO_REGS) throw new Error('systrap: resume of a context that is not stopped');
+    if (this.runs || this.regs === NO_REGS) throw new Error('systrap: resume of a context that is not stopped');
     this.event = EVENT_NONE;
     this.ranges = 0;
     this.answering = false;
-    this.engine.addRunning(this);
+    this.runs = true;
+    this.looks = 0;
+    if (this.position < 0) this.engine.addRunning(this);
     if (this.addressSpace.dead) {
       this.engine.deaths = true; // poll() reports it
       return;
@@ -297,8 +301,11 @@ export class SystrapContext implements Context, Runner {
   collect(state: number): boolean {
     const w = this.words;
     const base = this.base;
-    if (this.cold) w[base + W_COLD] = 0;
-    this.engine.removeRunning(this);
+    this.runs = false;
+    if (this.cold) {
+      w[base + W_COLD] = 0;
+      this.engine.removeRunning(this);
+    }
     const shown =
       this.addressSpace.dead || (state !== STATE_STOPPED && state !== STATE_SLEEPING) ? EVENT_GONE : (w[base + W_EVENT] as number);
     const event = shown & 0xff;
@@ -325,6 +332,7 @@ export class SystrapContext implements Context, Runner {
       this.addressSpace.kill();
     }
     if (!this.exiting) return true;
+    if (this.position >= 0) this.engine.removeRunning(this);
     if (!this.addressSpace.dead) this.endThread();
     this.addressSpace.ended(this.index, true);
     return false;
@@ -342,7 +350,7 @@ export class SystrapContext implements Context, Runner {
   }
 
   interrupt(): void {
-    if (this.position < 0 || this.addressSpace.dead) return;
+    if (!this.runs || this.addressSpace.dead) return;
     this.interrupting = true;
     Atomics.store(this.words, this.base + W_WANT_INTERRUPT, 1);
     this.engine.addon.interrupt(this.addressSpace.pid, this.tid);
@@ -351,11 +359,14 @@ export class SystrapContext implements Context, Runner {
   exit(): void {
     if (this.regs === NO_REGS) return;
     const space = this.addressSpace;
-    const runs = this.position >= 0;
+    const runs = this.runs;
     this.regs = NO_REGS;
     this.owner = null;
     this.event = EVENT_GONE;
-    if (runs && space.dead) this.engine.removeRunning(this);
+    if (runs && space.dead) {
+      this.runs = false;
+      this.engine.removeRunning(this);
+    }
     if (runs && !space.dead) {
       this.interrupt();
       this.exiting = true;
@@ -378,7 +389,7 @@ export class SystrapContext implements Context, Runner {
   /** Hands a command over and waits: its result as a double, -ESRCH when the address space is dead (now). */
   private transact(command: number): number {
     const space = this.addressSpace;
-    if (space.dead || this.position >= 0 || this.regs === NO_REGS) return -ESRCH;
+    if (space.dead || this.runs || this.regs === NO_REGS) return -ESRCH;
     this.words[this.base + W_COMMAND] = command;
     const engine = this.engine;
     const state = engine.addon.transact(this.address, space.pidfd, engine.commandSpins, COMMAND_LIMIT);
@@ -458,7 +469,7 @@ export class SystrapContext implements Context, Runner {
     if (space.dead || this.regs === NO_REGS) return this.cpuNs;
     if (!space.threaded) {
       this.cpuNs = space.cpuTimeNs();
-    } else if (this.position < 0) {
+    } else if (!this.runs) {
       this.usage(false, scratch);
     } else {
       // Another process's thread clock cannot be read; an even share, but never less than what was seen.

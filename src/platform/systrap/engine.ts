@@ -34,6 +34,8 @@ export const CPU_MODES: Readonly<Record<string, CpuMode>> = {
 export interface Runner {
   /** Index in Engine.running or Engine.cold; -1: in neither. */
   position: number;
+  /** It was resumed and its next event was not seen yet. */
+  readonly runs: boolean;
   /** It is in Engine.cold: its stub rings the doorbell. */
   cold: boolean;
   /** Looks at it since it was resumed. */
@@ -144,7 +146,6 @@ export class Engine {
 
   addRunning(c: Runner): void {
     c.cold = false;
-    c.looks = 0;
     c.position = this.running.length;
     this.running.push(c);
     this.adapt();

@@ -106,6 +106,7 @@ export class SystrapPlatform implements Platform {
       if (!c.collect(state)) continue;
       count++;
       this.stopped(c);
+      if (!c.runs && c.position >= 0) this.engine.removeRunning(c);
     }
     return count;
   }

@@ -158,7 +158,7 @@ export class SystrapSpace implements AddressSpace {
   }
 
   waiting(): Context[] {
-    return this.contexts.filter((c): c is Context & Runner => c !== null && (c as Context & Runner).position < 0);
+    return this.contexts.filter((c): c is Context & Runner => c !== null && !(c as Context & Runner).runs);
   }
 
   private release(): void {
