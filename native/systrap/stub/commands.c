@@ -76,6 +76,7 @@ void show_call(struct rf_block *b, u32 index, u32 event) {
   const u32 fetched = fetch(b, index);
   const u64 *r = b->regs;
   const u64 nr = r[15];
+  last_usage(b, nr);
   b->call_nr = nr >> 32 ? ~0U : (u32)nr;
   b->call_args[0] = r[14];
   b->call_args[1] = r[13];
@@ -161,24 +162,6 @@ static s64 hostcall(struct rf_block *b) {
   return r;
 }
 
-// What the thread, or the process, has used of the processor and of memory.
-static s64 usage(struct rf_block *b) {
-  const int process = b->call_args[0] == 1;
-  s64 time[2] = {0, 0};
-  s64 ru[18]; // struct rusage
-  s64 r = sys3(__NR_clock_gettime, process ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID, (u64)time, 0);
-  if (r == 0) r = sys3(__NR_getrusage, process ? RUSAGE_SELF : RUSAGE_THREAD, (u64)ru, 0);
-  if (r < 0) return r;
-  struct rf_usage *u = (struct rf_usage *)b->out;
-  u->cpu = (u64)(time[0] * 1000000000 + time[1]);
-  u->user = (u64)(ru[0] * 1000000 + ru[1]);
-  u->system = (u64)(ru[2] * 1000000 + ru[3]);
-  u->max_rss = (u64)ru[4];
-  u->minor_faults = (u64)ru[8];
-  u->major_faults = (u64)ru[9];
-  return 0;
-}
-
 // Commands that are the same whichever way the thread came here. Never returns from RF_COMMAND_EXIT.
 s64 carry_out(struct rf_block *b, u32 command) {
   switch (command) {
@@ -187,7 +170,9 @@ s64 carry_out(struct rf_block *b, u32 command) {
   case RF_COMMAND_MMAP_FD:
     return mmap_received(b);
   case RF_COMMAND_USAGE:
-    return usage(b);
+    return usage(b, b->call_args[0] == 1);
+  case RF_COMMAND_MAPS:
+    return map_received();
   case RF_COMMAND_PATCH:
     return patch_site(b->call_args[0], b->call_args[1], b->call_args[2] != 0, b->regs[15]);
   case RF_COMMAND_UNPATCH:

@@ -10,6 +10,8 @@ export interface SystrapAddon {
   unmapSpace(address: number): number;
   /** Sends a message with one descriptor, or two (fd2 >= 0). */
   send(socket: number, kind: number, fd1: number, fd2: number): number;
+  /** Sends the first `length` bytes of `body` with the first `count` descriptors of `fds`. */
+  sendMaps(socket: number, body: Uint8Array, length: number, fds: Int32Array, count: number): number;
   /** Waits for a message that fills `body`; its sender's pid as the kernel knows it (0: without credentials). */
   receive(socket: number, milliseconds: number, body: Uint8Array): number;
   pidfdOpen(pid: number): number;
