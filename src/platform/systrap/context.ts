@@ -415,15 +415,20 @@ export class SystrapContext implements Context, Runner {
     if (this.mapping && !this.finishMaps()) return -ESRCH;
     const pidfd = space.pidfd;
     if (space.dead) return -ESRCH;
-    this.words[this.base + W_COMMAND] = command;
     const engine = this.engine;
-    const state = engine.addon.transact(this.address, pidfd, engine.commandSpins, COMMAND_LIMIT);
+    const w = this.words;
+    const at = this.base + W_STATE;
+    w[this.base + W_COMMAND] = command;
+    if (Atomics.exchange(w, at, STATE_GUEST) === STATE_SLEEPING) engine.addon.wake(this.address);
+    // Most commands are done before a call of the addon would have begun.
+    let state = STATE_GUEST;
+    for (let i = engine.commandSpins; i > 0 && state === STATE_GUEST; i--) state = Atomics.load(w, at);
+    if (state === STATE_GUEST) state = engine.addon.settle(this.address, pidfd, 0, COMMAND_LIMIT);
     if (state !== STATE_STOPPED && state !== STATE_SLEEPING) {
       space.kill();
       return -ESRCH;
     }
-    const at = this.base + W_CALL_ARGS;
-    return (this.words[at + 1] as number) * TWO32 + ((this.words[at] as number) >>> 0);
+    return (w[this.base + W_CALL_ARGS + 1] as number) * TWO32 + ((w[this.base + W_CALL_ARGS] as number) >>> 0);
   }
 
   private setArg(i: number, value: number): void {

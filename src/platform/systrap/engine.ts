@@ -10,7 +10,7 @@ import { Nursery } from './nursery.ts';
 /** Milliseconds that a stub may take for one command before its address space is killed. */
 export const COMMAND_LIMIT = 10_000;
 /** How often the Sentry looks for the end of a command before it sleeps. */
-const COMMAND_SPINS = 2000;
+const COMMAND_SPINS = 1000;
 /** Looks at a running context without an event after which its stub has to ring for the next one (about a millisecond). */
 const COLD_AFTER = 20_000;
 /** After so many traps a call site is rewritten: it costs about as much as this many traps. */
