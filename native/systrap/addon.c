@@ -302,16 +302,7 @@ static long wait_state(struct rf_block *b, int pidfd, int spins, double millisec
   return result;
 }
 
-// transact(block, pidfd, spins, milliseconds): hands a command over and waits for its end. See wait_state.
-static napi_value transact(napi_env env, napi_callback_info info) {
-  const struct args a = arguments(env, info);
-  struct rf_block *b = block_at(number(env, &a, 0));
-  const uint32_t state = __atomic_exchange_n(&b->state, RF_STATE_GUEST, __ATOMIC_SEQ_CST);
-  if (state == RF_STATE_SLEEPING) futex(&b->state, FUTEX_WAKE, 1, NULL);
-  return answer_int(env, wait_state(b, integer(env, &a, 1), integer(env, &a, 2), number(env, &a, 3)));
-}
-
-// settle(block, pidfd, spins, milliseconds): only waits.
+// settle(block, pidfd, spins, milliseconds): waits for the end of a command. See wait_state.
 static napi_value settle(napi_env env, napi_callback_info info) {
   const struct args a = arguments(env, info);
   struct rf_block *b = block_at(number(env, &a, 0));
@@ -421,7 +412,7 @@ static napi_value init(napi_env env, napi_value exports) {
   } calls[] = {
       {"arena", arena},         {"control", control},     {"space", space},         {"unmapSpace", unmap_space},
       {"send", send_message}, {"sendMaps", send_maps},   {"receive", receive_message}, {"pidfdOpen", pidfd_open_}, {"pidfdKill", pidfd_kill},
-      {"interrupt", interrupt}, {"close", close_},        {"wake", wake},           {"transact", transact},
+      {"interrupt", interrupt}, {"close", close_},        {"wake", wake},
       {"settle", settle},       {"cpuTime", cpu_time},
       {"vmRead", vm_read},      {"vmWrite", vm_write},    {"epollCreate", epoll_new}, {"epollAdd", epoll_add},
       {"epollDrain", epoll_drain}, {"waitReady", wait_ready},   {"eventfd", eventfd_new}, {"cpus", cpus},        {"socketpair", socketpair_},

@@ -150,14 +150,14 @@ s64 start_thread(u32 index, const struct stub_ucontext *uc) {
   return stub_clone_thread(CLONE_THREAD_FLAGS, stack, tid, tid, index, (u64)copy);
 }
 
-// What the thread, or the process, has used of the processor and of memory, to the block's arguments.
+// What the thread, or the process, has used of the processor and of memory, to where a block's `out` is.
 s64 usage(struct rf_block *b, int process) {
   s64 time[2] = {0, 0};
   s64 ru[18]; // struct rusage
   s64 r = sys3(__NR_clock_gettime, process ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID, (u64)time, 0);
   if (r == 0) r = sys3(__NR_getrusage, process ? RUSAGE_SELF : RUSAGE_THREAD, (u64)ru, 0);
   if (r < 0) return r;
-  struct rf_usage *u = (struct rf_usage *)b->call_args;
+  struct rf_usage *u = (struct rf_usage *)b->out;
   u->cpu = (u64)(time[0] * 1000000000 + time[1]);
   u->user = (u64)(ru[0] * 1000000 + ru[1]);
   u->system = (u64)(ru[2] * 1000000 + ru[3]);

@@ -22,9 +22,7 @@ export interface SystrapAddon {
   close(fd: number): number;
   /** Wakes the stub that sleeps on the state word of the block at this address. */
   wake(block: number): number;
-  /** Hands over the block's command and waits for its end: the new state, -ESRCH (process died) or -ETIMEDOUT. */
-  transact(block: number, pidfd: number, spins: number, milliseconds: number): number;
-  /** Only waits. */
+  /** Waits for the end of a block's command: the new state, -ESRCH (process died) or -ETIMEDOUT. */
   settle(block: number, pidfd: number, spins: number, milliseconds: number): number;
   /** process_vm_readv(2), process_vm_writev(2): bytes copied. */
   vmRead(pid: number, address: number, buf: Uint8Array, off: number, len: number): number;

@@ -85,7 +85,7 @@ function startOf(t: Task, a: CloneArgs, tid: number, shareVm: boolean): ThreadSt
   s.tls = (a.flags & CLONE_SETTLS) !== 0 ? a.tls : -1;
   s.tidAddress = childSet && !shareVm && a.childTid <= t.kernel.platform.maxAddress - 4 ? a.childTid : 0;
   s.tid = tid;
-  if (shareVm && (a.flags & CLONE_PARENT_SETTID) !== 0) t.writeU32(a.parentTid, tid);
+  if (shareVm && (a.flags & CLONE_PARENT_SETTID) !== 0) t.writeU32Now(a.parentTid, tid);
   if (shareVm && childSet) t.writeU32(a.childTid, tid);
   return s;
 }
@@ -191,13 +191,13 @@ export function cloneTask(t: Task, a: CloneArgs): Task | number {
     setReg(ctx, REG_RAX, 0);
     if (a.stack !== 0) setReg(ctx, REG_RSP, a.stack);
     if ((a.flags & CLONE_SETTLS) !== 0) setReg(ctx, REG_FS_BASE, a.tls);
-    if ((a.flags & CLONE_CHILD_SETTID) !== 0) c.writeU32(a.childTid, tid);
+    if ((a.flags & CLONE_CHILD_SETTID) !== 0) c.writeU32Now(a.childTid, tid);
   }
   if ((a.flags & CLONE_PARENT_SETTID) !== 0 && !(early && shareVm)) t.writeU32(a.parentTid, tid);
   if ((a.flags & CLONE_CHILD_CLEARTID) !== 0) c.clearChildTid = a.childTid;
   if ((a.flags & CLONE_PIDFD) !== 0) {
     const fd = k.makePidfd === null ? -EINVAL : k.makePidfd(t, c.tg);
-    if (fd >= 0 && t.writeU32(a.pidfd, fd) < 0) return -EFAULT;
+    if (fd >= 0 && t.writeU32Now(a.pidfd, fd) < 0) return -EFAULT;
   }
   if ((a.flags & CLONE_VFORK) !== 0 && !thread) {
     c.tg.vforkParent = t;
