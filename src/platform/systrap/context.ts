@@ -204,6 +204,10 @@ export class SystrapContext implements Context, Runner {
     return -1;
   }
 
+  forgetFetched(): void {
+    this.ranges = 0;
+  }
+
   get delivering(): boolean {
     return this.engine.sender === this;
   }
