@@ -318,7 +318,10 @@ export class SystrapContext implements Context, Runner {
       order = COMMAND_START;
     }
     this.words[this.base + W_COMMAND] = order;
-    if (Atomics.exchange(this.words, this.base + W_STATE, STATE_GUEST) === STATE_SLEEPING) this.engine.addon.wake(this.address);
+    if (Atomics.exchange(this.words, this.base + W_STATE, STATE_GUEST) === STATE_SLEEPING) {
+      this.engine.addon.wake(this.address);
+      this.engine.woke = true;
+    }
   }
 
   /** Called by poll() for a state word that is not GUEST: takes the event over. False if nobody is to be told. */

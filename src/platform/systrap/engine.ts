@@ -96,6 +96,8 @@ export class Engine {
   readonly pids = new Map<number, Mortal>();
   /** Those whose process has not. */
   private readonly expected: Mortal[] = [];
+  /** A stub was woken that may wait for the Sentry's own processor. */
+  woke = false;
   /** Address spaces in waiting. */
   readonly nursery = new Nursery(this);
   readonly mapMessage = new MapMessage();
