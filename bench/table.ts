@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Engine, engines, OURS, type Places, RUNSC } from './table/engines.ts';
 import { makeFixtures } from './table/fixtures.ts';
+import { discardAll } from './table/life.ts';
 import { json, keep, readKept } from './table/kept.ts';
 import { thisMachine } from './table/machine.ts';
 import { measureGroup, measureSizes, type Plan } from './table/measure.ts';
@@ -134,19 +135,19 @@ async function quick(p: Places, o: Options): Promise<number> {
   const start = Date.now();
   const chosen = chosenGroups(o);
   const samples = new Samples();
-  const measure = async (g: Group, rows: string[], runs: number): Promise<void> => {
+  const measure = async (g: Group, rows: string[], runs: number, ms: number): Promise<void> => {
     const { here, absent } = present(
       p,
       [...new Set(['native', ...g.rows.map((r) => r.base), OURS])].flatMap((n) => chosenEngines([n])),
     );
     for (const [name, why] of Object.entries(absent)) for (const r of rows) samples.refuse(r, name, why);
     const ofRow = (e: Engine): boolean => e.name === OURS || g.rows.some((r) => r.base === e.name);
-    const plan: Plan = { engines: here.filter(ofRow), runs, ms: 40, progress };
+    const plan: Plan = { engines: here.filter(ofRow), runs, ms, progress };
     await measureGroup(p, plan, { ...g, maxRuns: runs }, rows, samples);
   };
   for (const g of chosen) {
     const rows = g.rows.map((r) => r.id);
-    await measure(g, rows, g.by === 'programs' ? 1 : o.runs);
+    await measure(g, rows, g.by === 'programs' ? 1 : o.runs, 40);
   }
   const worse = (g: Group): string[] => g.rows.filter((r) => compare(r, samples, kept, OURS).worse).map((r) => r.id);
   for (let again = 1; again <= AGAIN; again++) {
@@ -154,7 +155,7 @@ async function quick(p: Places, o: Options): Promise<number> {
       const suspicious = worse(g);
       if (suspicious.length === 0) continue;
       progress(`measuring again (${again} of ${AGAIN}): ${suspicious.join(' ')}`);
-      await measure(g, suspicious, 1);
+      await measure(g, suspicious, 2, 80);
     }
   }
   const comparisons = chosen.flatMap((g) => g.rows).map((r) => compare(r, samples, kept, OURS));
@@ -177,13 +178,13 @@ async function main(): Promise<number> {
     return 0;
   }
   const p = places(process.argv[2]!);
-  try {
-    makeFixtures(p);
-    return o.quick ? await quick(p, o) : await full(p, o);
-  } finally {
-    rmSync(p.nativeScratch, { recursive: true, force: true });
-    rmSync(p.work, { recursive: true, force: true });
-  }
+  // At the end of the process, so that it happens after an interruption too; what still runs is killed by the keeper.
+  process.on('exit', () => {
+    discardAll();
+    for (const dir of [p.nativeScratch, p.work]) rmSync(dir, { recursive: true, force: true });
+  });
+  makeFixtures(p);
+  return o.quick ? await quick(p, o) : await full(p, o);
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));

@@ -5,7 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, stop } from 'esbuild';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const dist = join(root, 'dist/bench');
@@ -29,6 +29,8 @@ async function bundle(name) {
     target: 'node20',
     packages: 'external',
   });
+  // Otherwise its service would stay beside what is measured.
+  await stop();
   return file;
 }
 

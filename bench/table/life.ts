@@ -1,6 +1,6 @@
 // Rows measured from outside: a sandbox's start and end, an idle one, many at once.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Engine, Places } from './engines.ts';
@@ -23,19 +23,37 @@ const RESERVE = 1.5e9;
 /** A command of a runtime failed; its message says which and how. */
 class Refusal extends Error {}
 
-function pause(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+/** How a command that failed is told of. */
+function refusal(argv: string[], how: string, complaint: string): Refusal {
+  return new Refusal(`${argv[0]} ... ${argv.at(-1)}: ${how}: ${lastLine(complaint)}`);
 }
 
-/** Runs a command to its end. Throws a Refusal unless it succeeds. */
-function must(argv: string[]): void {
-  const r = spawnSync(argv[0]!, argv.slice(1), { cwd: '/', env: environment, stdio: ['ignore', 'ignore', 'pipe'], timeout: PATIENCE });
-  if (r.status === 0) return;
-  const how = r.error === undefined ? `ended with status ${r.status ?? r.signal}` : r.error.message;
-  throw new Refusal(`${argv.slice(0, 1).concat(argv.slice(-1)).join(' ... ')}: ${how}: ${lastLine(r.stderr?.toString() ?? '')}`);
+/**
+ * Runs a command to its end. Throws a Refusal unless it succeeds.
+ * @param keepsStreams what it leaves behind keeps its streams, so that they must not be pipes: we would wait for it
+ */
+function must(argv: string[], keepsStreams: boolean = false): Promise<void> {
+  return new Promise((done, failed) => {
+    let complaint = '';
+    const child = spawn(argv[0]!, argv.slice(1), {
+      cwd: '/',
+      env: environment,
+      stdio: ['ignore', 'ignore', keepsStreams ? 'ignore' : 'pipe'],
+      timeout: PATIENCE,
+      killSignal: 'SIGKILL',
+    });
+    child.stderr?.on('data', (d) => (complaint = (complaint + d).slice(-2000)));
+    child.on('error', (e) => failed(refusal(argv, e.message, '')));
+    child.on('close', (code, signal) => (code === 0 ? done() : failed(refusal(argv, `ended with status ${code ?? signal}`, complaint))));
+  });
 }
 
 let containers = 0;
+
+/** Containers that were created and not deleted yet. */
+const living = new Set<Container>();
 
 /** One container of a bundle. */
 class Container {
@@ -50,27 +68,39 @@ class Container {
     this.pidFile = join(p.work, `${this.id}.pid`);
   }
 
-  start(): void {
-    // The streams are not pipes of ours: the container keeps them, and spawnSync would wait for it.
-    const command = [...this.runtime, 'create', '--bundle', this.bundle, '--pid-file', this.pidFile, this.id];
-    const r = spawnSync(command[0]!, command.slice(1), { cwd: '/', env: environment, stdio: 'ignore', timeout: PATIENCE });
-    if (r.status !== 0) throw new Refusal(`create ended with status ${r.status ?? r.signal}`);
-    must([...this.runtime, 'start', this.id]);
+  async start(): Promise<void> {
+    living.add(this);
+    await must([...this.runtime, 'create', '--bundle', this.bundle, '--pid-file', this.pidFile, this.id], true);
+    await must([...this.runtime, 'start', this.id]);
   }
 
   /** Waits until the process that clients watch has ended. */
-  ended(): void {
+  async ended(): Promise<void> {
     const pid = Number(readFileSync(this.pidFile, 'utf8'));
     const late = Date.now() + PATIENCE;
     while (alive(pid)) {
       if (Date.now() > late) throw new Refusal('the container did not end');
-      pause(1);
+      await pause(1);
     }
   }
 
-  delete(force: boolean): void {
-    must([...this.runtime, 'delete', ...(force ? ['--force'] : []), this.id]);
+  async delete(): Promise<void> {
+    await must([...this.runtime, 'delete', this.id]);
+    living.delete(this);
   }
+
+  /** Removes it whatever it is doing and however far it came; what cannot be removed ends with the keeper. Blocks. */
+  discard(): void {
+    if (!living.delete(this)) return;
+    const argv = [...this.runtime, 'delete', '--force', this.id];
+    spawnSync(argv[0]!, argv.slice(1), { cwd: '/', env: environment, stdio: 'ignore', timeout: PATIENCE });
+  }
+}
+
+/** Removes the containers that an interrupted row left. Blocks. */
+export function discardAll(): void {
+  if (living.size > 0) process.stderr.write(`bench: removing ${living.size} sandboxes\n`);
+  for (const c of [...living]) c.discard();
 }
 
 /** A bundle of an engine that runs a command; made once. */
@@ -85,39 +115,29 @@ function bundleFor(p: Places, name: string, args: string[]): string {
 const milliseconds = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 /** Nanoseconds that `work` takes. */
-function timed(work: () => void): number {
+async function timed(work: () => Promise<void>): Promise<number> {
   const start = milliseconds();
-  work();
+  await work();
   return (milliseconds() - start) * 1e6;
 }
 
 /** Nanoseconds of `do -- true`; for runc, which has no such command, of `run` with the busybox bundle. */
-function doTrue(p: Places, engine: Engine): number {
+function doTrue(p: Places, engine: Engine): Promise<number> {
   if (engine.family !== 'runc') return timed(() => must(engine.inside(p, ['/bin/true'])));
   const bundle = bundleFor(p, 'true', ['/bin/true']);
   return timed(() => must([...engine.oci!(p), 'run', '--bundle', bundle, `bench-${process.pid}-${containers++}`]));
 }
 
-function bundleLife(p: Places, engine: Engine): number {
+async function bundleLife(p: Places, engine: Engine): Promise<number> {
   const c = new Container(p, engine, bundleFor(p, 'true', ['/bin/true']));
   try {
-    return timed(() => {
-      c.start();
-      c.ended();
-      c.delete(false);
+    return await timed(async () => {
+      await c.start();
+      await c.ended();
+      await c.delete();
     });
-  } catch (e) {
-    discard(c);
-    throw e;
-  }
-}
-
-/** Removes a container of which it is not known how far it came; what cannot be deleted ends with the keeper. */
-function discard(c: Container): void {
-  try {
-    c.delete(true);
-  } catch (e) {
-    if (!(e instanceof Refusal)) throw e;
+  } finally {
+    c.discard();
   }
 }
 
@@ -126,69 +146,69 @@ function born(before: ReadonlySet<number>): number[] {
   return descendants(process.ppid).filter((pid) => !before.has(pid) && pid !== process.pid);
 }
 
-function idle(p: Places, engine: Engine, samples: Samples): void {
+async function idle(p: Places, engine: Engine, samples: Samples): Promise<void> {
   const before = new Set(descendants(process.ppid));
   const c = new Container(p, engine, bundleFor(p, 'sleep', ['/bin/sleep', '1000000']));
   try {
-    c.start();
-    pause(SETTLE);
+    await c.start();
+    await pause(SETTLE);
     const pids = born(before);
     if (pids.length === 0) throw new Refusal('its processes are not to be found');
     const start = activity(pids);
-    pause(WATCH);
+    await pause(WATCH);
     const end = activity(pids);
     samples.add('idle-pss', engine.name, pss(pids));
     samples.add('idle-switches', engine.name, ((end.switches - start.switches) / WATCH) * 1000);
     samples.add('idle-cpu', engine.name, end.cpu - start.cpu);
   } finally {
-    discard(c);
+    c.discard();
   }
 }
 
 /** Starts n sandboxes one after the other; values are those of all n together. */
-function many(p: Places, engine: Engine, samples: Samples, n: number): void {
+async function many(p: Places, engine: Engine, samples: Samples, n: number): Promise<void> {
   const before = new Set(descendants(process.ppid));
   const bundle = bundleFor(p, 'sleep', ['/bin/sleep', '1000000']);
   const running: Container[] = [];
   try {
-    const took = timed(() => {
+    const took = await timed(async () => {
       while (running.length < n) {
         if (available() < RESERVE) throw new Refusal(`this host's memory is full with ${running.length} of them`);
         const c = new Container(p, engine, bundle);
         running.push(c);
-        c.start();
+        await c.start();
       }
     });
     samples.add('many-time', engine.name, took);
     samples.add('many-pss', engine.name, pss(born(before)));
   } finally {
-    for (const c of running) discard(c);
+    for (const c of running) c.discard();
   }
 }
 
-/** Measures one life cycle row once in one engine; rows that come together (idle, many) with the first of them. */
-export function measureLife(p: Places, engine: Engine, row: string, samples: Samples): void {
-  if (engine.oci === undefined) {
-    if (row !== 'do-true') samples.refuse(row, engine.name, 'there is no sandbox');
-    else samples.add(row, engine.name, doTrue(p, engine));
-    return;
-  }
+/** Rows that are measured together with another one, their leader. */
+const followers: Record<string, string[]> = { 'idle-pss': ['idle-switches', 'idle-cpu'], 'many-time': ['many-pss'] };
+
+/** The row that a row is measured together with: itself, or its leader. */
+export function lifeLeader(row: string): string {
+  return Object.keys(followers).find((leader) => followers[leader]!.includes(row)) ?? row;
+}
+
+async function measure(p: Places, engine: Engine, leader: string, samples: Samples): Promise<void> {
+  if (leader === 'do-true') samples.add(leader, engine.name, await doTrue(p, engine));
+  else if (engine.oci === undefined) throw new Refusal('there is no sandbox');
+  else if (leader === 'bundle') samples.add(leader, engine.name, await bundleLife(p, engine));
+  else if (leader === 'idle-pss') await idle(p, engine, samples);
+  else if (leader === 'many-time') await many(p, engine, samples, 100);
+  else throw new Error(`no life cycle row '${leader}'`);
+}
+
+/** Measures a life cycle row and those that it leads once in one engine; a failure is noted as the reason of all of them. */
+export async function measureLife(p: Places, engine: Engine, leader: string, samples: Samples): Promise<void> {
   try {
-    if (row === 'do-true') samples.add(row, engine.name, doTrue(p, engine));
-    else if (row === 'bundle') samples.add(row, engine.name, bundleLife(p, engine));
-    else if (row === 'idle-pss') idle(p, engine, samples);
-    else if (row === 'many-time') many(p, engine, samples, 100);
+    await measure(p, engine, leader, samples);
   } catch (e) {
     if (!(e instanceof Refusal)) throw e;
-    samples.refuse(row, engine.name, e.message);
-    if (row.startsWith('idle')) for (const r of ['idle-switches', 'idle-cpu']) samples.refuse(r, engine.name, e.message);
-    if (row === 'many-time') samples.refuse('many-pss', engine.name, e.message);
+    for (const r of [leader, ...(followers[leader] ?? [])]) samples.refuse(r, engine.name, e.message);
   }
-}
-
-/** The row that a row is measured together with. */
-export function lifeLeader(row: string): string {
-  if (row.startsWith('idle-')) return 'idle-pss';
-  if (row.startsWith('many-')) return 'many-time';
-  return row;
 }

@@ -35,7 +35,7 @@ export async function measureGroup(p: Places, plan: Plan, group: Group, rows: st
   if (group.by === 'life') {
     const leaders = [...new Set(rows.map(lifeLeader))];
     await rounds(plan, group.name, runs, async (engine) => {
-      for (const row of leaders) if (!samples.refused(row, engine.name)) measureLife(p, engine, row, samples);
+      for (const row of leaders) if (!samples.refused(row, engine.name)) await measureLife(p, engine, row, samples);
     });
     return;
   }

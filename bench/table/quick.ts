@@ -18,12 +18,17 @@ export interface Comparison {
   worse: boolean;
 }
 
-/** The kept ratio of a row in one engine; undefined if none is kept. */
+/**
+ * The kept ratio of a row in one engine, undefined if none is kept: that of the medians or that of the best values, whichever is higher.
+ * A disturbance while they were measured can have spoilt either, and must not make later runs look worse than they are.
+ */
 export function keptRatio(kept: Results | undefined, row: Row, engine: string): number | undefined {
   const found = kept?.groups.flatMap((g) => g.rows).find((r) => r.id === row.id);
-  const ours = found?.values[engine]?.value;
-  const base = found?.values[row.base]?.value;
-  return ours === undefined || base === undefined || base === 0 ? undefined : ours / base;
+  const ours = found?.values[engine];
+  const base = found?.values[row.base];
+  if (ours?.value === undefined || !base?.value) return undefined;
+  const medians = ours.value / base.value;
+  return ours.best === undefined || !base.best ? medians : Math.max(medians, ours.best / base.best);
 }
 
 /**

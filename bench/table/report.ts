@@ -120,7 +120,7 @@ export function report(r: Results): string {
   if (r.groups.length > 0) parts.push(EXPLANATION, mainTable(r, notes), `Verdicts: ${tally(r)}.`);
   if (r.among.length > 0) {
     parts.push(
-      'Calls among few and many of something. `growth` is the last column by the first; flat is a growth of at most ' +
+      'Calls among few and many of something, the best values. `growth` is the last column by the first; flat is a growth of at most ' +
         `${FLAT} times the host's own. [n]: the host allowed no more than n.`,
       sizeTable(r, r.among, notes),
     );

@@ -6,8 +6,10 @@ import type { Cell, Samples } from './samples.ts';
 import { median, spread, type Unit } from './stats.ts';
 
 export interface Value {
-  /** The median of the runs, in the row's unit; missing where there is a reason. */
+  /** The median of the runs, of the second table the best, in the row's unit; missing where there is a reason. */
   value?: number;
+  /** The best of all batches of all runs. */
+  best?: number;
   /** Why there is none. */
   reason?: string;
   /** How far the runs lay apart, as a part of the median. */
@@ -54,10 +56,10 @@ export interface Results {
   among: SizeRow[];
 }
 
-function valueFrom(cell: Cell, absent: string | undefined): Value {
+function valueFrom(cell: Cell, absent: string | undefined, statistic: (c: Cell) => number = (c) => median(c.values)): Value {
   if (absent !== undefined) return { reason: absent };
   if (cell.values.length === 0) return { reason: cell.reason ?? 'not measured' };
-  const v: Value = { value: median(cell.values), spread: Math.round(spread(cell.values) * 1000) / 1000 };
+  const v: Value = { value: statistic(cell), best: cell.best, spread: Math.round(spread(cell.values) * 1000) / 1000 };
   if (cell.made !== undefined) v.made = cell.made;
   return v;
 }
@@ -128,11 +130,13 @@ function comparable(native: readonly Value[] | undefined, ours: readonly Value[]
   return whole === undefined || made >= had ? whole : 1 + ((whole - 1) * made) / had;
 }
 
+/** The second table. It compares best values: a growth is told from noise better by them. */
 export function resultSizes(samples: Samples, n: Naming): SizeRow[] {
   return surroundings.flatMap(({ kind, title, rows }) =>
     rows.map((row) => {
       const values: Record<string, Value[]> = {};
-      for (const e of n.engines) values[e] = sizes.map((size) => valueFrom(samples.cell(sizeId(row, kind, size), e), n.absent[e]));
+      for (const e of n.engines)
+        values[e] = sizes.map((size) => valueFrom(samples.cell(sizeId(row, kind, size), e), n.absent[e], (c) => c.best));
       return { row, kind: title, values, verdict: judgeGrowth(growth(values[n.ours]), comparable(values['native'], values[n.ours])) };
     }),
   );

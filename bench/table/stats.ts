@@ -14,7 +14,7 @@ export function spread(samples: readonly number[]): number {
 
 export type Unit = 'ns' | 'bytes' | 'per second';
 
-const three = (v: number): string => (v >= 100 ? v.toFixed(0) : v >= 10 ? v.toFixed(1) : v.toFixed(2));
+const three = (v: number): string => (v >= 100 || v === 0 ? v.toFixed(0) : v >= 10 ? v.toFixed(1) : v.toFixed(2));
 
 /** A value with three digits and the unit that fits: 87 ns, 1.23 us, 4.56 MB. */
 export function format(value: number, unit: Unit): string {

@@ -177,6 +177,11 @@ describe('--quick', () => {
     expect(compare(row, samplesOf({ native: [100], ours: [410] }), kept, 'ours').worse).toBe(true);
   });
 
+  test('a disturbance of the kept medians does not count', () => {
+    const disturbed = resultsOf(samplesOf({ native: [100, 900, 900], ours: [400, 400, 400] }));
+    expect(compare(row, samplesOf({ native: [100], ours: [700] }), disturbed, 'ours')).toMatchObject({ worse: false, kept: 4 });
+  });
+
   test('a row that does not run any more is worse, one whose base does not run is not', () => {
     const lost = samplesOf({ native: [100] });
     lost.refuse('stat', 'ours', 'ended by signal 11');
