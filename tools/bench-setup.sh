@@ -56,8 +56,21 @@ backports_paragraph() {
       }
       END { exit !found }' "${sources[@]}" && return
   fi
-  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-    sed -nE 's/^deb +(\[[^]]*\] +)?([^ ]+) +bookworm( .*)?$/Types: deb\nURIs: \2\nSuites: bookworm-backports\nComponents: main/p;T;q' | grep .
+  local lists=()
+  for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do [ -e "$f" ] && lists+=("$f"); done
+  [ ${#lists[@]} -gt 0 ] || return
+  awk '
+    $1 == "deb" {
+      at = 2
+      if ($2 ~ /^\[/) { while (at < NF && $at !~ /\]$/) at++; at++ }
+      if ($(at + 1) != "bookworm") next
+      print "Types: deb\nURIs: " $at
+      if (match($0, /signed-by=[^] ]+/)) print "Signed-By: " substr($0, RSTART + 10, RLENGTH - 10)
+      print "Suites: bookworm-backports\nComponents: main"
+      found = 1
+      exit
+    }
+    END { exit !found }' "${lists[@]}"
 }
 
 # Whether some source offers package $1, in suite $2 if that is given; reads all of apt's answer, so that no pipe breaks.
