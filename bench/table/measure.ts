@@ -4,7 +4,7 @@ import type { Engine, Places } from './engines.ts';
 import { type Batch, measureInside } from './inside.ts';
 import { lifeLeader, measureLife } from './life.ts';
 import { type Group, type Surrounding, sizeId, sizes, surroundings } from './rows.ts';
-import type { Samples } from './samples.ts';
+import { Samples } from './samples.ts';
 
 export interface Plan {
   engines: readonly Engine[];
@@ -47,6 +47,10 @@ export async function measureGroup(p: Places, plan: Plan, group: Group, rows: st
     mean: group.mean === true,
     oneCpu: group.oneCpu === true,
   };
+  if (group.by === 'programs' && plan.engines.length > 0) {
+    // Otherwise the first engine of the first round would be the one to read programs and fixtures from the disk.
+    await measureInside(p, plan.engines[0]!, batch, new Samples());
+  }
   await rounds(plan, group.name, runs, (engine) => measureInside(p, engine, batch, samples));
 }
 
