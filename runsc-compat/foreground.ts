@@ -7,8 +7,9 @@ import type { ControlResponse } from '../src/wire/control.ts';
 import { inForeground, isTerminal, rawState, reopened, setTerminalState, terminalState, type WindowSize, windowSize } from './console.ts';
 import { answerErrno, type Control, SandboxGone } from './control.ts';
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN } from './errors.ts';
-import type { HostStdio, Standin } from './launch.ts';
+import type { HostStdio } from './launch.ts';
 import { FORWARDED } from './signals.ts';
+import type { Standin } from './standin.ts';
 
 /** How long an answer may take that was sent before the sandbox ended. */
 const LATE_MS = 1000;
@@ -107,17 +108,17 @@ export class Foreground {
 
   /** Signals, window size and terminal from now on. */
   begin(standin: Standin): void {
-    for (const s of FORWARDED) process.on(s, () => standin.child.kill(s));
+    for (const s of FORWARDED) process.on(s, () => standin.kill(s));
     process.on('exit', () => this.terminal?.restore());
     if (this.terminal !== null) {
       process.on('SIGWINCH', () => this.resize());
       this.terminal.makeRaw();
     } else {
       process.on('SIGTSTP', () => {
-        standin.child.kill('SIGTSTP');
+        standin.kill('SIGTSTP');
         process.kill(process.pid, 'SIGSTOP');
       });
-      process.on('SIGCONT', () => standin.child.kill('SIGCONT'));
+      process.on('SIGCONT', () => standin.kill('SIGCONT'));
     }
   }
 

@@ -29,6 +29,10 @@ const nativeParts = [
   { name: 'launch', target: dist, outputs: ['dist/native/launch', 'bin/ringfence', 'bin/.node'] },
 ];
 
+/** The options that each program is started with. */
+const nodeFlagsFile = 'runsc-compat/nodeflags.json';
+const nodeFlags = JSON.parse(readFileSync(join(root, nodeFlagsFile), 'utf8'));
+
 /** Generators that must run before bundling: they write into src or dist and do nothing when they are up to date. */
 const generators = ['tools/gen-oci.mjs'];
 
@@ -104,7 +108,7 @@ async function buildNative(part, stamps, problems) {
   const key = `native:${part.name}`;
   if (stamps[key]?.node === process.execPath && upToDate(stamps[key], part.outputs)) return;
   const started = Date.now();
-  const stamp = { ...stampAll([...filesBelow(folder), ...filesBelow('native/include')]), node: process.execPath };
+  const stamp = { ...stampAll([...filesBelow(folder), ...filesBelow('native/include'), nodeFlagsFile]), node: process.execPath };
   const { code, text } = await run('bash', [join(root, script), part.target], { cwd: join(root, folder) });
   if (text.trim() !== '') say(text.trimEnd());
   if (code !== 0) {
@@ -153,6 +157,21 @@ for (const pair of process.argv.slice(1)) {
   if (again.cachedDataRejected) fs.rmSync(cache);
 }`;
 
+/** Node's modules that take milliseconds to load and that few runs need: loaded when something of them is first looked at. */
+const lazyBuiltins = {
+  name: 'lazy-builtins',
+  setup(build) {
+    build.onResolve({ filter: /^node:(child_process|crypto|diagnostics_channel|net|os|stream|tty|url|util)$/ }, (a) =>
+      a.namespace === 'lazy' ? { path: a.path, external: true } : { path: a.path, namespace: 'lazy' },
+    );
+    build.onLoad({ filter: /.*/, namespace: 'lazy' }, async ({ path }) => {
+      const names = Object.keys(await import(path)).filter((n) => n !== 'default');
+      const getters = names.map((n) => `get ${n}(){return m().${n}}`);
+      return { contents: `let l;const m=()=>l??=require(${JSON.stringify(path)});module.exports={${getters.join(',')}};` };
+    });
+  },
+};
+
 async function loadEsbuild() {
   try {
     return await import('esbuild');
@@ -188,6 +207,7 @@ async function buildBundle(bundle, stamps, problems) {
       platform: 'node',
       target: 'node20',
       external: ['*.node'],
+      plugins: [lazyBuiltins],
       minifyWhitespace: true,
       minifySyntax: true,
       lineLimit: 160,
@@ -207,14 +227,14 @@ async function buildBundle(bundle, stamps, problems) {
   const body = result.outputFiles[0].text;
   const head = "(function(exports,require,module,__filename,__dirname){const __bundleUrl='file://'+__filename;";
   const text = `${head}${body.startsWith('"use strict";') ? '' : '"use strict";'}${body}\n})`;
-  const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(text).update(nodeFlags[bundle.name].join(' ')).digest('hex').slice(0, 16);
   for (const f of readdirSync(dist)) {
     if (f.startsWith(`${bundle.name}-`) && f.endsWith('.cache')) rmSync(join(dist, f));
   }
   put(`dist/${bundle.name}.bundle.js`, text);
   put(`dist/${bundle.name}.cjs`, loaderText(bundle.name, hash));
   const inputs = Object.keys(result.metafile.inputs).map((f) => relative(root, resolve(root, f)));
-  stamps[key] = { ...stampAll([...inputs, 'tools/build.mjs']), hash };
+  stamps[key] = { ...stampAll([...inputs, 'tools/build.mjs', nodeFlagsFile]), hash };
   say(
     `built dist/${bundle.name}.cjs (${Math.round(text.length / 1024)} KiB, ${Object.keys(inputs).length} modules, ${Date.now() - started} ms)`,
   );
@@ -227,17 +247,17 @@ function put(path, text) {
   renameSync(`${full}.${process.pid}`, full);
 }
 
-async function buildCaches(stamps) {
-  const pairs = [];
+/** A cache holds only for the flags it was made under: each program's is made with its own. A node that refuses those starts nothing. */
+async function buildCaches(stamps, problems) {
   for (const { name } of bundles) {
     const stamp = stamps[`bundle:${name}`];
     if (stamp === undefined) continue;
     const cache = join(dist, `${name}-${stamp.hash}-${process.versions.v8}.cache`);
-    if (!existsSync(cache)) pairs.push(`${join(dist, `${name}.bundle.js`)}=${cache}`);
+    if (existsSync(cache)) continue;
+    const pair = `${join(dist, `${name}.bundle.js`)}=${cache}`;
+    const { code, text } = await run(process.execPath, [...nodeFlags[name], '-e', cacheMaker, pair], { env: {} });
+    if (code !== 0) problems.push(`no code cache for ${name} with ${nodeFlags[name].join(' ')}: ${text.trimEnd()}`);
   }
-  if (pairs.length === 0) return;
-  const { code, text } = await run(process.execPath, ['-e', cacheMaker, ...pairs], { env: {} });
-  if (code !== 0) say(`no code cache (start-up takes longer): ${text.trimEnd()}`);
 }
 
 /** One line for each thing without which nothing can be built. */
@@ -277,7 +297,7 @@ async function main() {
         }
         if (only === 'generate') return;
         for (const b of bundles) await buildBundle(b, stamps, problems);
-        await buildCaches(stamps);
+        await buildCaches(stamps, problems);
       })(),
     );
   }

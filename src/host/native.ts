@@ -139,6 +139,13 @@ export interface Native {
   setaffinity(mask: number): number;
   cpuCount(): number;
   uvBackendFd(): number;
+  /**
+   * spawn.c: starts the program `path` in a session of its own, with an empty environment and `fds` as its descriptors 0, 1, 2, ...
+   * `words`: its arguments, each ended by NUL. The pid, or -errno. The caller reaps it by waitpid.
+   */
+  spawn(path: string, words: Uint8Array, fds: Int32Array): number;
+  /** exit_group(2): ends this process now, without handlers. */
+  exit(status: number): never;
   /** mmap(2) MAP_SHARED; a number is -errno. Node 20 takes at most 4 GiB. */
   mapShared(fd: number, off: number, len: number, writable: number): ArrayBuffer | number;
 }
