@@ -131,14 +131,16 @@ function loaderText(name, hash) {
 // Loads ${name}.bundle.js through its V8 code cache. Written by tools/build.mjs; without a fitting cache the bundle is compiled as usual.
 const fs = require('node:fs');
 const vm = require('node:vm');
-const file = __dirname + '/${name}.bundle.js';
-const source = fs.readFileSync(file, 'latin1');
-let cachedData;
-try {
-  cachedData = fs.readFileSync(__dirname + '/${name}-${hash}-' + process.versions.v8 + '.cache');
-} catch {}
-const script = new vm.Script(source, { filename: file, cachedData });
-script.runInThisContext()(exports, require, module, __filename, __dirname);
+function load() {
+  const file = __dirname + '/${name}.bundle.js';
+  let cachedData;
+  try {
+    cachedData = fs.readFileSync(__dirname + '/${name}-${hash}-' + process.versions.v8 + '.cache');
+  } catch {}
+  return new vm.Script(fs.readFileSync(file, 'latin1'), { filename: file, cachedData }).runInThisContext();
+}
+// The program runs below this line until its end: nothing here may hold on to the cache or the script.
+load()(exports, require, module, __filename, __dirname);
 `;
 }
 

@@ -2,10 +2,12 @@
 
 #include "host.h"
 
+#include <dlfcn.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -74,6 +76,18 @@ FN(prctl) {
     default:
       return -EINVAL;
   }
+}
+
+// Makes this process small: V8 collects everything that it can and gives its pages back (the public v8::Isolate::LowMemoryNotification,
+// looked up by name because this file is C), then malloc does. Takes some 10 ms. 1, or 0 where node does not export it.
+FN(shrink) {
+  CHECK_ARGS();
+  void *(*current)(void) = (void *(*)(void))dlsym(RTLD_DEFAULT, "_ZN2v87Isolate10GetCurrentEv");
+  void (*low_memory)(void *) = (void (*)(void *))dlsym(RTLD_DEFAULT, "_ZN2v87Isolate21LowMemoryNotificationEv");
+  void *isolate = current != NULL && low_memory != NULL ? current() : NULL;
+  if (isolate != NULL) low_memory(isolate);
+  malloc_trim(0);
+  return isolate != NULL;
 }
 
 // Name of this thread, as ps and top show it (15 bytes).
@@ -220,7 +234,7 @@ static napi_value raw_mapShared(struct args *a) {
 }
 
 const struct host_entry proc_entries[] = {
-    ENTRY(kill),        ENTRY(pidfdOpen),   ENTRY(pidfdSendSignal), ENTRY(waitpid),  ENTRY(prctl),       ENTRY(setName),
+    ENTRY(kill),        ENTRY(pidfdOpen),   ENTRY(pidfdSendSignal), ENTRY(waitpid),  ENTRY(prctl),       ENTRY(setName), ENTRY(shrink),
     ENTRY(capget),      ENTRY(capset),      ENTRY(seccomp),     ENTRY(setresuid),   ENTRY(setresgid),  ENTRY(setgroups),
     ENTRY(getrlimit),   ENTRY(setrlimit),   ENTRY(sigmask),     ENTRY(getaffinity), ENTRY(setaffinity), ENTRY(cpuCount),
     ENTRY(uvBackendFd), {"mapShared", NULL, raw_mapShared},

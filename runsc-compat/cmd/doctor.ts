@@ -9,6 +9,7 @@ import { type GlobalOptions, stateRoot } from '../context.ts';
 import { distFile, host } from '../host.ts';
 import { isTerminal } from '../console.ts';
 import { table } from '../table.ts';
+import { print } from '../output.ts';
 
 type Verdict = 'ok' | 'note' | 'missing';
 
@@ -177,7 +178,7 @@ export function defineDoctor(program: Command, globals: () => GlobalOptions): vo
       const found = examine(globals());
       const lines = table(found.map((f) => [f.verdict, f.what, f.detail]));
       const colour = isTerminal(1);
-      process.stdout.write(colour ? lines.replace(/^(ok|note|missing)\b/gm, (v) => styleText(COLOURS[v as Verdict], v)) : lines);
+      print(colour ? lines.replace(/^(ok|note|missing)\b/gm, (v) => styleText(COLOURS[v as Verdict], v)) : lines);
       if (found.some((f) => f.verdict === 'missing')) process.exitCode = 1;
     });
 }

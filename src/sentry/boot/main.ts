@@ -8,6 +8,7 @@ import { installLatin1 } from '../../base/bytes.ts';
 import { EPOLLIN } from '../../abi/epoll.ts';
 import { PR_SET_DUMPABLE } from '../../abi/prctl.ts';
 import { SOCK_CLOEXEC } from '../../abi/socket.ts';
+import { Shrinker } from '../../host/idle.ts';
 import { installFilter } from '../../host/seccomp.ts';
 import type { SystrapAddon } from '../../platform/systrap/addon.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
@@ -57,9 +58,10 @@ function confine(host: ReturnType<typeof loadHost>, config: BootConfig): void {
   if (r < 0) throw new Error(`the host's kernel refuses the seccomp filter (errno ${-r})`);
 }
 
+const native = join(dirname(process.argv[1] ?? ''), 'native');
+const host = loadHost(join(native, 'host.node'));
+
 function boot(): number {
-  const native = join(dirname(process.argv[1] ?? ''), 'native');
-  const host = loadHost(join(native, 'host.node'));
   installClock((id, out) => host.clock(id, out));
   installLatin1(Buffer.prototype.latin1Slice as never, Buffer.prototype.latin1Write as never);
   const config = JSON.parse(readAll(host, CONFIG_FD)) as BootConfig;
@@ -86,7 +88,14 @@ function boot(): number {
   const hostFs = new HostFdFs(host);
   const process0 = config.container.process;
   const container = new Container(kernel, config.container, mounts, (fd) => openHostFd(hostFs, fd, -1, process0.uid, process0.gid));
-  const loop = new Loop(kernel, { wait: (ms) => host.wait(ms === Infinity ? -1 : ms) }, handlers);
+  const shrinker = new Shrinker(host.native);
+  const wait = (ms: number): number => {
+    const limit = shrinker.limit(ms);
+    const n = host.wait(limit === Infinity ? -1 : limit);
+    shrinker.waited(limit, n !== 0);
+    return n;
+  };
+  const loop = new Loop(kernel, { wait }, handlers);
   loop.nameOf = (nr) => names.get(nr) ?? String(nr);
   loop.unknown = (t: Task, nr: number): void => {
     const name = names.get(nr) ?? String(nr);
@@ -128,4 +137,4 @@ function boot(): number {
   return 0;
 }
 
-process.exit(boot());
+host.native.exit(boot());
