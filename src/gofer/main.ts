@@ -15,7 +15,7 @@ import { Shrinker } from '../host/idle.ts';
 import { installFilter } from '../host/seccomp.ts';
 import type { GoferConfig } from '../wire/boot.ts';
 import { MAX_MESSAGE } from '../wire/gofer.ts';
-import { goferFilter } from './filter.ts';
+import { GOFER_PROGRAMS } from './filter.gen.ts';
 import { GoferServer } from './server.ts';
 
 const CONFIG_FD = 3;
@@ -92,7 +92,8 @@ function main(): void {
   log(config.logFd, 'debug', `serving ${config.attach.length} attach points`);
   // No core file, and nobody of the same uid on the host reads or traces it.
   host.native.prctl(PR_SET_DUMPABLE, 0, 0);
-  const filtered = installFilter(host.native, goferFilter(!process.execArgv.includes('--jitless')));
+  const program = GOFER_PROGRAMS[process.execArgv.includes('--jitless') ? 'jitless' : 'jit'];
+  const filtered = installFilter(host.native, Buffer.from(program, 'base64'));
   if (filtered < 0) {
     log(config.logFd, 'error', `no seccomp filter: errno ${-filtered}`);
     process.exit(1);

@@ -12,7 +12,7 @@ import { Shrinker } from '../../host/idle.ts';
 import { installFilter } from '../../host/seccomp.ts';
 import type { SystrapAddon } from '../../platform/systrap/addon.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
-import type { BootConfig } from '../../wire/boot.ts';
+import { type BootConfig, CONTROL_FD } from '../../wire/boot.ts';
 import { Container } from '../control/container.ts';
 import { ControlServer } from '../control/server.ts';
 import { installEvents } from '../fs/event/install.ts';
@@ -25,7 +25,7 @@ import type { Task } from '../kernel/task.ts';
 import { Strace } from '../syscalls/strace.ts';
 import { handlers, names } from '../syscalls/table.ts';
 import { installTimers } from '../syscalls/timers.ts';
-import { sentryFilter } from './filter.ts';
+import { SENTRY_PROGRAMS } from './filter.gen.ts';
 import { openLog } from './log.ts';
 import { buildMounts } from './mounts.ts';
 
@@ -54,7 +54,10 @@ function confine(host: ReturnType<typeof loadHost>, config: BootConfig): void {
   // No core file, and nobody of the same uid on the host reads or traces it.
   host.native.prctl(PR_SET_DUMPABLE, 0, 0);
   const jit = !process.execArgv.includes('--jitless');
-  const r = installFilter(host.native, sentryFilter({ controlFd: config.controlFd, jit }), config.debug);
+  if (config.controlFd >= 0 && config.controlFd !== CONTROL_FD)
+    throw new Error('the control socket has a number that the filter does not know');
+  const which = config.controlFd < 0 ? (jit ? 'jit' : 'jitless') : jit ? 'jitControl' : 'jitlessControl';
+  const r = installFilter(host.native, Buffer.from(SENTRY_PROGRAMS[which], 'base64'), config.debug);
   if (r < 0) throw new Error(`the host's kernel refuses the seccomp filter (errno ${-r})`);
 }
 
