@@ -122,7 +122,10 @@ export interface Native {
   /** prctl(2) for operations with plain numbers. */
   prctl(op: number, x: number, y: number): number;
   setName(name: string): number;
-  /** V8 collects all that it can and gives its memory back to the host, and so does malloc. Some 10 ms. 1, or 0 where V8 cannot be asked. */
+  /**
+   * V8 collects all that it can and gives its memory back to the host, malloc does, and code is mapped again when it is needed.
+   * Some 10 ms. 1, or 0 where V8 cannot be asked.
+   */
   shrink(): number;
   /** Calling thread: effective, permitted, inheritable low words, then the high ones. */
   capget(words: Int32Array): number;
