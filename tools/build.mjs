@@ -40,7 +40,12 @@ const bundles = [
   { name: 'sentry', entry: 'src/sentry/boot/main.ts' },
   { name: 'gofer', entry: 'src/gofer/main.ts' },
   { name: 'ringfence', entry: 'runsc-compat/main.ts' },
+  // Parts of the entrypoint that most commands do without, loaded at their import().
+  { name: 'validator', entry: 'runsc-compat/spec/validator.gen.ts', partOf: 'ringfence' },
+  { name: 'pino', entry: 'node_modules/pino/pino.js', partOf: 'ringfence' },
 ];
+
+const flagsOf = (bundle) => nodeFlags[bundle.partOf ?? bundle.name];
 
 function say(line) {
   if (!quiet) process.stdout.write(`${line}\n`);
@@ -174,6 +179,16 @@ const lazyBuiltins = {
   },
 };
 
+/** An import() of something that is a bundle of its own loads that bundle. */
+const separateParts = {
+  name: 'separate-parts',
+  setup(build) {
+    build.onResolve({ filter: /^pino$|\/validator\.gen\.ts$/ }, ({ kind, path }) =>
+      kind === 'dynamic-import' ? { path: path === 'pino' ? './pino.cjs' : './validator.cjs', external: true } : undefined,
+    );
+  },
+};
+
 async function loadEsbuild() {
   try {
     return await import('esbuild');
@@ -209,7 +224,7 @@ async function buildBundle(bundle, stamps, problems) {
       platform: 'node',
       target: 'node20',
       external: ['*.node'],
-      plugins: [lazyBuiltins],
+      plugins: [lazyBuiltins, separateParts],
       minifyWhitespace: true,
       minifySyntax: true,
       lineLimit: 160,
@@ -229,7 +244,7 @@ async function buildBundle(bundle, stamps, problems) {
   const body = result.outputFiles[0].text;
   const head = "(function(exports,require,module,__filename,__dirname){const __bundleUrl='file://'+__filename;";
   const text = `${head}${body.startsWith('"use strict";') ? '' : '"use strict";'}${body}\n})`;
-  const hash = createHash('sha256').update(text).update(nodeFlags[bundle.name].join(' ')).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(text).update(flagsOf(bundle).join(' ')).digest('hex').slice(0, 16);
   for (const f of readdirSync(dist)) {
     if (f.startsWith(`${bundle.name}-`) && f.endsWith('.cache')) rmSync(join(dist, f));
   }
@@ -251,14 +266,15 @@ function put(path, text) {
 
 /** A cache holds only for the flags it was made under: each program's is made with its own. A node that refuses those starts nothing. */
 async function buildCaches(stamps, problems) {
-  for (const { name } of bundles) {
+  for (const bundle of bundles) {
+    const { name } = bundle;
     const stamp = stamps[`bundle:${name}`];
     if (stamp === undefined) continue;
     const cache = join(dist, `${name}-${stamp.hash}-${process.versions.v8}.cache`);
     if (existsSync(cache)) continue;
     const pair = `${join(dist, `${name}.bundle.js`)}=${cache}`;
-    const { code, text } = await run(process.execPath, [...nodeFlags[name], '-e', cacheMaker, pair], { env: {} });
-    if (code !== 0) problems.push(`no code cache for ${name} with ${nodeFlags[name].join(' ')}: ${text.trimEnd()}`);
+    const { code, text } = await run(process.execPath, [...flagsOf(bundle), '-e', cacheMaker, pair], { env: {} });
+    if (code !== 0) problems.push(`no code cache for ${name} with ${flagsOf(bundle).join(' ')}: ${text.trimEnd()}`);
   }
 }
 

@@ -100,7 +100,17 @@ function yama(): Finding {
 }
 
 function installation(): Finding[] {
-  const files = ['native/host.node', 'native/systrap.node', 'native/stub', 'native/launch', 'sentry.cjs', 'gofer.cjs', 'ringfence.cjs'];
+  const files = [
+    'native/host.node',
+    'native/systrap.node',
+    'native/stub',
+    'native/launch',
+    'sentry.cjs',
+    'gofer.cjs',
+    'ringfence.cjs',
+    'validator.cjs',
+    'pino.cjs',
+  ];
   const lacking = files.filter((f) => !existsSync(distFile(f)));
   const found = [finding('installation', lacking.length === 0, dirname(distFile('.')), `not built: ${lacking.join(', ')} (npm run build)`)];
   try {

@@ -11,9 +11,17 @@ import nodeFlags from '../../runsc-compat/nodeflags.json' with { type: 'json' };
 const root = resolve(import.meta.dirname, '../..');
 const dist = join(root, 'dist');
 
-describe.each(['sentry', 'gofer', 'ringfence'] as const)('bundle %s', (name) => {
+const bundles = [
+  ['sentry', nodeFlags.sentry],
+  ['gofer', nodeFlags.gofer],
+  ['ringfence', nodeFlags.ringfence],
+  ['validator', nodeFlags.ringfence],
+  ['pino', nodeFlags.ringfence],
+] as const;
+
+describe.each(bundles)('bundle %s', (name, flags) => {
   const text = readFileSync(join(dist, `${name}.bundle.js`), 'latin1');
-  const hash = createHash('sha256').update(text).update(nodeFlags[name].join(' ')).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(text).update(flags.join(' ')).digest('hex').slice(0, 16);
   const cache = join(dist, `${name}-${hash}-${process.versions.v8}.cache`);
 
   test('is plain ASCII, so that it may be read as latin1', () => {
@@ -30,7 +38,7 @@ describe.each(['sentry', 'gofer', 'ringfence'] as const)('bundle %s', (name) => 
       const fs = require('node:fs'), vm = require('node:vm');
       const s = new vm.Script(fs.readFileSync(process.argv[1], 'latin1'), { cachedData: fs.readFileSync(process.argv[2]) });
       process.exit(s.cachedDataRejected ? 1 : 0);`;
-    const r = spawnSync(process.execPath, [...nodeFlags[name], '-e', script, join(dist, `${name}.bundle.js`), cache], { env: {} });
+    const r = spawnSync(process.execPath, [...flags, '-e', script, join(dist, `${name}.bundle.js`), cache], { env: {} });
     expect(r.status).toBe(0);
   });
 
