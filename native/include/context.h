@@ -137,6 +137,7 @@ struct rf_usage {
 struct rf_control {
   uint32_t asleep; // the Sentry is about to block: ring the doorbell after an event
   uint32_t spin;   // how often a stub may look for its command before it sleeps
+  uint32_t short_spin; // the same while no processor is free, but the Sentry is awake
   uint32_t patch;  // after how many traps a call site is worth rewriting; 0: never
 };
 

@@ -97,6 +97,7 @@ int main(void) {
   printf("\n// Fields of the control page.\n");
   word("CONTROL_ASLEEP", offsetof(struct rf_control, asleep));
   word("CONTROL_SPIN", offsetof(struct rf_control, spin));
+  word("CONTROL_SHORT_SPIN", offsetof(struct rf_control, short_spin));
   word("CONTROL_PATCH", offsetof(struct rf_control, patch));
   return 0;
 }

@@ -207,7 +207,7 @@ export interface Platform {
   poll(): number;
   /** Set by the kernel: called from poll() for each stopped context. */
   stopped: (c: Context) => void;
-  /** Whether a loop that found nothing should look again for a while: guests run that called lately, and a processor is free for it. */
+  /** Whether a loop that found nothing should look again for a while: guests run that called lately. */
   readonly spinAdvised: boolean;
   /** How long such a search may last, ns. */
   readonly spinNs: number;

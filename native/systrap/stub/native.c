@@ -48,21 +48,26 @@ static s64 wait_call(struct rf_block *b, const u64 *args, int in_signal) {
   return result;
 }
 
+// May the call in the block be made here?
+int is_native(const struct rf_block *b) {
+  const u64 *r = b->regs;
+  const u64 args[6] = {r[14], r[13], r[12], r[7], r[9], r[8]};
+  const u32 allowed = load(&b->native);
+  if (r[15] == __NR_futex) return (allowed & RF_NATIVE_FUTEX) && futex_is_native(args);
+  return r[15] == __NR_madvise && (allowed & RF_NATIVE_MADVISE) && madvise_is_native(args);
+}
+
 // Makes the call in the block if it may be made here. 1: its result is in the block. 0: it is the Sentry's. -EINTR: it was interrupted.
 int native_call(struct rf_block *b, struct rf_thread *t, int in_signal) {
-  const u64 nr = b->regs[15];
-  if (nr != __NR_futex && nr != __NR_madvise) return 0;
-  const u32 allowed = load(&b->native);
+  if (!is_native(b)) return 0;
   const u64 *r = b->regs;
   const u64 args[6] = {r[14], r[13], r[12], r[7], r[9], r[8]};
   s64 result;
-  if (nr == __NR_futex && (allowed & RF_NATIVE_FUTEX) && futex_is_native(args)) {
+  if (r[15] == __NR_futex) {
     result = wait_call(b, args, in_signal);
     if (result == -EINTR) return -EINTR;
-  } else if (nr == __NR_madvise && (allowed & RF_NATIVE_MADVISE) && madvise_is_native(args)) {
-    result = sys3(__NR_madvise, args[0], args[1], args[2]);
   } else {
-    return 0;
+    result = sys3(__NR_madvise, args[0], args[1], args[2]);
   }
   b->regs[10] = (u64)result;
   __atomic_store_n(&t->phase, PHASE_FINISHED, __ATOMIC_SEQ_CST);

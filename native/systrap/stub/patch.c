@@ -4,7 +4,7 @@
 //
 //   LEAF   b8 NR NR NR NR 0f 05    mov $nr,%eax; syscall. The jump takes the place of the mov alone; the syscall stays and traps, for
 //                                  those who come to it in another way.
-//   PAIR   0f 05 II II II ...      syscall and one instruction of three bytes or more that neither branches nor is relative to rip. It is
+//   PAIR   0f 05 II II II ...      syscall and one instruction of three bytes or more that does not branch. It is
 //                                  copied into the slot. A thread that comes to its old place finds a byte of the displacement there: the
 //                                  slot is chosen such that this byte is an instruction that always faults, and the fault leads to the copy.
 //
@@ -27,7 +27,8 @@ struct slot {
   u64 site;  // of the syscall instruction
   uint8_t kind;
   uint8_t length; // of the copied instruction
-  uint8_t padding[6];
+  uint8_t old[3]; // first bytes of the original
+  uint8_t padding[3];
 };
 _Static_assert(sizeof(struct slot) == SLOT_SIZE, "slots are found by their address");
 
@@ -73,9 +74,11 @@ u32 site_event(u64 rip) {
   return ++seen[i].count == limit ? RF_EVENT_SITE : 0;
 }
 
-// Bytes of the instruction at `p`, of those that may be moved; 0 for all others.
-static u32 movable(const unsigned char *p) {
+// Bytes of the instruction at `p`, of those that may be moved; 0 for all others. `relative`: where in it a displacement from rip stands,
+// 0 if there is none.
+static u32 movable(const unsigned char *p, u32 *relative) {
   u32 n = 0;
+  *relative = 0;
   int wide = 0;
   if ((p[n] & 0xf0) == 0x40) wide = p[n++] & 8;
   const unsigned char op = p[n++];
@@ -88,14 +91,18 @@ static u32 movable(const unsigned char *p) {
   case 0x31: case 0x33: case 0x39: case 0x3b: case 0x63: case 0x84: case 0x85: case 0x88:
   case 0x89: case 0x8a: case 0x8b: case 0x8d:
     break;
-  case 0x83: case 0xc6:
+  case 0x80: case 0x83: case 0xc6:
     immediate = 1;
+    break;
+  case 0xf7: // test, not, neg
+    if ((p[n] & 0x38) > 0x18) return 0;
+    immediate = (p[n] & 0x30) == 0 ? 4 : 0;
     break;
   case 0x81: case 0xc7:
     immediate = 4;
     break;
   case 0x0f:
-    if ((p[n] & 0xf0) == 0x40 || p[n] == 0xb6 || p[n] == 0xb7 || p[n] == 0xbe || p[n] == 0xbf) { // cmov, movzx, movsx
+    if ((p[n] & 0xf0) == 0x40 || p[n] == 0xb6 || p[n] == 0xb7 || p[n] == 0xbe || p[n] == 0xbf || p[n] == 0x1f) { // cmov, movzx, movsx, nop
       n++;
       break;
     }
@@ -111,7 +118,8 @@ static u32 movable(const unsigned char *p) {
     const unsigned char sib = p[n++];
     if (mod == 0 && (sib & 7) == 5) n += 4;
   } else if (mod == 0 && rm == 5) {
-    return 0; // relative to rip
+    *relative = n;
+    n += 4;
   }
   if (mod == 1) n += 1;
   if (mod == 2) n += 4;
@@ -161,7 +169,7 @@ static unsigned char *put_lea(unsigned char *p, unsigned char rex, unsigned char
   return put32(p, to);
 }
 
-static void fill_slot(struct slot *s, u64 site, const unsigned char *after, u32 length, u32 nr) {
+static void fill_slot(struct slot *s, u64 site, const unsigned char *after, u32 length, u32 relative, u32 nr) {
   unsigned char *p = s->code;
   const u64 back = site + 2;
   if (length == 0) {
@@ -175,14 +183,31 @@ static void fill_slot(struct slot *s, u64 site, const unsigned char *after, u32 
   *p++ = 0x25;
   p = put32(p, (u64)&s->entry);
   if (length != 0) {
-    for (u32 i = 0; i < length; i++) *p++ = after[i];
+    memcpy(p, after, length);
+    if (relative != 0) {
+      int d;
+      __builtin_memcpy(&d, p + relative, 4);
+      d += (int)(back - (u64)p); // reaches() has seen that it fits
+      __builtin_memcpy(p + relative, &d, 4);
+    }
+    p += length;
     *p++ = JMP32;
     put32(p, back + length);
   }
   s->entry = (u64)stub_entry;
   s->site = site;
   s->length = (uint8_t)length;
+  memcpy(s->old, after, sizeof s->old);
   __atomic_store_n(&s->kind, length == 0 ? KIND_LEAF : KIND_PAIR, __ATOMIC_RELEASE);
+}
+
+// Can the displacement from rip in the instruction at `after` be that of its copy?
+static int reaches(const struct slot *s, u64 site, const unsigned char *after, u32 relative) {
+  if (relative == 0) return 1;
+  int d;
+  __builtin_memcpy(&d, after + relative, 4);
+  const s64 moved = (s64)d + (s64)(site + 2 - ((u64)s + TAIL_AT));
+  return moved == (int)moved;
 }
 
 static void synchronise(int threads) {
@@ -226,13 +251,14 @@ s64 patch_site(u64 site, u64 prot, int threads, u64 nr) {
     const struct slot *other = slot_at(site + (u64)(s64)(int)number);
     if (other != 0 && other->kind == KIND_LEAF && other->site == site) return -EINVAL; // done, and somebody came past the jump
   }
-  const u32 length = leaf ? 0 : movable(code + 7);
+  u32 relative = 0;
+  const u32 length = leaf ? 0 : movable(code + 7, &relative);
   if (!leaf && (length < 3 || length > 15)) return -EINVAL;
   const u64 at = leaf ? site - 5 : site;
   struct slot *s = find_slot(at, !leaf);
-  if (s == 0) return -ENOSPC;
+  if (s == 0 || !reaches(s, site, code + 7, relative)) return -ENOSPC;
   if (protect(island_of(s), RF_ISLAND_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) < 0) return -ENOSPC;
-  fill_slot(s, site, code + 7, length, number);
+  fill_slot(s, site, code + 7, length, relative, number);
   if (threads && !membarrier_registered) {
     if (sys3(__NR_membarrier, MEMBARRIER_REGISTER_SYNC_CORE, 0, 0) < 0) {
       s->kind = KIND_FREE;
@@ -281,7 +307,7 @@ void forget_sites(void) {
       unsigned char now[5];
       const u32 displacement = (u32)((u64)s - (at + 5));
       if (stub_copy(now, (const void *)at, 5) < 0 || now[0] != JMP32 || __builtin_memcmp(now + 1, &displacement, 4) != 0) continue;
-      unsigned char old[5] = {0x0f, 0x05, s->code[TAIL_AT], s->code[TAIL_AT + 1], s->code[TAIL_AT + 2]};
+      unsigned char old[5] = {0x0f, 0x05, s->old[0], s->old[1], s->old[2]};
       if (s->kind == KIND_LEAF) memcpy(old, s->code, 5);
       if (protect(at, 5, PROT_READ | PROT_WRITE | PROT_EXEC) < 0) continue;
       memcpy((void *)at, old, 5);

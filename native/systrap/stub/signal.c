@@ -189,6 +189,11 @@ static int enter_call(struct rf_block *b, struct rf_thread *t, u32 index, u32 fl
   b->regs[15] = nr;
   t->site_rip = ~0ULL;
   t->phase = PHASE_ENTRY;
+  if (flags != 0 && is_native(b)) {
+    // The Sentry only hears of the site; then the guest makes the call again.
+    show_call(b, index, RF_EVENT_RESTART | flags);
+    return 0;
+  }
   const int done = native_call(b, t, 1);
   t->phase = PHASE_ENTRY;
   if (done > 0) {

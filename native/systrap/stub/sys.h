@@ -204,6 +204,7 @@ u64 jump_target(const struct rf_thread *t, u64 rip);
 u32 fetch(struct rf_block *b, u32 index);
 
 // native.c
+int is_native(const struct rf_block *b);
 int native_call(struct rf_block *b, struct rf_thread *t, int in_signal);
 
 // fp.c

@@ -349,6 +349,7 @@ export class SystrapContext implements Context, Runner {
       this.wantsPatch = (shown & EVENT_SITE) !== 0;
     } else if (event === EVENT_INTERRUPTED || event === EVENT_RESTART) {
       this.event = event;
+      this.wantsPatch = (shown & EVENT_SITE) !== 0;
     } else if (event === EVENT_FAULT && this.takeFaultSignal()) {
       this.event = event;
       this.faultCode = w[base + W_FAULT_CODE] as number;

@@ -3,7 +3,7 @@ import { EAGAIN, EIO } from '../../abi/errno.ts';
 import type { Context } from '../platform.ts';
 import type { SystrapAddon } from './addon.ts';
 import { Arena, makeControl } from './arena.ts';
-import { CONTROL_ASLEEP, CONTROL_PATCH, CONTROL_SPIN, MESSAGE_HELLO } from './layout.ts';
+import { CONTROL_ASLEEP, CONTROL_PATCH, CONTROL_SHORT_SPIN, CONTROL_SPIN, MESSAGE_HELLO } from './layout.ts';
 import { MapMessage } from './maps.ts';
 import { Nursery } from './nursery.ts';
 
@@ -32,14 +32,18 @@ const MOST_EXPECTED = 16;
 export interface CpuMode {
   /** Looks of a stub for its answer; about 20 to 50 ns each. 0: it sleeps at once. */
   stubSpins: number;
+  /** The same while no processor is free, but the Sentry is awake: most calls take less time than to sleep and be woken. */
+  shortSpins: number;
   /** The Sentry's search for work, ns. */
   sentryNs: number;
+  /** The same while no processor is free. */
+  shortNs: number;
 }
 
 export const CPU_MODES: Readonly<Record<string, CpuMode>> = {
-  latency: { stubSpins: 20_000, sentryNs: 1_000_000 },
-  balanced: { stubSpins: 400, sentryNs: 100_000 },
-  density: { stubSpins: 0, sentryNs: 0 },
+  latency: { stubSpins: 20_000, shortSpins: 400, sentryNs: 1_000_000, shortNs: 10_000 },
+  balanced: { stubSpins: 400, shortSpins: 100, sentryNs: 100_000, shortNs: 3000 },
+  density: { stubSpins: 0, shortSpins: 0, sentryNs: 0, shortNs: 0 },
 };
 
 /** A context as the lists of running ones see it. */
@@ -140,6 +144,7 @@ export class Engine {
     if (typeof control === 'number') throw new Error(`systrap: control page: error ${control}`);
     this.control = control.words;
     this.controlFd = control.fd;
+    this.control[CONTROL_SHORT_SPIN] = cpus > 1 ? mode.shortSpins : 0;
     this.control[CONTROL_PATCH] = patch ? PATCH_AFTER : 0;
     this.adapt();
   }
@@ -151,9 +156,14 @@ export class Engine {
     return n;
   }
 
-  /** True while guests run that called lately and a processor is left for whoever only looks for an event. */
+  /** True while guests run that called lately: a search for their next events may pay. */
   get spinAdvised(): boolean {
-    return this.running.length > 0 && this.mode.sentryNs > 0 && this.busy < this.cpus;
+    return this.running.length > 0 && this.mode.sentryNs > 0 && this.cpus > 1;
+  }
+
+  /** How long the search may last. */
+  get spinNs(): number {
+    return this.busy < this.cpus ? this.mode.sentryNs : this.mode.shortNs;
   }
 
   /** How long the Sentry may spin for the end of a command now. */
@@ -192,7 +202,7 @@ export class Engine {
       this.lastPatience = LEAST_PATIENCE;
       return;
     }
-    if (!this.spinAdvised) return;
+    if (!this.spinAdvised || this.busy >= this.cpus) return;
     this.addon.moveAway();
     this.patience = this.lastPatience;
     this.lastPatience = Math.min(2 * this.lastPatience, MOST_PATIENCE);

@@ -84,4 +84,5 @@ export const W_OUT = 96;
 // Fields of the control page.
 export const CONTROL_ASLEEP = 0;
 export const CONTROL_SPIN = 1;
-export const CONTROL_PATCH = 2;
+export const CONTROL_SHORT_SPIN = 2;
+export const CONTROL_PATCH = 3;

@@ -70,7 +70,7 @@ export class SystrapPlatform implements Platform {
   }
 
   get spinNs(): number {
-    return this.engine.mode.sentryNs;
+    return this.engine.spinNs;
   }
 
   newAddressSpace(): Context | number {

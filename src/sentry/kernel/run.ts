@@ -215,6 +215,7 @@ export class Loop {
       if (t.ptrace !== null) t.mm.noteTraced(c);
       this.toUser(t, false, 0);
     } else if (e === EVENT_RESTART) {
+      if (c.wantsPatch) offerSite(t, c);
       if (t.ptrace !== null) t.mm.noteTraced(c);
       // What the thread waited for natively was not there yet, and something wants it.
       t.nr = c.takeCall(t.args);
