@@ -56,9 +56,15 @@
 #define RF_EVENT_FAULT 2
 #define RF_EVENT_INTERRUPTED 3
 #define RF_EVENT_RESTART 5
+#define RF_EVENT_INLINE 0x20000 // write(2) of at most RF_IN_INLINE bytes: they stand in call_args[3..5]
 #define RF_EVENT_SITE 0x10000 // this call site traps again and again: it is worth rewriting
 
-// struct rf_block.command: in the low byte one of these, in the next one the count of `out` ranges (for the two RESUMEs).
+// struct rf_block.command: in the low byte one of these, in the next one the count of `out` ranges (for the two RESUMEs). What RESUME
+// brings is nearest when it is little: RF_COMMAND_INLINE, as many bytes as the highest byte says stand in call_args[2..5] for the address
+// in [1]; a single range stands in call_args[1] (address) and [2] (length, offset in the high half) instead of `out`.
+#define RF_COMMAND_INLINE 0x80000
+#define RF_IN_INLINE 24
+#define RF_OUT_INLINE 32
 #define RF_COMMAND_RESUME 1      // rax = result, go on
 #define RF_COMMAND_RESUME_FULL 2 // all of regs, go on
 #define RF_COMMAND_SAVES 0x10000 // RESUME_FULL: first, vector state to guest memory at call_args[0]
@@ -94,6 +100,11 @@ struct rf_range {
 #define RF_IN_RANGES 3
 #define RF_OUT_RANGES 8
 
+// A data window begins with what the stub has copied there before the event, so that a short path comes with the same cache line.
+struct rf_window {
+  struct rf_range in[RF_IN_RANGES];
+};
+
 struct rf_block {
   // One cache line holds all that an ordinary call and its answer need: two transfers between processors are the cost of a call.
   uint32_t state;
@@ -117,9 +128,7 @@ struct rf_block {
   uint32_t usage_ready; // `out` holds struct rf_usage of the process: left there by a call that ends it or its program
   uint32_t reserved[2];
   uint64_t regs[RF_REGS];
-  uint64_t reserved2;
-  struct rf_range in[RF_IN_RANGES]; // copied by the stub before the event
-  uint64_t reserved3[2];
+  uint64_t reserved2[9];
   struct rf_range out[RF_OUT_RANGES]; // to be copied by the stub when it resumes
 };
 

@@ -42,6 +42,10 @@ int main(void) {
   N(EVENT_INTERRUPTED);
   N(EVENT_RESTART);
   N(EVENT_SITE);
+  N(EVENT_INLINE);
+  N(COMMAND_INLINE);
+  N(IN_INLINE);
+  N(OUT_INLINE);
   N(COMMAND_RESUME);
   N(COMMAND_RESUME_FULL);
   N(COMMAND_SAVES);
@@ -92,7 +96,6 @@ int main(void) {
   W(NATIVE_WAIT, native_wait);
   W(USAGE_READY, usage_ready);
   W(REGS, regs);
-  W(IN, in);
   W(OUT, out);
   printf("\n// Fields of the control page.\n");
   word("CONTROL_ASLEEP", offsetof(struct rf_control, asleep));

@@ -101,6 +101,10 @@ export interface Context {
    * is read there is read once. Empty where the engine offers none.
    */
   readonly window: Uint8Array;
+  /** Copies the guest bytes [addr, addr + len) of this call to dst if they travelled; false: they did not. */
+  receive(addr: number, dst: Uint8Array, off: number, len: number): boolean;
+  /** src[off, off + len) travels to guest memory at `addr` as with deliver(). False: there is no room. */
+  send(addr: number, src: Uint8Array, off: number, len: number): boolean;
   /** Where in `window` the guest bytes [addr, addr + len) of this call stand, -1 if they did not travel. */
   fetched(addr: number, len: number): number;
   /** The same for bytes from `addr` on; how many there are goes to fetchedLength. */

@@ -73,18 +73,20 @@ void show(struct rf_block *b, u32 event) {
 
 // Shows the call in b->regs. The stores to the block's first line stand together: the Sentry polls that line.
 void show_call(struct rf_block *b, u32 index, u32 event) {
-  const u32 fetched = fetch(b, index);
   const u64 *r = b->regs;
+  const u32 fetched = fetch(b, index);
   const u64 nr = r[15];
   last_usage(b, nr);
   b->call_nr = nr >> 32 ? ~0U : (u32)nr;
   b->call_args[0] = r[14];
   b->call_args[1] = r[13];
   b->call_args[2] = r[12];
-  b->call_args[3] = r[7];
-  b->call_args[4] = r[9];
-  b->call_args[5] = r[8];
-  show(b, event | fetched << 8);
+  if (!(fetched & RF_EVENT_INLINE)) {
+    b->call_args[3] = r[7];
+    b->call_args[4] = r[9];
+    b->call_args[5] = r[8];
+  }
+  show(b, event | fetched);
 }
 
 // The answer to a command.
@@ -125,9 +127,18 @@ static s64 copy_out(const struct rf_block *b, u32 count) {
 
 // RF_COMMAND_RESUME: rax and the guest's memory become what the Sentry says. May be done twice.
 void deliver(struct rf_block *b, u32 command) {
+  const u64 *a = b->call_args;
   const u32 count = command >> 8 & 0xff;
-  const s64 r = count == 0 ? 0 : copy_out(b, count);
-  b->regs[10] = r < 0 ? (u64)r : b->call_args[0];
+  s64 r = 0;
+  if (command & RF_COMMAND_INLINE) {
+    r = stub_copy((void *)a[1], &a[2], command >> 24 <= RF_OUT_INLINE ? command >> 24 : RF_OUT_INLINE);
+  } else if (count == 1) {
+    const char *window = window_of(index_of(b));
+    if (window != 0) r = stub_copy((void *)a[1], window + (a[2] >> 32), a[2] & 0xffffffff);
+  } else if (count != 0) {
+    r = copy_out(b, count);
+  }
+  b->regs[10] = r < 0 ? (u64)r : a[0];
 }
 
 // What RF_COMMAND_RESUME_FULL brings besides registers: memory, and vector state, which is at `fp` or, NULL, in the processor. 0: the event

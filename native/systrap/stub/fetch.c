@@ -107,7 +107,7 @@ static int add(struct fill *f, u64 address, u64 length, int string) {
     return 0;
   }
   if (length == 0) return 0;
-  struct rf_range *r = &f->block->in[f->count++];
+  struct rf_range *r = &((struct rf_window *)f->window)->in[f->count++];
   r->address = address;
   r->length = (u32)length;
   r->offset = f->used;
@@ -155,17 +155,27 @@ static void add_shape(struct fill *f, const struct shape *s, const u64 *args) {
   }
 }
 
-// Brings along what the call in the block points at: how many ranges it filled.
+// The few bytes of a short write, where the arguments that it does not have would be. 1: they are there.
+static int fetch_inline(struct rf_block *b, u64 address, u64 length) {
+  if (length == 0 || length > RF_IN_INLINE || address < RF_MIN_ADDRESS || address > RF_STUB_BASE - RF_IN_INLINE) return 0;
+  u64 data[RF_IN_INLINE / 8] = {0, 0, 0};
+  if (stub_copy(data, (const void *)address, length) < 0) return 0;
+  for (u32 i = 0; i < RF_IN_INLINE / 8; i++) b->call_args[3 + i] = data[i];
+  return 1;
+}
+
+// Brings along what the call in the block points at: bits of the event, the count of ranges that it filled or RF_EVENT_INLINE.
 u32 fetch(struct rf_block *b, u32 index) {
   const u64 nr = b->regs[15];
   if (nr >= sizeof shapes / sizeof shapes[0]) return 0;
   const struct shape *s = shapes[nr];
   if (s[0].kind == NONE) return 0;
-  struct fill f = {b, window_of(index), 0, 0};
+  struct fill f = {b, window_of(index), sizeof(struct rf_window), 0};
   if (f.window == 0) return 0;
   const u64 *r = b->regs;
   const u64 args[8] = {r[14], r[13], r[12], r[7], r[9], r[8], 0, 0};
+  if (nr == __NR_write && fetch_inline(b, args[1], args[2])) return RF_EVENT_INLINE;
   add_shape(&f, &s[0], args);
   if (s[1].kind != NONE) add_shape(&f, &s[1], args);
-  return f.count;
+  return f.count << 8;
 }

@@ -19,6 +19,7 @@ import {
   SYS_munmap,
 } from '../../abi/nr.ts';
 import { SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
+import { copyBytes } from '../../base/bytes.ts';
 import { MAP_ZERO, type MapBatch, type MapStep } from '../mapbatch.ts';
 import type { Context, HostUsage, ThreadStart } from '../platform.ts';
 import { EVENT_GONE, EVENT_NONE, EVENT_RESTART, EVENT_SYSCALL, REG_COUNT, REG_FS_BASE, REG_RAX, REG_RIP, REG_RSP } from '../platform.ts';
@@ -32,6 +33,7 @@ import {
   COMMAND_FP_LOAD,
   COMMAND_FP_SAVE,
   COMMAND_HOSTCALL,
+  COMMAND_INLINE,
   COMMAND_LOADS,
   COMMAND_MAPS,
   COMMAND_START,
@@ -46,10 +48,12 @@ import {
   EVENT_FAULT,
   EVENT_INTERRUPTED,
   EVENT_SITE,
+  EVENT_INLINE,
   IN_RANGES,
   MESSAGE_FORK,
   MESSAGE_MAP,
   MIN_ADDRESS,
+  OUT_INLINE,
   OUT_RANGES,
   STATE_GUEST,
   STATE_SLEEPING,
@@ -66,7 +70,6 @@ import {
   W_FAULT_SIGNAL,
   W_FAULT_TRAP,
   W_FP_SIZE,
-  W_IN,
   W_NATIVE,
   W_NATIVE_WAIT,
   W_OUT,
@@ -90,6 +93,8 @@ const MREMAP_FIXED = 2;
 /** What the regs of a context show after exit(): nothing of anybody. */
 const NO_REGS = new Uint32Array(REG_COUNT * 2);
 const NO_WINDOW = new Uint8Array(0);
+/** Engine.rangeAt of a piece that is not in the window but in Engine.smallOut. */
+const IN_SMALL = -1;
 
 const scratch: HostUsage = { cpuNs: 0, userNs: 0, systemNs: 0, maxRssKb: 0, minorFaults: 0, majorFaults: 0 };
 
@@ -113,8 +118,12 @@ export class SystrapContext implements Context, Runner {
   wantsPatch = false;
   readonly window: Uint8Array;
   fetchedLength = 0;
+  /** First word of its window, where the ranges stand that travelled with a call. */
+  private readonly windowBase: number;
   /** Ranges that travelled with the call; 0 when none is being answered. */
   private ranges = 0;
+  /** The call is a short write whose bytes are among its arguments. */
+  private inline = false;
   /** An event is being answered: bytes may travel with the resume. */
   private answering = false;
   /** COMMAND_SAVES or COMMAND_LOADS for resumeFull, 0: neither. */
@@ -149,6 +158,7 @@ export class SystrapContext implements Context, Runner {
     this.address = space.slot.address + index * BLOCK_SIZE;
     this.regs = new Uint32Array(space.slot.buffer, (this.base + W_REGS) * 4, REG_COUNT * 2);
     const window = space.slot.offset + WINDOWS_OFFSET + index * WINDOW_SIZE;
+    this.windowBase = window / 4;
     this.window = index < WINDOWS ? new Uint8Array(space.slot.buffer, window, WINDOW_SIZE) : NO_WINDOW;
     this.words[this.base + W_NATIVE] = space.native;
     space.attach(index, this);
@@ -162,7 +172,7 @@ export class SystrapContext implements Context, Runner {
     const at = this.base + W_CALL_ARGS;
     this.words[at] = result | 0;
     this.words[at + 1] = result >= 0 && result < TWO31 ? 0 : Math.floor(result / TWO32);
-    this.resume(this.delivering ? COMMAND_RESUME | (this.putRanges() << 8) : COMMAND_RESUME);
+    this.resume(this.delivering ? COMMAND_RESUME | this.putResult() : COMMAND_RESUME);
   }
 
   resumeFull(): void {
@@ -171,6 +181,7 @@ export class SystrapContext implements Context, Runner {
       this.setArg(0, this.vectorsAt);
       this.vectors = 0;
     }
+    if (this.delivering && this.engine.rangeAt[0] === IN_SMALL && !this.spill()) this.flush();
     this.resume(this.delivering ? command | (this.putRanges() << 8) : command);
   }
 
@@ -178,11 +189,27 @@ export class SystrapContext implements Context, Runner {
     const w = this.words;
     const at = this.base + W_CALL_ARGS;
     for (let i = 0; i < 12; i++) args[i] = w[at + i] as number;
+    if (this.inline) {
+      this.inline = false;
+      this.engine.takeSmall(this, args);
+    }
     return w[this.base + W_CALL_NR] as number;
   }
 
   get waitsNatively(): boolean {
     return this.words[this.base + W_NATIVE_WAIT] !== 0;
+  }
+
+  receive(addr: number, dst: Uint8Array, off: number, len: number): boolean {
+    const e = this.engine;
+    if (e.smallOwner === this && addr === e.smallAddress && len <= e.smallLength) {
+      copyBytes(e.smallIn, 0, dst, off, len);
+      return true;
+    }
+    const at = this.fetched(addr, len);
+    if (at < 0) return false;
+    copyBytes(this.window, at, dst, off, len);
+    return true;
   }
 
   fetched(addr: number, len: number): number {
@@ -192,7 +219,7 @@ export class SystrapContext implements Context, Runner {
 
   fetchedFrom(addr: number): number {
     const w = this.words;
-    for (let i = 0, r = this.base + W_IN; i < this.ranges; i++, r += 4) {
+    for (let i = 0, r = this.windowBase; i < this.ranges; i++, r += 4) {
       const skip = addr - ((w[r + 1] as number) * TWO32 + ((w[r] as number) >>> 0));
       const length = (w[r + 2] as number) >>> 0;
       if (!(skip >= 0 && skip < length)) continue;
@@ -206,10 +233,29 @@ export class SystrapContext implements Context, Runner {
 
   forgetFetched(): void {
     this.ranges = 0;
+    if (this.engine.smallOwner === this) this.engine.smallOwner = null;
   }
 
   get delivering(): boolean {
     return this.engine.sender === this;
+  }
+
+  send(addr: number, src: Uint8Array, off: number, len: number): boolean {
+    const e = this.engine;
+    if (len <= OUT_INLINE && this.answering && e.sender === null) {
+      copyBytes(src, off, e.smallOut, 0, len);
+      e.sender = this;
+      e.ranges = 1;
+      e.rangeAddress[0] = addr;
+      e.rangeLength[0] = len;
+      e.rangeAt[0] = IN_SMALL;
+      return true;
+    }
+    const at = this.reserve(len);
+    if (at < 0) return false;
+    copyBytes(src, off, this.window, at, len);
+    this.deliver(addr, at, len);
+    return true;
   }
 
   reserve(len: number): number {
@@ -217,17 +263,36 @@ export class SystrapContext implements Context, Runner {
     const e = this.engine;
     if (e.sender !== this) {
       if (len > WINDOW_SIZE || e.sender !== null) return -1;
-      // What travelled here may still be asked for: it stays, if there is room behind it.
-      let free = 0;
-      const w = this.words;
-      for (let i = 0, r = this.base + W_IN; i < this.ranges; i++, r += 4) {
-        const end = ((w[r + 3] as number) >>> 0) + ((w[r + 2] as number) >>> 0);
-        if (end > free) free = end;
-      }
-      e.room = (free + 15) & ~15;
+      e.room = this.firstRoom();
       e.ranges = 0;
-    } else if (e.ranges === OUT_RANGES) return -1;
-    return e.room >= 0 && e.room + len <= WINDOW_SIZE ? e.room : -1;
+    } else {
+      if (e.ranges === OUT_RANGES) return -1;
+      if (e.rangeAt[0] === IN_SMALL && !this.spill()) return -1;
+    }
+    return e.room + len <= WINDOW_SIZE ? e.room : -1;
+  }
+
+  /** What travelled to the window may still be asked for: the first free byte behind it. */
+  private firstRoom(): number {
+    const w = this.words;
+    let free = 0;
+    for (let i = 0, r = this.windowBase; i < this.ranges; i++, r += 4) {
+      const end = ((w[r + 3] as number) >>> 0) + ((w[r + 2] as number) >>> 0);
+      if (end > free) free = end;
+    }
+    return (free + 15) & ~15;
+  }
+
+  /** The one small piece on its way gets a place in the window, so that others can follow. */
+  private spill(): boolean {
+    const e = this.engine;
+    const at = this.firstRoom();
+    const length = e.rangeLength[0] as number;
+    if (!(at >= 0 && at + length <= WINDOW_SIZE)) return false;
+    copyBytes(e.smallOut, 0, this.window, at, length);
+    e.rangeAt[0] = at;
+    e.room = (at + length + 15) & ~15;
+    return true;
   }
 
   deliver(addr: number, at: number, len: number): void {
@@ -246,10 +311,34 @@ export class SystrapContext implements Context, Runner {
     e.sender = null;
     let r = 0;
     for (let i = 0; i < e.ranges; i++) {
-      if (this.addressSpace.write(e.rangeAddress[i] as number, this.window, e.rangeAt[i] as number, e.rangeLength[i] as number) < 0)
-        r = -EFAULT;
+      const at = e.rangeAt[i] as number;
+      const from = at === IN_SMALL ? e.smallOut : this.window;
+      const start = at === IN_SMALL ? 0 : at;
+      if (this.addressSpace.write(e.rangeAddress[i] as number, from, start, e.rangeLength[i] as number) < 0) r = -EFAULT;
     }
     return r;
+  }
+
+  /** What goes with a result: for one piece, as near to it as it fits. Bits of the command. */
+  private putResult(): number {
+    const e = this.engine;
+    if (e.ranges !== 1) return this.putRanges() << 8;
+    const w = this.words;
+    const at = this.base + W_CALL_ARGS;
+    const address = e.rangeAddress[0] as number;
+    const length = e.rangeLength[0] as number;
+    const from = e.rangeAt[0] as number;
+    e.sender = null;
+    w[at + 2] = address | 0;
+    w[at + 3] = Math.floor(address / TWO32);
+    if (from !== IN_SMALL) {
+      w[at + 4] = length;
+      w[at + 5] = from;
+      return 1 << 8;
+    }
+    const words = e.smallOutWords;
+    for (let i = 0; i < length; i += 4) w[at + 4 + (i >> 2)] = words[i >> 2] as number;
+    return COMMAND_INLINE | (length << 24);
   }
 
   /** Tells the stub what to copy: how many ranges. */
@@ -346,6 +435,7 @@ export class SystrapContext implements Context, Runner {
       this.event = event;
       const n = (shown >>> 8) & 0xff;
       this.ranges = n <= IN_RANGES ? n : 0;
+      this.inline = (shown & EVENT_INLINE) !== 0;
       this.wantsPatch = (shown & EVENT_SITE) !== 0;
     } else if (event === EVENT_INTERRUPTED || event === EVENT_RESTART) {
       this.event = event;

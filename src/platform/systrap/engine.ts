@@ -3,7 +3,7 @@ import { EAGAIN, EIO } from '../../abi/errno.ts';
 import type { Context } from '../platform.ts';
 import type { SystrapAddon } from './addon.ts';
 import { Arena, makeControl } from './arena.ts';
-import { CONTROL_ASLEEP, CONTROL_PATCH, CONTROL_SHORT_SPIN, CONTROL_SPIN, MESSAGE_HELLO } from './layout.ts';
+import { CONTROL_ASLEEP, CONTROL_PATCH, CONTROL_SHORT_SPIN, CONTROL_SPIN, IN_INLINE, MESSAGE_HELLO, OUT_INLINE } from './layout.ts';
 import { MapMessage } from './maps.ts';
 import { Nursery } from './nursery.ts';
 
@@ -42,7 +42,7 @@ export interface CpuMode {
 
 export const CPU_MODES: Readonly<Record<string, CpuMode>> = {
   latency: { stubSpins: 20_000, shortSpins: 400, sentryNs: 1_000_000, shortNs: 10_000 },
-  balanced: { stubSpins: 400, shortSpins: 100, sentryNs: 100_000, shortNs: 3000 },
+  balanced: { stubSpins: 2000, shortSpins: 100, sentryNs: 100_000, shortNs: 3000 },
   density: { stubSpins: 0, shortSpins: 0, sentryNs: 0, shortNs: 0 },
 };
 
@@ -98,6 +98,15 @@ export class Engine {
   readonly rangeAddress = new Float64Array(RANGES);
   readonly rangeLength = new Int32Array(RANGES);
   readonly rangeAt = new Int32Array(RANGES);
+  /** A single small piece does not stand in the window but here: it goes with the result. */
+  readonly smallOut: Uint8Array = new Uint8Array(OUT_INLINE);
+  readonly smallOutWords: Int32Array = new Int32Array(this.smallOut.buffer);
+  /** What a short write brought among its arguments, and whose it is. */
+  readonly smallIn: Uint8Array = new Uint8Array(IN_INLINE);
+  private readonly smallInWords = new Uint32Array(this.smallIn.buffer);
+  smallOwner: unknown = null;
+  smallAddress = 0;
+  smallLength = 0;
   /** First free byte of the sender's window. */
   room = 0;
   readonly spaces = new Map<number, Mortal>();
@@ -206,6 +215,15 @@ export class Engine {
     this.addon.moveAway();
     this.patience = this.lastPatience;
     this.lastPatience = Math.min(2 * this.lastPatience, MOST_PATIENCE);
+  }
+
+  /** Keeps what stands in the last three arguments of a short write(2). */
+  takeSmall(owner: unknown, args: Uint32Array): void {
+    for (let i = 0; i < IN_INLINE / 4; i++) this.smallInWords[i] = args[6 + i] as number;
+    const length = args[4] as number;
+    this.smallOwner = owner;
+    this.smallAddress = (args[3] as number) * 4294967296 + (args[2] as number);
+    this.smallLength = length <= IN_INLINE ? length : 0;
   }
 
   setAsleep(asleep: boolean): void {

@@ -26,6 +26,10 @@ export const EVENT_FAULT = 0x2;
 export const EVENT_INTERRUPTED = 0x3;
 export const EVENT_RESTART = 0x5;
 export const EVENT_SITE = 0x10000;
+export const EVENT_INLINE = 0x20000;
+export const COMMAND_INLINE = 0x80000;
+export const IN_INLINE = 0x18;
+export const OUT_INLINE = 0x20;
 export const COMMAND_RESUME = 0x1;
 export const COMMAND_RESUME_FULL = 0x2;
 export const COMMAND_SAVES = 0x10000;
@@ -78,7 +82,6 @@ export const W_NATIVE = 27;
 export const W_NATIVE_WAIT = 28;
 export const W_USAGE_READY = 29;
 export const W_REGS = 32;
-export const W_IN = 80;
 export const W_OUT = 96;
 
 // Fields of the control page.

@@ -4,7 +4,7 @@
 import { EAGAIN, EFAULT, ENAMETOOLONG } from '../../abi/errno.ts';
 import { O_NONBLOCK } from '../../abi/fcntl.ts';
 import { PATH_MAX } from '../../abi/uio.ts';
-import { copyBytes, latin1Decode } from '../../base/bytes.ts';
+import { latin1Decode } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { BLOCKED, ERESTARTSYS } from '../../base/result.ts';
 import { WaitEntry, WaitQueue, type Wakeable } from '../../base/waitqueue.ts';
@@ -212,20 +212,13 @@ export class Task implements Caller, Wakeable {
   copyIn(addr: number, dst: Uint8Array, off: number, len: number): number {
     const c = this.ctx;
     if (c.delivering) c.flush();
-    const at = c.fetched(addr, len);
-    if (at < 0) return this.mm.read(addr, dst, off, len);
-    copyBytes(c.window, at, dst, off, len);
-    return 0;
+    return c.receive(addr, dst, off, len) ? 0 : this.mm.read(addr, dst, off, len);
   }
 
   /** src -> guest memory, at the latest when this call's result gets there. 0 or -EFAULT. */
   copyOut(addr: number, src: Uint8Array, off: number, len: number): number {
-    const c = this.ctx;
-    const at = len === 0 ? -1 : c.reserve(len);
-    if (at < 0 || !this.mm.mayWrite(addr, len)) return this.copyOutNow(addr, src, off, len);
-    copyBytes(src, off, c.window, at, len);
-    c.deliver(addr, at, len);
-    return 0;
+    if (len > 0 && this.mm.mayWrite(addr, len) && this.ctx.send(addr, src, off, len)) return 0;
+    return this.copyOutNow(addr, src, off, len);
   }
 
   /** The same at once: for what others look at before this task goes on. */
