@@ -13,7 +13,7 @@ import type { File } from '../../src/sentry/vfs/file.ts';
 import { FsContext } from '../../src/sentry/vfs/fscontext.ts';
 import { ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_UID, type Inode, SetAttr } from '../../src/sentry/vfs/inode.ts';
 import { newMount } from '../../src/sentry/vfs/mount.ts';
-import { openPath } from '../../src/sentry/vfs/open.ts';
+import { openPath } from './open-path.ts';
 import { linkPath, mkdirPath, mknodPath, renamePath, rmdirPath, symlinkPath, unlinkPath } from '../../src/sentry/vfs/ops.ts';
 import { LOOKUP_FOLLOW, resolve, Walk } from '../../src/sentry/vfs/walk.ts';
 import { caller, canHideProc, freshDir, host, type Running, startGofer } from './gofer-support.ts';

@@ -272,6 +272,23 @@ export class Task implements Caller, Wakeable {
     return this.copyInString(addr, PATH_MAX);
   }
 
+  /** As copyInPath(), as bytes in kernel.tmp without the NUL: their count. Valid until something else is read there. */
+  copyInPathBytes(addr: number): number {
+    const buf = this.kernel.tmp;
+    let done = 0;
+    while (done < PATH_MAX) {
+      const at = addr + done;
+      const want = Math.min(PATH_MAX - done, 4096 - (at % 4096));
+      const n = this.mm.readUpTo(at, buf, done, want);
+      if (n <= 0) return -EFAULT;
+      const end = done + n;
+      while (done < end && buf[done] !== 0) done++;
+      if (done < end) return done;
+      if (n < want) return -EFAULT;
+    }
+    return -ENAMETOOLONG;
+  }
+
   /** An I/O vector. The array is reused by the next call; -EFAULT or -EINVAL is the caller's to judge for counts and sums. */
   copyInIovec(addr: number, count: number): IoVec[] | number {
     const buf = count * 16 <= this.kernel.tmp.length ? this.kernel.tmp : new Uint8Array(count * 16);
