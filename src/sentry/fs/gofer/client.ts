@@ -19,6 +19,7 @@ import {
   OP_WALK,
 } from '../../../wire/gofer.ts';
 import { Decoder, decodeReply, Encoder, encodeRequest } from '../../../wire/gofercodec.ts';
+import { IdleList } from './idle.ts';
 
 /** How long an answer may take before the gofer counts as dead, in ms. */
 const TIME_LIMIT = 60000;
@@ -42,6 +43,8 @@ export class GoferClient {
   donated = -1;
   /** Broke off: every call answers -EIO. */
   dead = false;
+  /** Files of all its trees that keep descriptors for the next open. */
+  readonly idle = new IdleList();
   /** Messages so far, for tests and statistics. */
   calls = 0;
 

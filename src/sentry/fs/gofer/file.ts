@@ -5,7 +5,7 @@ import { FALLOC_FL_KEEP_SIZE, O_APPEND } from '../../../abi/fcntl.ts';
 import { SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET } from '../../../abi/uio.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
-import { type DirSink, File, type MapBacking } from '../../vfs/file.ts';
+import { type DirSink, File, type MapBacking, QUIET } from '../../vfs/file.ts';
 import { ATTR_MTIME, ATTR_SIZE, SetAttr } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { stripPrivileges } from '../../vfs/permission.ts';
@@ -19,7 +19,7 @@ export class GoferFile extends File {
   private readonly node: GoferNode;
 
   constructor(node: GoferNode, flags: number, mount: Mount, dentry: Dentry) {
-    super(node, flags, mount, dentry);
+    super(node, flags, mount, dentry, QUIET);
     this.node = node;
     node.acquire();
   }
@@ -150,7 +150,7 @@ export class GoferDirectory extends File {
   private entries: ListedName[] | null = null;
 
   constructor(node: GoferNode, flags: number, mount: Mount, dentry: Dentry) {
-    super(node, flags, mount, dentry);
+    super(node, flags, mount, dentry, QUIET);
     this.node = node;
   }
 

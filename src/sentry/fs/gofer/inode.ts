@@ -167,8 +167,7 @@ export class GoferInode extends GoferNode {
   }
 
   override drop(): void {
-    if ((this.mode & S_IFMT) === S_IFDIR) this.forget();
-    else this.closeDescriptors();
+    this.forget();
   }
 
   override list(): ListedName[] | number {
@@ -223,7 +222,7 @@ export class GoferInode extends GoferNode {
     const err = client.call(op);
     if (err === -EMFILE) {
       // It was made, but its descriptor was lost: open() asks for another.
-      this.session.dropIdle();
+      this.session.client.idle.dropAll();
       const info = client.walk(this.id, name);
       if (typeof info === 'number') return err;
       const inode = new GoferInode(this.fs, this.session, info);
@@ -239,7 +238,7 @@ export class GoferInode extends GoferNode {
     const inode = new GoferInode(this.fs, this.session, client.r.node!);
     inode.rfd = fd;
     inode.wfd = fd;
-    if (fd >= 0) this.session.addIdle(inode);
+    if (fd >= 0) client.idle.add(inode);
     this.note(name, inode);
     return inode;
   }
@@ -324,7 +323,7 @@ export class GoferInode extends GoferNode {
     if (this.nlink > 0) this.nlink--;
     this.dirty = this.nlink > 0 || this.opens > 0;
     if (this.nlink === 0 && this.opens === 0) {
-      this.session.removeIdle(this);
+      this.session.client.idle.remove(this);
       this.closeDescriptors();
     }
   }
@@ -452,7 +451,7 @@ export class GoferInode extends GoferNode {
   override evict(): void {
     if (this.evicted) return;
     this.evicted = true;
-    this.session.removeIdle(this);
+    this.session.client.idle.remove(this);
     this.session.removeLinked(this.hostDev, this.ino, this);
     this.forget();
     this.closeDescriptors();

@@ -8,6 +8,7 @@ import { type HostStat, newHostStat } from '../../../platform/hostio.ts';
 import type { Attr, NodeInfo } from '../../../wire/gofer.ts';
 import type { FileSystem } from '../../vfs/filesystem.ts';
 import { Inode } from '../../vfs/inode.ts';
+import type { Idle } from './idle.ts';
 import type { Droppable, GoferSession } from './session.ts';
 
 const scratch = newHostStat();
@@ -20,7 +21,7 @@ export interface ListedName {
   type: number;
 }
 
-export abstract class GoferNode extends Inode implements Droppable {
+export abstract class GoferNode extends Inode implements Droppable, Idle {
   readonly session: GoferSession;
   /** What the gofer calls it; 0 when it was given back. */
   id: number;
@@ -31,6 +32,10 @@ export abstract class GoferNode extends Inode implements Droppable {
   wfd = -1;
   /** Open descriptions. */
   opens = 0;
+  /** Idle: in the list of those that keep descriptors without a user. */
+  idlePrev: Idle | null = null;
+  idleNext: Idle | null = null;
+  idle = false;
   /** Cached attributes are no longer those of the host (written, mapped for writing, entries changed). */
   dirty = false;
   /** A guest may store to it without our knowledge: always ask. */
@@ -127,7 +132,7 @@ export abstract class GoferNode extends Inode implements Droppable {
     const { client } = this.session;
     const fd = client.open(this.id, flags);
     if (fd !== -EMFILE) return fd;
-    this.session.dropIdle();
+    this.session.client.idle.dropAll();
     return client.open(this.id, flags);
   }
 
@@ -140,14 +145,14 @@ export abstract class GoferNode extends Inode implements Droppable {
   /** One description more. */
   acquire(): void {
     this.opens++;
-    if (this.opens === 1) this.session.removeIdle(this);
+    if (this.idle) this.session.client.idle.remove(this);
   }
 
   /** One description less; descriptors of the last one are kept a while, unless the file is gone. */
   unacquire(): void {
     if (--this.opens > 0) return;
     if (this.nlink === 0 || this.id === 0) this.closeDescriptors();
-    else if (this.rfd >= 0 || this.wfd >= 0) this.session.addIdle(this);
+    else if (this.rfd >= 0 || this.wfd >= 0) this.session.client.idle.add(this);
   }
 
   closeDescriptors(): void {

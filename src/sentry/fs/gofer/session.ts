@@ -3,8 +3,6 @@
 import type { Inode } from '../../vfs/inode.ts';
 import type { GoferClient } from './client.ts';
 
-/** Most host descriptors kept open for files that no guest has open. */
-const MAX_IDLE = 256;
 /** Most directory entries with attributes kept for names that were listed but not yet looked up. */
 const MAX_LISTED = 100000;
 
@@ -21,8 +19,6 @@ export class GoferSession {
   readonly readonly: boolean;
   /** Files with several names, by host device and inode number, so that all names lead to one inode. */
   private readonly linked = new Map<number, Map<number, Inode>>();
-  /** Files with host descriptors that no description uses, the longest unused first. */
-  private readonly idle = new Set<Droppable>();
   /** Directories with unclaimed entries, the oldest listing first, and how many entries they have in all. */
   private readonly listed = new Map<Droppable, number>();
   private listedCount = 0;
@@ -52,27 +48,6 @@ export class GoferSession {
   removeLinked(dev: number, ino: number, inode: Inode): void {
     const m = this.linked.get(dev);
     if (m !== undefined && m.get(ino) === inode) m.delete(ino);
-  }
-
-  /** `f` has descriptors and no user any more: they are kept until too many are. */
-  addIdle(f: Droppable): void {
-    this.idle.delete(f);
-    this.idle.add(f);
-    while (this.idle.size > MAX_IDLE) {
-      const first = this.idle.values().next().value!;
-      this.idle.delete(first);
-      first.drop();
-    }
-  }
-
-  removeIdle(f: Droppable): void {
-    this.idle.delete(f);
-  }
-
-  /** Closes all descriptors that no description uses: the Sentry has run out of them. */
-  dropIdle(): void {
-    for (const f of this.idle) f.drop();
-    this.idle.clear();
   }
 
   addListed(d: Droppable, count: number): void {

@@ -16,7 +16,7 @@ import { S_IFMT } from '../../../abi/stat.ts';
 import { SEEK_CUR, SEEK_SET } from '../../../abi/uio.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
-import { type DirSink, File, type MapBacking } from '../../vfs/file.ts';
+import { type DirSink, File, type MapBacking, QUIET } from '../../vfs/file.ts';
 import { ATTR_ATIME, ATTR_CTIME, ATTR_MTIME } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { RegularFile } from '../../vfs/regular.ts';
@@ -28,7 +28,7 @@ export class TmpFile extends RegularFile {
   readonly node: TmpInode;
 
   constructor(inode: TmpInode, flags: number, mount: Mount | null, dentry: Dentry | null) {
-    super(inode, flags, mount, dentry);
+    super(inode, flags, mount, dentry, QUIET);
     this.node = inode;
   }
 
@@ -115,7 +115,7 @@ export class TmpDirFile extends File {
   #at = -1;
 
   constructor(inode: TmpInode, flags: number, mount: Mount, dentry: Dentry) {
-    super(inode, flags, mount, dentry);
+    super(inode, flags, mount, dentry, QUIET);
     this.node = inode;
   }
 
