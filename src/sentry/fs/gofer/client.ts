@@ -44,7 +44,7 @@ export class GoferClient {
   /** Broke off: every call answers -EIO. */
   dead = false;
   /** Files of all its trees that keep descriptors for the next open. */
-  readonly idle = new IdleList();
+  readonly idle: IdleList;
   /** Messages so far, for tests and statistics. */
   calls = 0;
 
@@ -52,6 +52,7 @@ export class GoferClient {
   constructor(host: HostIO, fd: number) {
     this.host = host;
     this.fd = fd;
+    this.idle = new IdleList(host.descriptorLimit());
   }
 
   /** Sends `q` with operation `op` and waits for the answer in `r`. Its status: >= 0 or -errno. */

@@ -49,7 +49,7 @@ export class GoferFile extends File {
     stripPrivileges(c, node);
     const n = node.session.client.host.pwrite(node.wfd, buf, off, len, pos);
     if (n > 0) {
-      node.dirty = true;
+      node.markDirty();
       if (pos + n > node.size) node.size = pos + n;
     }
     return n;
@@ -128,7 +128,7 @@ export class GoferFile extends File {
     err = node.session.client.host.fallocate(node.wfd, mode, offset, len);
     if (err < 0) return err;
     if ((mode & FALLOC_FL_KEEP_SIZE) === 0) node.refreshNow();
-    else node.dirty = true;
+    else node.markDirty();
     return 0;
   }
 

@@ -37,6 +37,9 @@ import type { GoferSession } from './session.ts';
 const BELIEF = NSEC_PER_SEC;
 /** Most names that a directory of a shared tree remembers. */
 const MAX_RECENT = 8192;
+/** A directory is listed after this many questions for single names, and one more for each LISTED_SIZE bytes of its own size. */
+const LIST_AFTER = 8;
+const LISTED_SIZE = 1024;
 const EMPTY = new Uint8Array(0);
 
 /** What a directory knows of a name. */
@@ -56,6 +59,8 @@ export class GoferInode extends GoferNode {
   private target: string;
   /** Directories. Exclusive trees: all its names, once it was listed. Shared: names that were asked lately. */
   private entries: Map<string, Entry> | null = null;
+  /** Names that the gofer was asked for, one message each. */
+  private asked = 0;
   private evicted = false;
 
   constructor(fs: FileSystem, session: GoferSession, info: NodeInfo) {
@@ -71,6 +76,7 @@ export class GoferInode extends GoferNode {
     const e = this.entries === null ? undefined : this.entries.get(name);
     if (this.session.exclusive) {
       if (e !== undefined && e.info !== null) return this.claim(e);
+      if (this.entries === null && this.worthListing()) return this.lookup(_c, name);
       if (e === undefined && this.entries !== null) return -ENOENT;
       const info = this.session.client.walk(this.id, name);
       return typeof info === 'number' ? info : this.instantiate(info);
@@ -95,6 +101,16 @@ export class GoferInode extends GoferNode {
     const inode = this.instantiate(info);
     this.remember(name, inode, now);
     return inode;
+  }
+
+  /**
+   * Asked for one name after the other, a directory is listed as a whole: then all names are known, and which are absent too. True when
+   * it was.
+   */
+  private worthListing(): boolean {
+    this.asked++;
+    if (this.asked < LIST_AFTER || this.size > this.asked * LISTED_SIZE) return false;
+    return typeof this.list() !== 'number';
   }
 
   private isSame(info: NodeInfo): boolean {
@@ -124,6 +140,8 @@ export class GoferInode extends GoferNode {
   /** Turns what a listing told into an inode. */
   private claim(e: Entry): GoferInode {
     const inode = this.instantiate(e.info!);
+    // The listing may be older than what another inode of the file did to it before it was let go.
+    if (this.session.wasChanged(inode.ino)) inode.markDirty();
     e.info = null;
     if (!this.session.exclusive) e.inode = inode;
     return inode;
@@ -147,7 +165,7 @@ export class GoferInode extends GoferNode {
 
   /** A name now leads to `inode`, or (null) nowhere: by our own doing. */
   private note(name: string, inode: GoferInode | null): void {
-    this.dirty = true;
+    this.markDirty();
     if (!this.session.exclusive) {
       this.remember(name, inode, monotonicNs());
     } else if (this.entries !== null) {
@@ -356,8 +374,8 @@ export class GoferInode extends GoferNode {
     if (err < 0) return err;
     newDir.note(newName, inode);
     this.note(name, exchange ? target : null);
-    inode.dirty = true;
-    if (exchange) target!.dirty = true;
+    inode.markDirty();
+    if (exchange) target!.markDirty();
     else if (target !== null) target.lostName();
     return 0;
   }
@@ -389,7 +407,7 @@ export class GoferInode extends GoferNode {
       // The host sets the times when the size changes; the same size needs them set.
       mask &= a.size !== this.size ? ~(ATTR_SIZE | ATTR_MTIME) : ~ATTR_SIZE;
       this.size = a.size;
-      this.dirty = true;
+      this.markDirty();
       if (mask === 0) return 0;
     }
     q.id = this.id;
@@ -405,6 +423,7 @@ export class GoferInode extends GoferNode {
     const err = client.call(OP_SETATTR);
     if (err < 0) return err;
     this.apply(client.r.attr!);
+    this.changed = true;
     return 0;
   }
 
@@ -430,7 +449,7 @@ export class GoferInode extends GoferNode {
     q.flags = flags;
     const err = this.xattr(OP_SETXATTR, name);
     q.bytes = EMPTY;
-    if (err === 0) this.dirty = true;
+    if (err === 0) this.markDirty();
     return err;
   }
 
@@ -444,13 +463,14 @@ export class GoferInode extends GoferNode {
   override removexattr(_c: Caller, name: string): number {
     if (!name.startsWith('user.')) return -EOPNOTSUPP;
     const err = this.xattr(OP_REMOVEXATTR, name);
-    if (err === 0) this.dirty = true;
+    if (err === 0) this.markDirty();
     return err;
   }
 
   override evict(): void {
     if (this.evicted) return;
     this.evicted = true;
+    if (this.changed && this.nlink > 0) this.session.noteChanged(this.ino);
     this.session.client.idle.remove(this);
     this.session.removeLinked(this.hostDev, this.ino, this);
     this.forget();

@@ -38,6 +38,8 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
   idle = false;
   /** Cached attributes are no longer those of the host (written, mapped for writing, entries changed). */
   dirty = false;
+  /** The file was changed through this inode: a listing from before may tell something else. */
+  changed = false;
   /** A guest may store to it without our knowledge: always ask. */
   mappedShared = false;
   /** When the attributes were true, in ns of the monotonic clock (shared trees only). */
@@ -69,6 +71,12 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
     this.ctimeNsec = a.ctimeNsec;
     this.dirty = false;
     if (!this.session.exclusive) this.checkedAt = monotonicNs();
+  }
+
+  /** The host has newer attributes, by our own doing. */
+  markDirty(): void {
+    this.dirty = true;
+    this.changed = true;
   }
 
   override refresh(): number {
@@ -159,7 +167,7 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
     const host = this.session.client.host;
     if (this.mappedShared) {
       this.mappedShared = false;
-      this.dirty = true;
+      this.markDirty();
     }
     if (this.wfd >= 0 && this.wfd !== this.rfd) host.close(this.wfd);
     if (this.rfd >= 0) host.close(this.rfd);

@@ -6,6 +6,9 @@ import type { GoferClient } from './client.ts';
 /** Most directory entries with attributes kept for names that were listed but not yet looked up. */
 const MAX_LISTED = 100000;
 
+/** Most inode numbers kept of files that were changed and then forgotten. */
+const MAX_CHANGED = 50000;
+
 /** Something whose cached state can be dropped without loss. */
 export interface Droppable {
   drop(): void;
@@ -22,6 +25,9 @@ export class GoferSession {
   /** Directories with unclaimed entries, the oldest listing first, and how many entries they have in all. */
   private readonly listed = new Map<Droppable, number>();
   private listedCount = 0;
+  /** Inode numbers of files that were changed through inodes that are gone. */
+  private readonly changed = new Set<number>();
+  private anyChanged = false;
 
   constructor(client: GoferClient, exclusive: boolean, readonly: boolean) {
     this.client = client;
@@ -48,6 +54,20 @@ export class GoferSession {
   removeLinked(dev: number, ino: number, inode: Inode): void {
     const m = this.linked.get(dev);
     if (m !== undefined && m.get(ino) === inode) m.delete(ino);
+  }
+
+  /** A file that was changed is let go of. */
+  noteChanged(ino: number): void {
+    if (this.changed.size >= MAX_CHANGED) {
+      this.changed.clear();
+      this.anyChanged = true;
+    }
+    this.changed.add(ino);
+  }
+
+  /** True if a file of that inode number may have been changed since it was listed. */
+  wasChanged(ino: number): boolean {
+    return this.anyChanged || this.changed.has(ino);
   }
 
   addListed(d: Droppable, count: number): void {
