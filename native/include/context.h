@@ -1,8 +1,9 @@
 // The context region: the one contract between an engine's native half and its TypeScript half.
 //
 // An address space (one host process) owns one memfd of RF_REGION_SIZE bytes, mapped shared by that process and by the Sentry, and by
-// nobody else. It is an array of context blocks, one for each guest thread. Every word of it can be written by the guest at any time.
-// One further page, the control page, is written by the Sentry alone and mapped read-only into every address space.
+// nobody else. It holds an array of context blocks, one for each guest thread, and behind them a data window for each of the first
+// RF_WINDOWS of them. Every word of it can be written by the guest at any time. One further page, the control page, is written by the
+// Sentry alone and mapped read-only into every address space.
 //
 // src/platform/systrap/layout.ts is generated from this file by native/systrap/layout.c; build.sh fails when they differ.
 #ifndef RINGFENCE_CONTEXT_H
@@ -13,19 +14,26 @@
 
 // Where things stand in every guest process. Guests own the addresses below RF_STUB_BASE. All of it lies in one gigabyte, and what a
 // single-threaded process touches in 4 MiB of it, so that it costs a fork few page-table pages.
-#define RF_MIN_ADDRESS 0x10000ULL
+//
+// A rewritten call site jumps to a slot by a 32-bit displacement: programs linked to low addresses reach the low island, what stands in
+// the last one and a half gigabytes below RF_STUB_BASE reaches the high one.
+#define RF_LOW_ISLAND 0x10000ULL          // slots of rewritten call sites; the host's vm.mmap_min_addr must allow it
+#define RF_MIN_ADDRESS 0x110000ULL
 #define RF_STUB_BASE 0x7ff000000000ULL    // the stub's program: text, constants, the pristine stub's own stack
 #define RF_CONTROL_BASE 0x7ff000100000ULL // the control page, read-only
-#define RF_REGION_BASE 0x7ff000200000ULL  // the context region
-#define RF_AREA_BASE 0x7ff000300000ULL    // private areas (signal stacks), one for each context
-#define RF_WINDOW_BASE 0x7ff010000000ULL  // reserved: data windows of 64 KiB for each context
-#define RF_TRAMPOLINE_BASE 0x7ff020000000ULL // reserved: rewritten call sites
+#define RF_REGION_BASE 0x7ff000200000ULL  // the context region: blocks, then windows
+#define RF_AREA_BASE 0x7ff000800000ULL    // private areas (signal stacks), one for each context
+#define RF_HIGH_ISLAND 0x7ff020000000ULL  // slots of rewritten call sites
 #define RF_VDSO_BASE 0x7ff030000000ULL    // where the vDSO and its data pages are moved to, if the host lets us
 #define RF_STUB_END 0x7ff040000000ULL
 
 #define RF_CONTEXTS 2048
 #define RF_BLOCK_SIZE 512
-#define RF_REGION_SIZE (RF_CONTEXTS * RF_BLOCK_SIZE)
+#define RF_WINDOWS 64
+#define RF_WINDOW_SIZE 65536
+#define RF_WINDOWS_OFFSET (RF_CONTEXTS * RF_BLOCK_SIZE)
+#define RF_REGION_SIZE (RF_WINDOWS_OFFSET + RF_WINDOWS * RF_WINDOW_SIZE)
+#define RF_ISLAND_SIZE 0x100000
 #define RF_AREA_SIZE 65536     // a power of two, and RF_AREA_BASE a multiple of it: rsp tells the context
 #define RF_AREA_PRIVATE 1024   // bytes at the top of an area that belong to the stub (struct rf_thread)
 #define RF_CONTROL_SIZE 4096
@@ -43,12 +51,14 @@
 #define RF_STATE_STOPPED 2  // an event or an answer is ready: the stub waits and spins
 #define RF_STATE_SLEEPING 3 // the same, but the stub sleeps on this word: wake it with futex(2)
 
-// struct rf_block.event: EVENT_* of src/platform/platform.ts
+// struct rf_block.event: in the low byte EVENT_* of src/platform/platform.ts, in the next one the count of `in` ranges.
 #define RF_EVENT_SYSCALL 1
 #define RF_EVENT_FAULT 2
 #define RF_EVENT_INTERRUPTED 3
+#define RF_EVENT_RESTART 5
+#define RF_EVENT_SITE 0x10000 // this call site traps again and again: it is worth rewriting
 
-// struct rf_block.command
+// struct rf_block.command: in the low byte one of these, in the next one the count of `out` ranges (for the two RESUMEs).
 #define RF_COMMAND_RESUME 1      // rax = result, go on
 #define RF_COMMAND_RESUME_FULL 2 // all of regs, go on
 #define RF_COMMAND_HOSTCALL 3    // call_nr(call_args): answer in result
@@ -58,30 +68,54 @@
 #define RF_COMMAND_FP_SAVE 7     // vector state to guest memory at call_args[0]
 #define RF_COMMAND_FP_LOAD 8     // vector state from there; 0: initial state
 #define RF_COMMAND_EXIT 9        // end this thread
-#define RF_COMMAND_USAGE 10      // of the thread, or with call_args[0] 1 of the process: call_args[0..5] become struct rf_usage
+#define RF_COMMAND_USAGE 10      // of the thread, or with call_args[0] 1 of the process: a struct rf_usage in place of `out`
+#define RF_COMMAND_PATCH 11      // rewrite the call site at call_args[0], its pages have protection [1], other threads may run it if [2]
+#define RF_COMMAND_UNPATCH 13    // put all call sites back and rewrite no more
+#define RF_COMMAND_SLEEP 12      // no command: the answer will take a while, do not spin for it
+
+// struct rf_block.native: calls that the stub may make by itself.
+#define RF_NATIVE_FUTEX 1
+#define RF_NATIVE_MADVISE 2
 
 // struct user_regs_struct of <sys/user.h>, without the selectors.
 #define RF_REGS 23
 
+// Guest bytes [address, address + length) stand in the window at `offset`.
+struct rf_range {
+  uint64_t address;
+  uint32_t length;
+  uint32_t offset;
+};
+
+#define RF_IN_RANGES 3
+#define RF_OUT_RANGES 8
+
 struct rf_block {
+  // One cache line holds all that an ordinary call and its answer need: two transfers between processors are the cost of a call.
   uint32_t state;
   uint32_t command;
   uint32_t event;
+  uint32_t call_nr;      // of the guest's call (~0: more than 32 bits), or of RF_COMMAND_HOSTCALL
+  uint64_t call_args[6]; // the same; [0] is the place of every result
+  // The second line: what is rarely touched.
   uint32_t sentry_waits;   // the Sentry sleeps on `state` for the answer to a command
   uint32_t want_interrupt; // an interrupt signal that finds 0 here is stale
   uint32_t tid;            // host tid; cleared and woken by the kernel when the thread is gone (CLONE_CHILD_CLEARTID)
   uint32_t fault_signal;
   int32_t fault_code;
-  uint64_t fault_address;
   uint32_t fault_trap;
   uint32_t fault_error;
-  uint64_t result;
-  uint64_t call_nr;
-  uint64_t call_args[6];
   uint32_t fp_size; // bytes of vector state in a signal frame, with its trailer
+  uint64_t fault_address;
+  uint32_t cold;        // the Sentry does not look here: ring the doorbell after an event
+  uint32_t native;      // RF_NATIVE_*
+  uint32_t native_wait; // 1 while the thread waits in a call of its own
   uint32_t reserved[3];
   uint64_t regs[RF_REGS];
-  uint8_t padding[RF_BLOCK_SIZE - 128 - RF_REGS * 8];
+  uint64_t reserved2;
+  struct rf_range in[RF_IN_RANGES]; // copied by the stub before the event
+  uint64_t reserved3[2];
+  struct rf_range out[RF_OUT_RANGES]; // to be copied by the stub when it resumes
 };
 
 // Answer to RF_COMMAND_USAGE: clock_gettime(2) of the CPU clock and getrusage(2).
@@ -98,6 +132,7 @@ struct rf_usage {
 struct rf_control {
   uint32_t asleep; // the Sentry is about to block: ring the doorbell after an event
   uint32_t spin;   // how often a stub may look for its command before it sleeps
+  uint32_t patch;  // after how many traps a call site is worth rewriting; 0: never
 };
 
 // Messages from the Sentry to the pristine stub, and from stubs to the Sentry.
@@ -122,10 +157,12 @@ struct rf_info {
 };
 
 _Static_assert(sizeof(struct rf_block) == RF_BLOCK_SIZE, "block size");
+_Static_assert(offsetof(struct rf_block, sentry_waits) == 64, "the first line holds a call");
 _Static_assert(offsetof(struct rf_block, regs) == 128, "regs stand at 128");
-_Static_assert(sizeof(struct rf_usage) == sizeof(((struct rf_block *)0)->call_args), "usage stands in place of arguments");
+_Static_assert(sizeof(struct rf_usage) <= sizeof(((struct rf_block *)0)->out), "usage stands in place of ranges");
 _Static_assert(RF_REGION_SIZE <= RF_AREA_BASE - RF_REGION_BASE, "region fits");
 _Static_assert(RF_AREA_BASE % RF_AREA_SIZE == 0, "areas are aligned");
-_Static_assert((uint64_t)RF_CONTEXTS *RF_AREA_SIZE <= RF_WINDOW_BASE - RF_AREA_BASE, "areas fit");
+_Static_assert((uint64_t)RF_CONTEXTS *RF_AREA_SIZE <= RF_HIGH_ISLAND - RF_AREA_BASE, "areas fit");
+_Static_assert(RF_LOW_ISLAND + RF_ISLAND_SIZE <= RF_MIN_ADDRESS && RF_HIGH_ISLAND + RF_ISLAND_SIZE <= RF_VDSO_BASE, "islands fit");
 
 #endif

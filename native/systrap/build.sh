@@ -27,7 +27,7 @@ stub=$here/stub
 $cc $warn -ffreestanding -nostdlib -static -no-pie -fpie -mgeneral-regs-only -mno-red-zone -fno-stack-protector \
   -fcf-protection=none -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
   -Wl,-T,"$stub/stub.lds" -Wl,--build-id=none -Wl,-z,noexecstack \
-  -o "$tmp/stub" "$stub/main.c" "$stub/process.c" "$stub/events.c" "$stub/filter.c" "$stub/handler.S"
+  -o "$tmp/stub" "$stub"/*.c "$stub"/*.S
 strip "$tmp/stub"
 
 headers=$(node -p "require('path').resolve(process.execPath, '../../include/node')")

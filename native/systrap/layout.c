@@ -24,7 +24,12 @@ int main(void) {
   N(VDSO_BASE);
   N(CONTEXTS);
   N(BLOCK_SIZE);
+  N(WINDOWS);
+  N(WINDOW_SIZE);
+  N(WINDOWS_OFFSET);
   N(REGION_SIZE);
+  N(IN_RANGES);
+  N(OUT_RANGES);
   N(CONTROL_SIZE);
   N(INTERRUPT_SIGNAL);
   printf("\n// State, event and command words.\n");
@@ -35,6 +40,8 @@ int main(void) {
   N(EVENT_SYSCALL);
   N(EVENT_FAULT);
   N(EVENT_INTERRUPTED);
+  N(EVENT_RESTART);
+  N(EVENT_SITE);
   N(COMMAND_RESUME);
   N(COMMAND_RESUME_FULL);
   N(COMMAND_HOSTCALL);
@@ -45,6 +52,11 @@ int main(void) {
   N(COMMAND_FP_LOAD);
   N(COMMAND_EXIT);
   N(COMMAND_USAGE);
+  N(COMMAND_PATCH);
+  N(COMMAND_SLEEP);
+  N(COMMAND_UNPATCH);
+  N(NATIVE_FUTEX);
+  N(NATIVE_MADVISE);
   printf("\n// Messages.\n");
   N(MESSAGE_INIT);
   N(MESSAGE_NEW);
@@ -63,13 +75,18 @@ int main(void) {
   W(FAULT_ADDRESS, fault_address);
   W(FAULT_TRAP, fault_trap);
   W(FAULT_ERROR, fault_error);
-  W(RESULT, result);
   W(CALL_NR, call_nr);
   W(CALL_ARGS, call_args);
   W(FP_SIZE, fp_size);
+  W(COLD, cold);
+  W(NATIVE, native);
+  W(NATIVE_WAIT, native_wait);
   W(REGS, regs);
+  W(IN, in);
+  W(OUT, out);
   printf("\n// Fields of the control page.\n");
   word("CONTROL_ASLEEP", offsetof(struct rf_control, asleep));
   word("CONTROL_SPIN", offsetof(struct rf_control, spin));
+  word("CONTROL_PATCH", offsetof(struct rf_control, patch));
   return 0;
 }

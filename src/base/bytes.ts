@@ -4,6 +4,8 @@
 // gives 0, a write there is lost; callers size their buffers.
 
 const TWO32 = 4294967296;
+/** Up to so many bytes a loop is faster than the machinery of TypedArray.set. */
+const SHORT_COPY = 160;
 
 /** Buffer.prototype.latin1Slice and latin1Write, or what stands in for them. */
 type SliceFunction = (this: Uint8Array, start: number, end: number) => string;
@@ -42,6 +44,13 @@ export function latin1Write(s: string, buf: Uint8Array, off: number): number {
   if (nativeWrite !== null && n > 16) return nativeWrite.call(buf, s, off, n);
   for (let i = 0; i < n; i++) buf[off + i] = s.charCodeAt(i);
   return n;
+}
+
+/** src[from, from + len) -> dst[to ...]. Short copies cost no garbage. */
+export function copyBytes(src: Uint8Array, from: number, dst: Uint8Array, to: number, len: number): void {
+  if (len <= SHORT_COPY) {
+    for (let i = 0; i < len; i++) dst[to + i] = src[from + i]!;
+  } else dst.set(src.subarray(from, from + len), to);
 }
 
 /** A latin1 string as bytes of its own. */

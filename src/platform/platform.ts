@@ -12,6 +12,11 @@ export const EVENT_SYSCALL = 1; // registers hold number and arguments; rip is b
 export const EVENT_FAULT = 2; // fault* fields are valid; rip is at the faulting instruction
 export const EVENT_INTERRUPTED = 3; // Context.interrupt() arrived while guest code ran
 export const EVENT_GONE = 4; // the thread or its whole host process died without being told to
+export const EVENT_RESTART = 5; // as EVENT_SYSCALL, but the engine carried the call out itself and was interrupted: ERESTARTSYS
+
+/** Calls that an engine may carry out itself, in the guest thread that makes them. See AddressSpace.setNative. */
+export const NATIVE_FUTEX = 1; // operations on private futexes
+export const NATIVE_MADVISE = 2; // advice that changes pages alone
 
 /** Indices of general registers, in the order of struct user_regs_struct (arch/x86/include/asm/user_64.h). */
 export const REG_R15 = 0;
@@ -67,6 +72,42 @@ export interface Context {
   faultTrap: number;
   faultError: number;
 
+  /** Takes the six arguments of the call that EVENT_SYSCALL or EVENT_RESTART shows, as 12 words; its number, or -1 beyond 32 bits. To be
+   * called before anything else is asked of the context: commands use the same words. */
+  takeCall(args: Uint32Array): number;
+  /** The call site of this EVENT_SYSCALL traps again and again: patch() may make it cheap. */
+  readonly wantsPatch: boolean;
+  /**
+   * Rewrites the call site in front of rip, whose private pages have protection `prot` (executable, not writable). 0, or -errno when it
+   * cannot be done safely; the site then goes on trapping.
+   */
+  patch(prot: number): number;
+
+  /**
+   * Bytes that travel between guest memory and the Sentry with the event and with the resume, at no extra cost. Shared with the guest: what
+   * is read there is read once. Empty where the engine offers none.
+   */
+  readonly window: Uint8Array;
+  /** Where in `window` the guest bytes [addr, addr + len) of this call stand, -1 if they did not travel. */
+  fetched(addr: number, len: number): number;
+  /** The same for bytes from `addr` on; how many there are goes to fetchedLength. */
+  fetchedFrom(addr: number): number;
+  fetchedLength: number;
+  /** Room in `window` for `len` bytes that deliver() will send; -1: none, or no call is being answered. */
+  reserve(len: number): number;
+  /** Sends window[at, at + len) to guest memory at `addr` when resumeSyscall comes; there, a bad address becomes -EFAULT. */
+  deliver(addr: number, at: number, len: number): void;
+  /** Bytes are on their way: flush() before anything but resumeSyscall lets somebody look at guest memory. */
+  readonly delivering: boolean;
+  /** Sends what is on its way at once. 0 or -EFAULT. */
+  flush(): number;
+  /** Puts all rewritten call sites of the address space back and rewrites no more: for debuggers, who read and write code. */
+  unpatch(): void;
+  /** The thread waits in a call that the engine carries out. The guest's claim. */
+  readonly waitsNatively: boolean;
+  /** The call will take a while: the thread need not burn a processor waiting for its answer. */
+  waits(): void;
+
   /** Lets the thread go on; `result` (int64 as a double, -4095..2^53) lands in rax; other registers are untouched. */
   resumeSyscall(result: number): void;
   /** Lets the thread go on with all registers as `regs` holds them (rip, rsp, eflags masked to user bits, fs base included). */
@@ -114,6 +155,8 @@ export interface AddressSpace {
   readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number;
   /** Processor time of all threads that ever were in it, ns, as the host counts. -1 once it is dead. */
   cpuTimeNs(): number;
+  /** NATIVE_*: what threads may carry out on their own. Those that wait in such a call are interrupted when it is taken from them. */
+  setNative(calls: number): void;
   /** Ends the host process at once. Idempotent. */
   kill(): void;
 }
@@ -134,8 +177,8 @@ export interface Platform {
   poll(): number;
   /** Set by the kernel: called from poll() for each stopped context. */
   stopped: (c: Context) => void;
-  /** Count of contexts that now run guest code. */
-  readonly running: number;
+  /** Whether a loop that found nothing should look again for a while: guests run that called lately, and a processor is free for it. */
+  readonly spinAdvised: boolean;
   /** Announces that the Sentry is about to block (true) or is awake (false). After prepareSleep(true), call poll() once more before
    * blocking: an event between the two rings the doorbell. */
   prepareSleep(asleep: boolean): void;

@@ -89,6 +89,10 @@ export interface BootConfig {
   debug: boolean;
   /** Where strace lines go; -1: off. */
   straceFd: number;
+  /** `latency`, `balanced` (default) or `density`: what is done with processors that nobody needs. */
+  cpuMode?: string;
+  /** False: call sites are not rewritten. */
+  patch?: boolean;
   /** One byte is written here when the control server answers. -1: none. */
   readyFd: number;
   /** Socket to the stand-in of the first container: gets its exit status (wait(2) encoding, 4 bytes LE); its end kills the container. */

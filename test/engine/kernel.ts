@@ -185,7 +185,7 @@ export class MiniKernel {
       if (platform.poll() === 0 && this.tasks.size > 0) addon.waitReady(platform.doorbell, 10);
       platform.prepareSleep(false);
       if (Date.now() > deadline) throw new Error(`the guest did not end: ${this.output}`);
-      if (++this.turns % 16 === 0 || platform.running === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      if (++this.turns % 16 === 0 || platform.statistics().running === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
 

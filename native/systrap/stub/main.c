@@ -37,7 +37,8 @@ struct kernel_sigaction {
 
 static void set_handlers(void) {
   static const unsigned char caught[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, RF_INTERRUPT_SIGNAL};
-  // While a handler runs everything is blocked but the faults of copying from and to guest memory.
+  // While a handler runs everything is blocked but the faults of copying from and to guest memory (and interrupts, while it waits in a
+  // call of its own: native.c).
   struct kernel_sigaction sa = {(u64)stub_signal_entry, SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_NODEFER, (u64)stub_restorer,
                                 ~(BIT(SIGSEGV) | BIT(SIGBUS))};
   for (u32 i = 0; i < sizeof caught; i++) sys6(__NR_rt_sigaction, caught[i], (u64)&sa, 0, 8, 0, 0);
@@ -162,7 +163,9 @@ __attribute__((noreturn)) void stub_main(const u64 *stack) {
     }
     if (r > 0 && d.kind == RF_MESSAGE_NEW && d.count == 2) {
       if (sys6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0) == 0) {
-        enter_address_space(&d, 0);
+        enter_address_space(&d);
+        enter_thread(0);
+        thread_of(0)->site_rip = ~0ULL;
         stub_first_trap();
       }
     }

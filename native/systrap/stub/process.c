@@ -53,7 +53,7 @@ void set_altstack(u32 index) {
 }
 
 // The first steps of a fresh process: takes region and socket, forgets all other descriptors, and tells the Sentry its pid.
-void enter_address_space(const struct descriptors *d, u32 index) {
+void enter_address_space(const struct descriptors *d) {
   sys6(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
   sys6(__NR_prctl, PR_SET_PTRACER, (u64)-1, 0, 0, 0, 0);
   const u64 prot = PROT_READ | PROT_WRITE;
@@ -63,7 +63,6 @@ void enter_address_space(const struct descriptors *d, u32 index) {
   sys1(__NR_close, (u64)d->fd[0]);
   sys1(__NR_close, (u64)d->fd[1]);
   sys3(__NR_close_range, RF_DOORBELL_FD + 1, ~0U, 0);
-  set_altstack(index);
   const struct rf_message hello = {RF_MESSAGE_HELLO, 0};
   if (sys3(__NR_write, RF_SOCKET_FD, (u64)&hello, sizeof hello) != sizeof hello) sys1(__NR_exit_group, 77);
 }
@@ -76,7 +75,7 @@ s64 fork_process(u32 index, int others) {
   if (got > 0 && d.kind == RF_MESSAGE_FORK && d.count == 2) {
     r = sys6(__NR_clone, CLONE_FORK_FLAGS, 0, 0, 0, 0, 0);
     if (r == 0) {
-      enter_address_space(&d, index);
+      enter_address_space(&d);
       if (others) {
         // The stacks of threads that do not exist here.
         if (index > 0) sys3(__NR_madvise, area_of(0), (u64)index * RF_AREA_SIZE, MADV_DONTNEED);

@@ -16,12 +16,16 @@ typedef int64_t s64;
 
 #define NR_mseal 462 // younger than many header files
 
+#define EPERM 1
+#define EINTR 4
 #define EFAULT 14
 #define EINVAL 22
+#define ENOSPC 28
 #define EPROTO 71
 
 #define PROT_READ 1
 #define PROT_WRITE 2
+#define PROT_EXEC 4
 #define MAP_SHARED 1
 #define MAP_PRIVATE 2
 #define MAP_FIXED 0x10
@@ -36,6 +40,8 @@ typedef int64_t s64;
 #define MSG_DONTWAIT 0x40
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
+#define SIG_BLOCK 0
+#define SIG_UNBLOCK 1
 
 #define SIGILL 4
 #define SIGTRAP 5
@@ -83,11 +89,23 @@ struct stub_siginfo {
   u32 arch;
 };
 
-// What stands in the private part of an area: the stub's own view of its thread.
+// What stands in the private part of an area: the stub's own view of its thread. The GS base points here, so that a rewritten call site
+// finds it; entry.S knows the offsets.
 struct rf_thread {
-  u64 fs_base; // the last known bases, for processors whose bases cannot be read directly
-  u64 gs_base;
+  u64 guest_rsp;          // 0
+  u64 resume;             // 8: where the guest goes on: behind the call, or in the slot of its site
+  u64 stack_top;          // 16
+  struct rf_block *block; // 24
+  u32 phase;              // 32: PHASE_*
+  u32 index;
+  u64 site_rip; // the instruction pointer that the guest knows for `resume`
+  u64 gs_base;  // the guest's own; 0: it has none, and the register is ours
 };
+
+// How far a call that came through entry.S has got, for signals that arrive meanwhile.
+#define PHASE_ENTRY 1     // about to show the event
+#define PHASE_SHOWN 2     // it is shown: the Sentry may have answered
+#define PHASE_FINISHED 3  // carried out by the stub alone: the block holds the registers to return with
 
 static inline s64 sys6(s64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) {
   register u64 r10 __asm__("r10") = d;
@@ -119,6 +137,15 @@ static inline struct rf_thread *thread_of(u32 index) {
   return (struct rf_thread *)(area_of(index) + RF_AREA_SIZE - RF_AREA_PRIVATE);
 }
 
+static inline u32 index_of(const struct rf_block *b) { return (u32)(((u64)b - RF_REGION_BASE) / RF_BLOCK_SIZE); }
+
+// The data window of a context; NULL: it has none.
+static inline char *window_of(u32 index) {
+  return index < RF_WINDOWS ? (char *)(RF_REGION_BASE + RF_WINDOWS_OFFSET + (u64)index * RF_WINDOW_SIZE) : 0;
+}
+
+static inline u32 load(const u32 *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+
 #define CONTROL ((const struct rf_control *)RF_CONTROL_BASE)
 
 // main.c: what gcc may call, freestanding or not.
@@ -129,8 +156,17 @@ void *memcpy(void *to, const void *from, size_t n);
 void stub_signal_entry(void);
 void stub_restorer(void);
 void stub_first_trap(void) __attribute__((noreturn));
+void stub_return_to(u64 rsp) __attribute__((noreturn));
 s64 stub_copy(void *to, const void *from, u64 bytes);
-extern const char stub_copy_start[], stub_copy_end[], stub_copy_failed[];
+s64 stub_copy_string(void *to, const void *from, u64 limit);
+extern const char stub_copy_start[], stub_copy_end[], stub_copy_failed[], stub_copy_string_failed[];
+
+// entry.S
+extern const char stub_entry[], stub_entry_switched[], stub_exit_switched[], stub_exit_end[];
+void stub_escape(void) __attribute__((noreturn));
+extern const char stub_escaped[];
+s64 stub_wait_call(s64 nr, const u64 *args, const u32 *want_interrupt);
+extern const char stub_wait_start[], stub_wait_end[], stub_wait_interrupted[];
 
 // process.c
 struct descriptors {
@@ -139,15 +175,48 @@ struct descriptors {
   int fd[2];
 };
 int receive(struct descriptors *out, u64 flags);
-void enter_address_space(const struct descriptors *d, u32 index);
+void enter_address_space(const struct descriptors *d);
 s64 start_thread(u32 index, const struct stub_ucontext *uc);
 s64 fork_process(u32 index, int others);
 void set_altstack(u32 index);
 
-// events.c, handler.S
-extern void stub_return_to(u64 rsp) __attribute__((noreturn));
-void wait_and_serve(struct rf_block *b, u32 index, struct stub_ucontext *uc);
+// signal.c
 void stub_thread_main(u32 index, struct stub_ucontext *uc) __attribute__((noreturn));
+
+// commands.c
+u64 get_base(int gs);
+void set_base(int gs, u64 base);
+void set_guest_gs(struct rf_thread *t, u64 base);
+void enter_thread(u32 index);
+void show_call(struct rf_block *b, u32 index, u32 event);
+void show(struct rf_block *b, u32 event);
+void wait_command(struct rf_block *b);
+void answer(struct rf_block *b, s64 result);
+s64 carry_out(struct rf_block *b, u32 command);
+void deliver(struct rf_block *b, u32 command);
+u64 jump_target(const struct rf_thread *t, u64 rip);
+
+// fetch.c
+u32 fetch(struct rf_block *b, u32 index);
+
+// native.c
+int native_call(struct rf_block *b, struct rf_thread *t, int in_signal);
+
+// fp.c
+void fp_learn(const char *fp);
+s64 fp_save(const char *fp, u64 address);
+s64 fp_load(char *fp, u64 address);
+s64 fp_save_live(u64 address);
+s64 fp_load_live(u64 address);
+u32 fp_bytes(const char *fp);
+
+// patch.c
+s64 patch_site(u64 site, u64 prot, int threads, u64 nr);
+u32 site_event(u64 rip);
+void forget_sites(void);
+// What a trapped instruction pointer means to the guest. See patch.c.
+enum place { PLACE_GUEST, PLACE_CALL, PLACE_TAIL, PLACE_AGAIN };
+enum place place_of(struct sigcontext *m, int signal, int code);
 
 // filter.c, stub.lds
 extern const char stub_text_start[], stub_text_end[], stub_sealed_end[];

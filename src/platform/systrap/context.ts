@@ -17,7 +17,7 @@ import {
 } from '../../abi/nr.ts';
 import { SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
 import type { Context, HostUsage } from '../platform.ts';
-import { EVENT_GONE, EVENT_NONE, EVENT_SYSCALL, REG_COUNT } from '../platform.ts';
+import { EVENT_GONE, EVENT_NONE, EVENT_RESTART, EVENT_SYSCALL, REG_COUNT, REG_RIP } from '../platform.ts';
 import type { Slot } from './arena.ts';
 import { Birth } from './birth.ts';
 import type { Engine, Runner } from './engine.ts';
@@ -31,20 +31,28 @@ import {
   COMMAND_FP_SAVE,
   COMMAND_HOSTCALL,
   COMMAND_MMAP_FD,
+  COMMAND_PATCH,
   COMMAND_RESUME,
   COMMAND_RESUME_FULL,
+  COMMAND_SLEEP,
+  COMMAND_UNPATCH,
   COMMAND_USAGE,
   EVENT_FAULT,
   EVENT_INTERRUPTED,
+  EVENT_SITE,
+  IN_RANGES,
   MESSAGE_FORK,
   MESSAGE_MAP,
   MESSAGE_NEW,
+  MIN_ADDRESS,
+  OUT_RANGES,
   STATE_GUEST,
   STATE_SLEEPING,
   STATE_STOPPED,
   STUB_BASE,
   W_CALL_ARGS,
   W_CALL_NR,
+  W_COLD,
   W_COMMAND,
   W_EVENT,
   W_FAULT_ADDRESS,
@@ -53,10 +61,16 @@ import {
   W_FAULT_SIGNAL,
   W_FAULT_TRAP,
   W_FP_SIZE,
+  W_IN,
+  W_NATIVE,
+  W_NATIVE_WAIT,
+  W_OUT,
   W_REGS,
-  W_RESULT,
   W_STATE,
   W_WANT_INTERRUPT,
+  WINDOW_SIZE,
+  WINDOWS,
+  WINDOWS_OFFSET,
 } from './layout.ts';
 import type { SystrapSpace } from './space.ts';
 
@@ -67,6 +81,7 @@ const ARCH_SET_FS = 0x1002;
 const MREMAP_FIXED = 2;
 /** What the regs of a context show after exit(): nothing of anybody. */
 const NO_REGS = new Uint32Array(REG_COUNT * 2);
+const NO_WINDOW = new Uint8Array(0);
 
 const scratch: HostUsage = { cpuNs: 0, userNs: 0, systemNs: 0, maxRssKb: 0, minorFaults: 0, majorFaults: 0 };
 
@@ -81,8 +96,17 @@ export class SystrapContext implements Context, Runner {
   faultAddress = 0;
   faultTrap = 0;
   faultError = 0;
-  /** Index in Engine.running; -1: stopped. */
+  /** Index in Engine.running or Engine.cold; -1: stopped. */
   position = -1;
+  cold = false;
+  looks = 0;
+  wantsPatch = false;
+  readonly window: Uint8Array;
+  fetchedLength = 0;
+  /** Ranges that travelled with the call; 0 when none is being answered. */
+  private ranges = 0;
+  /** A call is being answered: bytes may travel with its result. */
+  private answering = false;
   /** exit() was called while it ran. */
   exiting = false;
   readonly words: Int32Array;
@@ -106,6 +130,9 @@ export class SystrapContext implements Context, Runner {
     this.base = space.base(index);
     this.address = space.slot.address + index * BLOCK_SIZE;
     this.regs = new Uint32Array(space.slot.buffer, (this.base + W_REGS) * 4, REG_COUNT * 2);
+    const window = space.slot.offset + WINDOWS_OFFSET + index * WINDOW_SIZE;
+    this.window = index < WINDOWS ? new Uint8Array(space.slot.buffer, window, WINDOW_SIZE) : NO_WINDOW;
+    this.words[this.base + W_NATIVE] = space.native;
     space.attach(index, this);
   }
 
@@ -114,19 +141,138 @@ export class SystrapContext implements Context, Runner {
   }
 
   resumeSyscall(result: number): void {
-    const at = this.base + W_RESULT;
+    const at = this.base + W_CALL_ARGS;
     this.words[at] = result | 0;
     this.words[at + 1] = Math.floor(result / TWO32);
-    this.resume(COMMAND_RESUME);
+    this.resume(this.delivering ? COMMAND_RESUME | (this.putRanges() << 8) : COMMAND_RESUME);
   }
 
   resumeFull(): void {
     this.resume(COMMAND_RESUME_FULL);
   }
 
+  takeCall(args: Uint32Array): number {
+    const w = this.words;
+    const at = this.base + W_CALL_ARGS;
+    for (let i = 0; i < 12; i++) args[i] = w[at + i] as number;
+    return w[this.base + W_CALL_NR] as number;
+  }
+
+  get waitsNatively(): boolean {
+    return this.words[this.base + W_NATIVE_WAIT] !== 0;
+  }
+
+  fetched(addr: number, len: number): number {
+    const at = this.ranges === 0 ? -1 : this.fetchedFrom(addr);
+    return at >= 0 && len <= this.fetchedLength ? at : -1;
+  }
+
+  fetchedFrom(addr: number): number {
+    const w = this.words;
+    for (let i = 0, r = this.base + W_IN; i < this.ranges; i++, r += 4) {
+      const skip = addr - ((w[r + 1] as number) * TWO32 + ((w[r] as number) >>> 0));
+      const length = (w[r + 2] as number) >>> 0;
+      if (!(skip >= 0 && skip < length)) continue;
+      const at = (w[r + 3] as number) >>> 0;
+      if (at + length > WINDOW_SIZE || length > WINDOW_SIZE) return -1;
+      this.fetchedLength = length - skip;
+      return at + skip;
+    }
+    return -1;
+  }
+
+  get delivering(): boolean {
+    return this.engine.sender === this;
+  }
+
+  reserve(len: number): number {
+    if (!this.answering) return -1;
+    const e = this.engine;
+    if (e.sender !== this) {
+      if (len > WINDOW_SIZE || e.sender !== null) return -1;
+      // What travelled here may still be asked for: it stays, if there is room behind it.
+      let free = 0;
+      const w = this.words;
+      for (let i = 0, r = this.base + W_IN; i < this.ranges; i++, r += 4) {
+        const end = ((w[r + 3] as number) >>> 0) + ((w[r + 2] as number) >>> 0);
+        if (end > free) free = end;
+      }
+      e.room = (free + 15) & ~15;
+      e.ranges = 0;
+    } else if (e.ranges === OUT_RANGES) return -1;
+    return e.room >= 0 && e.room + len <= WINDOW_SIZE ? e.room : -1;
+  }
+
+  deliver(addr: number, at: number, len: number): void {
+    const e = this.engine;
+    e.sender = this;
+    const i = e.ranges++;
+    e.rangeAddress[i] = addr;
+    e.rangeLength[i] = len;
+    e.rangeAt[i] = at;
+    e.room = (at + len + 15) & ~15;
+  }
+
+  flush(): number {
+    const e = this.engine;
+    if (e.sender !== this) return 0;
+    e.sender = null;
+    let r = 0;
+    for (let i = 0; i < e.ranges; i++) {
+      if (this.addressSpace.write(e.rangeAddress[i] as number, this.window, e.rangeAt[i] as number, e.rangeLength[i] as number) < 0)
+        r = -EFAULT;
+    }
+    return r;
+  }
+
+  /** Tells the stub what to copy: how many ranges. */
+  private putRanges(): number {
+    const e = this.engine;
+    const w = this.words;
+    e.sender = null;
+    for (let i = 0, r = this.base + W_OUT; i < e.ranges; i++, r += 4) {
+      const address = e.rangeAddress[i] as number;
+      w[r] = address | 0;
+      w[r + 1] = Math.floor(address / TWO32);
+      w[r + 2] = e.rangeLength[i] as number;
+      w[r + 3] = e.rangeAt[i] as number;
+    }
+    return e.ranges;
+  }
+
+  waits(): void {
+    if (this.position < 0) this.words[this.base + W_COMMAND] = COMMAND_SLEEP;
+  }
+
+  patch(prot: number): number {
+    this.wantsPatch = false;
+    const r = this.regs;
+    this.setArg(0, (r[2 * REG_RIP + 1] as number) * TWO32 + (r[2 * REG_RIP] as number) - 2);
+    this.setArg(1, prot);
+    this.setArg(2, this.addressSpace.threads > 1 ? 1 : 0);
+    const result = this.transact(COMMAND_PATCH);
+    if (result === 0) this.engine.patched++;
+    else this.engine.refused++;
+    return result;
+  }
+
+  unpatch(): void {
+    this.transact(COMMAND_UNPATCH);
+  }
+
+  /** From now on its stub rings for its next event. */
+  chill(): void {
+    Atomics.store(this.words, this.base + W_COLD, 1);
+    // The stub stores its state before it looks at the word: an event that was under way is seen here.
+    if (Atomics.load(this.words, this.base + W_STATE) !== STATE_GUEST) this.looks = 0;
+    else this.engine.chill(this);
+  }
+
   private resume(command: number): void {
     if (this.position >= 0 || this.regs === NO_REGS) throw new Error('systrap: resume of a context that is not stopped');
     this.event = EVENT_NONE;
+    this.ranges = 0;
+    this.answering = false;
     this.engine.addRunning(this);
     if (this.addressSpace.dead) {
       this.engine.deaths = true; // poll() reports it
@@ -140,13 +286,22 @@ export class SystrapContext implements Context, Runner {
   collect(state: number): boolean {
     const w = this.words;
     const base = this.base;
+    if (this.cold) w[base + W_COLD] = 0;
     this.engine.removeRunning(this);
-    const event = this.addressSpace.dead || (state !== STATE_STOPPED && state !== STATE_SLEEPING) ? EVENT_GONE : w[base + W_EVENT];
+    const shown =
+      this.addressSpace.dead || (state !== STATE_STOPPED && state !== STATE_SLEEPING) ? EVENT_GONE : (w[base + W_EVENT] as number);
+    const event = shown & 0xff;
     if (this.interrupting) {
       this.interrupting = false;
       w[base + W_WANT_INTERRUPT] = 0;
     }
-    if (event === EVENT_SYSCALL || event === EVENT_INTERRUPTED) {
+    if (event === EVENT_SYSCALL) {
+      this.event = event;
+      const n = (shown >>> 8) & 0xff;
+      this.ranges = n <= IN_RANGES ? n : 0;
+      this.answering = this.window !== NO_WINDOW;
+      this.wantsPatch = (shown & EVENT_SITE) !== 0;
+    } else if (event === EVENT_INTERRUPTED || event === EVENT_RESTART) {
       this.event = event;
     } else if (event === EVENT_FAULT && this.takeFaultSignal()) {
       this.event = event;
@@ -220,7 +375,7 @@ export class SystrapContext implements Context, Runner {
       space.kill();
       return -ESRCH;
     }
-    const at = this.base + W_RESULT;
+    const at = this.base + W_CALL_ARGS;
     return (this.words[at + 1] as number) * TWO32 + ((this.words[at] as number) >>> 0);
   }
 
@@ -231,13 +386,13 @@ export class SystrapContext implements Context, Runner {
   }
 
   fpSave(address: number): number {
-    if (!(address >= 0) || address + this.fpSize > STUB_BASE) return -EFAULT;
+    if (!(address >= MIN_ADDRESS) || address + this.fpSize > STUB_BASE) return -EFAULT;
     this.setArg(0, address);
     return errorOnly(this.transact(COMMAND_FP_SAVE));
   }
 
   fpLoad(address: number): number {
-    if (!(address >= 0) || address + this.fpSize > STUB_BASE) return -EFAULT;
+    if (address !== 0 && (!(address >= MIN_ADDRESS) || address + this.fpSize > STUB_BASE)) return -EFAULT;
     this.setArg(0, address);
     return errorOnly(this.transact(COMMAND_FP_LOAD));
   }
@@ -246,12 +401,12 @@ export class SystrapContext implements Context, Runner {
     this.setArg(0, process ? 1 : 0);
     const r = this.transact(COMMAND_USAGE);
     if (r < 0) return r;
-    out.cpuNs = this.unsigned(W_CALL_ARGS);
-    out.userNs = this.unsigned(W_CALL_ARGS + 2) * 1000;
-    out.systemNs = this.unsigned(W_CALL_ARGS + 4) * 1000;
-    out.maxRssKb = this.unsigned(W_CALL_ARGS + 6);
-    out.minorFaults = this.unsigned(W_CALL_ARGS + 8);
-    out.majorFaults = this.unsigned(W_CALL_ARGS + 10);
+    out.cpuNs = this.unsigned(W_OUT);
+    out.userNs = this.unsigned(W_OUT + 2) * 1000;
+    out.systemNs = this.unsigned(W_OUT + 4) * 1000;
+    out.maxRssKb = this.unsigned(W_OUT + 6);
+    out.minorFaults = this.unsigned(W_OUT + 8);
+    out.majorFaults = this.unsigned(W_OUT + 10);
     if (!process) this.cpuNs = out.cpuNs;
     return 0;
   }
@@ -274,7 +429,6 @@ export class SystrapContext implements Context, Runner {
     const error = admit(nr, a0, a1, a2, a3, a4);
     if (error < 0) return error;
     this.words[this.base + W_CALL_NR] = nr;
-    this.words[this.base + W_CALL_NR + 1] = 0;
     this.setArg(0, a0);
     this.setArg(1, a1);
     this.setArg(2, a2);
@@ -420,5 +574,5 @@ function admit(nr: number, a0: number, a1: number, a2: number, a3: number, a4: n
 }
 
 function inside(addr: number, len: number): boolean {
-  return addr >= 0 && len >= 0 && addr + len <= STUB_BASE;
+  return addr >= MIN_ADDRESS && len >= 0 && addr + len <= STUB_BASE;
 }

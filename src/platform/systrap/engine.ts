@@ -3,19 +3,43 @@ import { EAGAIN, EIO } from '../../abi/errno.ts';
 import type { Context } from '../platform.ts';
 import type { SystrapAddon } from './addon.ts';
 import { Arena, makeControl } from './arena.ts';
-import { CONTROL_ASLEEP, CONTROL_SPIN, MESSAGE_HELLO } from './layout.ts';
+import { CONTROL_ASLEEP, CONTROL_PATCH, CONTROL_SPIN, MESSAGE_HELLO } from './layout.ts';
 
 /** Milliseconds that a stub may take for one command before its address space is killed. */
 export const COMMAND_LIMIT = 10_000;
-/** How often a stub looks for its command before it sleeps, when a processor is free (about 10 us). */
-const STUB_SPINS = 200;
 /** How often the Sentry looks for the end of a command before it sleeps. */
-const COMMAND_SPINS = 1000;
+const COMMAND_SPINS = 2000;
+/** Looks at a running context without an event after which its stub has to ring for the next one (about a millisecond). */
+const COLD_AFTER = 20_000;
+/** After so many traps a call site is rewritten: it costs about as much as this many traps. */
+const PATCH_AFTER = 3;
+/** Bytes on their way to guest memory at a time. */
+const RANGES = 8;
 
-/** A context as the list of running ones sees it. */
+/** What a sandbox does with processors that nobody needs: how long each side looks for the other before it sleeps. */
+export interface CpuMode {
+  /** Looks of a stub for its answer; about 20 to 50 ns each. 0: it sleeps at once. */
+  stubSpins: number;
+  /** The Sentry's search for work, ns. */
+  sentryNs: number;
+}
+
+export const CPU_MODES: Readonly<Record<string, CpuMode>> = {
+  latency: { stubSpins: 20_000, sentryNs: 1_000_000 },
+  balanced: { stubSpins: 400, sentryNs: 100_000 },
+  density: { stubSpins: 0, sentryNs: 0 },
+};
+
+/** A context as the lists of running ones see it. */
 export interface Runner {
-  /** Index in Engine.running; -1: not in it. */
+  /** Index in Engine.running or Engine.cold; -1: in neither. */
   position: number;
+  /** It is in Engine.cold: its stub rings the doorbell. */
+  cold: boolean;
+  /** Looks at it since it was resumed. */
+  looks: number;
+  /** The stub waits for something that is not the Sentry's. */
+  readonly waitsNatively: boolean;
 }
 
 /** An address space as the watch for dead processes sees it. */
@@ -39,7 +63,24 @@ export class Engine {
   readonly doorbell: number;
   readonly control: Int32Array;
   readonly controlFd: number;
+  /** Contexts that run and called lately; each look for events goes through all of them. */
   readonly running: Runner[] = [];
+  /** Contexts that run and did not call for long. */
+  readonly cold: Runner[] = [];
+  /** Call sites rewritten, and refused. */
+  patched = 0;
+  refused = 0;
+  readonly mode: CpuMode;
+  /** NATIVE_* of a new address space. */
+  readonly native: number;
+  /** The context whose bytes are on their way (Context.deliver), and the bytes: all are sent before another context is looked at. */
+  sender: unknown = null;
+  ranges = 0;
+  readonly rangeAddress = new Float64Array(RANGES);
+  readonly rangeLength = new Int32Array(RANGES);
+  readonly rangeAt = new Int32Array(RANGES);
+  /** First free byte of the sender's window. */
+  room = 0;
   readonly spaces = new Map<number, Mortal>();
   /** Some address space died whose contexts poll() has not reported yet. */
   deaths = false;
@@ -54,8 +95,10 @@ export class Engine {
   private readonly helloBytes = new Uint8Array(this.hello.buffer);
   private readonly ready = new Int32Array(64);
 
-  constructor(addon: SystrapAddon, stubFd: number, cpus: number) {
+  constructor(addon: SystrapAddon, stubFd: number, cpus: number, mode: CpuMode, patch: boolean, native: number) {
     this.addon = addon;
+    this.mode = mode;
+    this.native = native;
     this.stubFd = stubFd;
     this.cpus = cpus;
     this.arena = new Arena(addon);
@@ -66,22 +109,30 @@ export class Engine {
     if (typeof control === 'number') throw new Error(`systrap: control page: error ${control}`);
     this.control = control.words;
     this.controlFd = control.fd;
+    this.control[CONTROL_PATCH] = patch ? PATCH_AFTER : 0;
     this.adapt();
   }
 
-  /** True while a processor is left for whoever only looks for an event. */
+  /** Guest threads that may be using a processor now. */
+  private get busy(): number {
+    let n = this.running.length;
+    for (let i = 0; i < this.cold.length && n < this.cpus; i++) if (!this.cold[i]!.waitsNatively) n++;
+    return n;
+  }
+
+  /** True while guests run that called lately and a processor is left for whoever only looks for an event. */
   get spinAdvised(): boolean {
-    return this.running.length < this.cpus;
+    return this.running.length > 0 && this.mode.sentryNs > 0 && this.busy < this.cpus;
   }
 
   /** How long the Sentry may spin for the end of a command now. */
   get commandSpins(): number {
-    return this.running.length < this.cpus ? COMMAND_SPINS : 0;
+    return this.cpus > 1 && this.running.length < this.cpus ? COMMAND_SPINS : 0;
   }
 
   /** Stubs spin only while a processor is free. */
   private adapt(): void {
-    const spins = this.running.length < this.cpus ? STUB_SPINS : 0;
+    const spins = this.running.length < this.cpus && (this.cold.length === 0 || this.busy < this.cpus) ? this.mode.stubSpins : 0;
     if (spins === this.spinning) return;
     this.spinning = spins;
     Atomics.store(this.control, CONTROL_SPIN, spins);
@@ -92,19 +143,38 @@ export class Engine {
   }
 
   addRunning(c: Runner): void {
+    c.cold = false;
+    c.looks = 0;
     c.position = this.running.length;
     this.running.push(c);
     this.adapt();
   }
 
   removeRunning(c: Runner): void {
-    const last = this.running.pop() as Runner;
-    if (last !== c) {
-      this.running[c.position] = last;
-      last.position = c.position;
-    }
+    this.take(c.cold ? this.cold : this.running, c);
     c.position = -1;
     this.adapt();
+  }
+
+  /** A look at a running context found nothing: true when it should become cold. */
+  lookedAt(c: Runner): boolean {
+    return ++c.looks > COLD_AFTER;
+  }
+
+  /** Moves a running context to the cold ones. */
+  chill(c: Runner): void {
+    this.take(this.running, c);
+    c.cold = true;
+    c.position = this.cold.length;
+    this.cold.push(c);
+    this.adapt();
+  }
+
+  private take(list: Runner[], c: Runner): void {
+    const last = list.pop() as Runner;
+    if (last === c) return;
+    list[c.position] = last;
+    last.position = c.position;
   }
 
   /** An identity for a new address space; never 0. */

@@ -1,13 +1,13 @@
 // The systrap engine's Platform. See native/include/context.h for how the Sentry and its stubs talk.
-import { type Context, EVENT_GONE, type Platform } from '../platform.ts';
+import { type Context, EVENT_GONE, NATIVE_FUTEX, NATIVE_MADVISE, type Platform } from '../platform.ts';
 import type { SystrapAddon } from './addon.ts';
 import type { SystrapContext } from './context.ts';
 import { newSpace } from './context.ts';
-import { Engine } from './engine.ts';
+import { CPU_MODES, type CpuMode, Engine, type Runner } from './engine.ts';
 import { MESSAGE_INFO, MESSAGE_INIT, MIN_ADDRESS, STATE_GUEST, STUB_BASE } from './layout.ts';
 
-/** How many calls of poll() may pass between two looks for dead processes while the Sentry does not sleep. */
-const POLLS_PER_DRAIN = 2000;
+/** How many calls of poll() may pass between two looks for dead processes and at cold contexts while the Sentry does not sleep. */
+const POLLS_PER_DRAIN = 128;
 const INFO_BYTES = 32;
 const INFO_LIMIT = 10_000; // milliseconds
 
@@ -17,6 +17,12 @@ export interface SystrapOptions {
   stubFd: number;
   /** Processors that the sandbox may keep busy; by default those of this process's affinity. 1: nothing ever spins. */
   cpus?: number;
+  /** By default `balanced`. */
+  mode?: CpuMode;
+  /** Call sites are rewritten (default), or every call traps. */
+  patch?: boolean;
+  /** NATIVE_*: calls that guest threads may carry out on their own; by default all. */
+  native?: number;
 }
 
 /** Guest threads trapped by seccomp SIGSYS. The constructor throws when the stub does not answer. */
@@ -37,7 +43,14 @@ export class SystrapPlatform implements Platform {
 
   constructor(options: SystrapOptions) {
     const { addon, stubFd } = options;
-    const engine = new Engine(addon, stubFd, options.cpus ?? addon.cpus());
+    const engine = new Engine(
+      addon,
+      stubFd,
+      options.cpus ?? addon.cpus(),
+      options.mode ?? (CPU_MODES['balanced'] as CpuMode),
+      options.patch ?? true,
+      options.native ?? NATIVE_FUTEX | NATIVE_MADVISE,
+    );
     this.engine = engine;
     this.doorbell = engine.epoll;
     const info = new Uint32Array(INFO_BYTES / 4);
@@ -48,10 +61,6 @@ export class SystrapPlatform implements Platform {
     this.vdsoAddress = (info[3] as number) * 4294967296 + (info[2] as number);
     this.vdsoSize = info[4] as number;
     this.vdsoDataAddress = (info[7] as number) * 4294967296 + (info[6] as number);
-  }
-
-  get running(): number {
-    return this.engine.running.length;
   }
 
   /** Whether a loop that found nothing should look again for a while (true) or sleep at once, because guests need every processor. */
@@ -65,25 +74,36 @@ export class SystrapPlatform implements Platform {
 
   poll(): number {
     const engine = this.engine;
+    let count = 0;
     if (this.drainDue || ++this.polls >= POLLS_PER_DRAIN) {
       this.drainDue = false;
       this.polls = 0;
       engine.drain();
+      if (engine.cold.length > 0) count = this.look(engine.cold, false);
     }
     const gone = engine.deaths;
     engine.deaths = false;
-    const running = engine.running as SystrapContext[];
+    if (gone && engine.cold.length > 0) count += this.look(engine.cold, true);
+    count += this.look(engine.running, gone);
+    return engine.dead.length === 0 ? count : count + this.reportDead();
+  }
+
+  /** Takes the events of the contexts in `list`; with `gone` those of dead address spaces too. */
+  private look(list: Runner[], gone: boolean): number {
     let count = 0;
-    for (let i = running.length - 1; i >= 0; i--) {
-      if (i >= running.length) continue; // `stopped` ended others
-      const c = running[i] as SystrapContext;
+    for (let i = list.length - 1; i >= 0; i--) {
+      if (i >= list.length) continue; // `stopped` ended others
+      const c = list[i] as SystrapContext;
       const state = Atomics.load(c.words, c.base);
-      if (state === STATE_GUEST && !(gone && c.addressSpace.dead)) continue;
+      if (state === STATE_GUEST && !(gone && c.addressSpace.dead)) {
+        if (!c.cold && this.engine.lookedAt(c)) c.chill();
+        continue;
+      }
       if (!c.collect(state)) continue;
       count++;
       this.stopped(c);
     }
-    return engine.dead.length === 0 ? count : count + this.reportDead();
+    return count;
   }
 
   /** Threads whose process died while they waited for the Sentry: nobody would notice before they are resumed. */
@@ -98,6 +118,12 @@ export class SystrapPlatform implements Platform {
       }
     }
     return count;
+  }
+
+  /** Call sites rewritten and refused, contexts that run and of these the cold ones: for people. */
+  statistics(): { patched: number; refused: number; running: number; cold: number } {
+    const e = this.engine;
+    return { patched: e.patched, refused: e.refused, running: e.running.length + e.cold.length, cold: e.cold.length };
   }
 
   prepareSleep(asleep: boolean): void {

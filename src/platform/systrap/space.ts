@@ -4,11 +4,13 @@ import type { AddressSpace, Context } from '../platform.ts';
 import { EVENT_GONE } from '../platform.ts';
 import type { Slot } from './arena.ts';
 import type { Engine, Runner } from './engine.ts';
-import { BLOCK_SIZE, CONTEXTS, STUB_BASE, STUB_END, VDSO_BASE, W_TID } from './layout.ts';
+import { BLOCK_SIZE, CONTEXTS, MIN_ADDRESS, STUB_BASE, STUB_END, VDSO_BASE, W_NATIVE, W_TID } from './layout.ts';
 
 /** An address space of the systrap engine. */
 export class SystrapSpace implements AddressSpace {
   dead = false;
+  /** NATIVE_*: what its threads may do on their own. */
+  native: number;
   /** True once there was a thread beside the first. */
   threaded = false;
   readonly id: number;
@@ -36,6 +38,7 @@ export class SystrapSpace implements AddressSpace {
     this.pidfd = pidfd;
     this.leader = leader;
     this.id = engine.nextId();
+    this.native = engine.native;
     for (let i = 0; i < leader; i++) {
       this.contexts.push(null);
       this.ending.push(i);
@@ -102,14 +105,14 @@ export class SystrapSpace implements AddressSpace {
 
   write(addr: number, buf: Uint8Array, off: number, len: number): number {
     if (len === 0) return 0;
-    if (this.dead || !(addr >= 0) || addr + len > STUB_BASE) return -EFAULT;
+    if (this.dead || !(addr >= MIN_ADDRESS) || addr + len > STUB_BASE) return -EFAULT;
     return this.engine.addon.vmWrite(this.pid, addr, buf, off, len) === len ? 0 : -EFAULT;
   }
 
   readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number {
     // Beside the guest's own part, the vDSO may be read: debuggers do.
     const end = addr >= VDSO_BASE ? STUB_END : STUB_BASE;
-    if (this.dead || !(addr >= 0) || addr >= end) return 0;
+    if (this.dead || !(addr >= MIN_ADDRESS) || addr >= end) return 0;
     const n = this.engine.addon.vmRead(this.pid, addr, buf, off, addr + len > end ? end - addr : len);
     return n < 0 ? 0 : n;
   }
@@ -121,6 +124,17 @@ export class SystrapSpace implements AddressSpace {
   /** Threads that are not told to exit. */
   get threads(): number {
     return this.live;
+  }
+
+  setNative(calls: number): void {
+    const taken = this.native & ~calls;
+    this.native = calls;
+    for (let i = 0; i < this.contexts.length; i++) {
+      const c = this.contexts[i];
+      if (c === null || c === undefined) continue;
+      this.slot.words[this.base(i) + W_NATIVE] = calls;
+      if (taken !== 0) c.interrupt();
+    }
   }
 
   kill(): void {

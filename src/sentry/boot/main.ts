@@ -10,6 +10,8 @@ import { PR_SET_DUMPABLE } from '../../abi/prctl.ts';
 import { SOCK_CLOEXEC } from '../../abi/socket.ts';
 import { installFilter } from '../../host/seccomp.ts';
 import type { SystrapAddon } from '../../platform/systrap/addon.ts';
+import { NATIVE_FUTEX, NATIVE_MADVISE } from '../../platform/platform.ts';
+import { CPU_MODES, type CpuMode } from '../../platform/systrap/engine.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
 import type { BootConfig } from '../../wire/boot.ts';
 import { Container } from '../control/container.ts';
@@ -68,7 +70,13 @@ function boot(): number {
   for (const s of IGNORED_SIGNALS) process.on(s, () => {});
 
   const log = openLog(host, config.logFd, config.debug);
-  const platform = new SystrapPlatform({ addon: loadAddon(join(native, 'systrap.node')), stubFd: config.stubFd });
+  const platform = new SystrapPlatform({
+    addon: loadAddon(join(native, 'systrap.node')),
+    stubFd: config.stubFd,
+    mode: CPU_MODES[config.cpuMode ?? 'balanced'] as CpuMode,
+    patch: config.patch ?? true,
+    native: config.straceFd < 0 ? NATIVE_FUTEX | NATIVE_MADVISE : 0,
+  });
   const kernel = new Kernel(host, platform, log);
   kernel.bootNs = monotonicNs();
   kernel.cpus = native === '' ? 1 : host.native.cpuCount();

@@ -171,12 +171,12 @@ export function cloneTask(t: Task, a: CloneArgs): Task | number {
   setReg(ctx, REG_RAX, 0);
   if (a.stack !== 0) setReg(ctx, REG_RSP, a.stack);
   if ((a.flags & CLONE_SETTLS) !== 0) setReg(ctx, REG_FS_BASE, a.tls);
-  if ((a.flags & CLONE_PARENT_SETTID) !== 0) t.writeU32(a.parentTid, tid);
-  if ((a.flags & CLONE_CHILD_SETTID) !== 0) c.writeU32(a.childTid, tid);
+  if ((a.flags & CLONE_PARENT_SETTID) !== 0) t.writeU32Now(a.parentTid, tid);
+  if ((a.flags & CLONE_CHILD_SETTID) !== 0) c.writeU32Now(a.childTid, tid);
   if ((a.flags & CLONE_CHILD_CLEARTID) !== 0) c.clearChildTid = a.childTid;
   if ((a.flags & CLONE_PIDFD) !== 0) {
     const fd = k.makePidfd === null ? -EINVAL : k.makePidfd(t, c.tg);
-    if (fd >= 0 && t.writeU32(a.pidfd, fd) < 0) return -EFAULT;
+    if (fd >= 0 && t.writeU32Now(a.pidfd, fd) < 0) return -EFAULT;
   }
   if ((a.flags & CLONE_VFORK) !== 0 && !thread) {
     c.tg.vforkParent = t;

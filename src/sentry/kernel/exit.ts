@@ -26,7 +26,7 @@ function endTask(t: Task, status: number): void {
   // Robust mutexes and the thread's join word, while its memory is still there.
   if (t.robustList !== 0) exitRobustList(t);
   if (t.clearChildTid !== 0 && t.mm.users > 1) {
-    t.writeU32(t.clearChildTid, 0);
+    t.writeU32Now(t.clearChildTid, 0);
     futexWakeAddress(t, t.clearChildTid, 1);
   }
   t.fds.unref(t);

@@ -213,7 +213,7 @@ export function futexWakeOp(t: Task, addr: number, count: number, addr2: number,
   else if (op === OP_ANDN) v = o & ~oparg;
   else if (op === OP_XOR) v = o ^ oparg;
   else return -EINVAL;
-  if (t.writeU32(addr2, v >>> 0) < 0) return -EFAULT;
+  if (t.writeU32Now(addr2, v >>> 0) < 0) return -EFAULT;
   let n = futexWake(t, addr, count, 0xffffffff, shared);
   if (n < 0) return n;
   const meets =
@@ -263,6 +263,6 @@ export function exitRobustList(t: Task): void {
 function robustDeath(t: Task, addr: number, pi: boolean): void {
   const v = t.readU32(addr);
   if (v < 0 || (v & FUTEX_TID_MASK) !== t.tid) return;
-  if (t.writeU32(addr, ((v & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0) < 0) return;
+  if (t.writeU32Now(addr, ((v & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0) < 0) return;
   if (!pi && (v & FUTEX_WAITERS) !== 0) futexWakeAddress(t, addr, 1);
 }

@@ -3,7 +3,7 @@
 // One thread, no locks. A pass takes all stopped contexts, then all tasks that were woken, then due timers. The hot path (an event, its
 // handler, the resume) allocates nothing.
 
-import { EINTR, ENOSYS } from '../../abi/errno.ts';
+import { EFAULT, EINTR, ENOSYS } from '../../abi/errno.ts';
 import { SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { BLOCKED, ERESTART_RESTARTBLOCK, ERESTARTSYS, NO_RESULT, TASK_EXITED } from '../../base/result.ts';
@@ -12,12 +12,12 @@ import {
   EVENT_FAULT,
   EVENT_GONE,
   EVENT_INTERRUPTED,
+  EVENT_RESTART,
   EVENT_SYSCALL,
   REG_ORIG_RAX,
   REG_R8,
   REG_R9,
   REG_R10,
-  REG_RAX,
   REG_RDI,
   REG_RDX,
   REG_RIP,
@@ -48,26 +48,33 @@ export interface Tracer {
 const HOST_EVERY = 64;
 /** How long an idle loop looks for work before it sleeps, ns, while guests run and a core is free for it. */
 const SPIN_NS = 100_000;
+/** The registers of a call's arguments. */
+const ARGUMENTS = [REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9];
 const RESTART_LIMIT = -ERESTARTSYS;
 const RESTART_LOWEST = -ERESTART_RESTARTBLOCK;
 
-/** Takes number and arguments of a call out of the registers, which the guest may still change. */
-function takeCall(t: Task, r: Uint32Array, nr: number): void {
+/** Takes number and arguments of a call out of registers that a tracer may have changed. */
+function takeTracedCall(t: Task): void {
+  const r = t.ctx.regs;
   const a = t.args;
-  a[0] = r[2 * REG_RDI]!;
-  a[1] = r[2 * REG_RDI + 1]!;
-  a[2] = r[2 * REG_RSI]!;
-  a[3] = r[2 * REG_RSI + 1]!;
-  a[4] = r[2 * REG_RDX]!;
-  a[5] = r[2 * REG_RDX + 1]!;
-  a[6] = r[2 * REG_R10]!;
-  a[7] = r[2 * REG_R10 + 1]!;
-  a[8] = r[2 * REG_R8]!;
-  a[9] = r[2 * REG_R8 + 1]!;
-  a[10] = r[2 * REG_R9]!;
-  a[11] = r[2 * REG_R9 + 1]!;
-  t.nr = r[2 * nr + 1] === 0 ? r[2 * nr]! : -1;
+  for (let i = 0; i < 6; i++) {
+    const n = 2 * ARGUMENTS[i]!;
+    a[2 * i] = r[n]!;
+    a[2 * i + 1] = r[n + 1]!;
+  }
+  t.nr = r[2 * REG_ORIG_RAX + 1] === 0 ? r[2 * REG_ORIG_RAX]! : -1;
   t.rs.reset();
+}
+
+/** The bytes around a call site that rewriting it looks at. */
+const SITE_BEFORE = 7;
+const SITE_AFTER = 16;
+
+/** The call site of this event is worth rewriting: has the engine do it where the code allows. */
+function offerSite(t: Task, c: Context): void {
+  const rip = c.regs[2 * REG_RIP + 1]! * 4294967296 + c.regs[2 * REG_RIP]!;
+  const prot = t.mm.codeProtection(rip - SITE_BEFORE, SITE_BEFORE + SITE_AFTER);
+  if (prot >= 0 && t.ptrace === null) c.patch(prot);
 }
 
 export class Loop {
@@ -107,7 +114,7 @@ export class Loop {
       this.runTimers();
       if (k.readyHead !== null && !k.paused) continue;
       busy = 0;
-      if (p.running > 0 && p.running < k.cpus) {
+      if (p.spinAdvised) {
         const now = monotonicNs();
         if (idleSince === 0) idleSince = now;
         if (now - idleSince < SPIN_NS) continue;
@@ -189,11 +196,24 @@ export class Loop {
     k.current = t;
     const e = c.event;
     if (e === EVENT_SYSCALL) {
-      takeCall(t, c.regs, REG_RAX);
+      t.nr = c.takeCall(t.args);
+      t.rs.reset();
       t.syscalls++;
+      if (c.wantsPatch) offerSite(t, c);
+      if (t.ptrace !== null) t.mm.noteTraced(c);
       if (t.ptrace === null || !stopAtEntry(t, false)) this.invoke(t);
     } else if (e === EVENT_INTERRUPTED) {
+      if (t.ptrace !== null) t.mm.noteTraced(c);
       this.toUser(t, false, 0);
+    } else if (e === EVENT_RESTART) {
+      if (t.ptrace !== null) t.mm.noteTraced(c);
+      // What the thread waited for natively was not there yet, and something wants it.
+      t.nr = c.takeCall(t.args);
+      t.rs.reset();
+      t.syscalls++;
+      t.nativeCall = true;
+      // futex(2) with a timeout ends with EINTR whatever SA_RESTART says.
+      this.toUser(t, true, t.arg(3) === 0 ? -ERESTARTSYS : -ERESTART_RESTARTBLOCK);
     } else if (e === EVENT_FAULT) {
       this.fault(t, c);
     } else if (e === EVENT_GONE) {
@@ -219,6 +239,9 @@ export class Loop {
     if (t.ptrace !== null && r !== TASK_EXITED && t.state !== TASK_DEAD && stopForEvent(t, r, r === BLOCKED)) return;
     if (r === BLOCKED) {
       t.state = TASK_BLOCKED;
+      const c = t.ctx;
+      if (c.delivering) c.flush();
+      c.waits();
       const d = t.rs.deadline;
       if (d !== Infinity && !t.queued) this.k.timers.arm(t.timer, d);
       return;
@@ -237,12 +260,14 @@ export class Loop {
       setMask(t, t.savedMaskLo, t.savedMaskHi);
     }
     if (t.ptrace !== null) {
+      if (t.ctx.delivering) t.ctx.flush();
       if (r !== NO_RESULT) setRax(t, r);
       if (stopAtExit(t, r, r !== NO_RESULT)) return;
       this.toUser(t, r !== NO_RESULT, r);
       return;
     }
     if (r === NO_RESULT) {
+      if (t.ctx.delivering) t.ctx.flush();
       this.toUser(t, false, 0);
       return;
     }
@@ -250,7 +275,7 @@ export class Loop {
       t.ctx.resumeSyscall(r);
       return;
     }
-    this.toUser(t, true, r);
+    this.toUser(t, true, t.ctx.delivering && t.ctx.flush() < 0 ? -EFAULT : r);
   }
 
   /** Back to guest code with signals looked at. */
@@ -290,7 +315,7 @@ export class Loop {
       if (t.regsSet && !whole) restartRestored(t);
       this.toUser(t, whole, r);
     } else {
-      if (stage === STAGE_ENTRY) takeCall(t, t.ctx.regs, REG_ORIG_RAX);
+      if (stage === STAGE_ENTRY) takeTracedCall(t);
       else t.rs.fresh = false;
       // A tracer that takes the call's number away says itself what its result is.
       if (t.nr >= 0) this.invoke(t);

@@ -257,9 +257,15 @@ export function restartRestored(t: Task): void {
 export function deliverSignals(t: Task, inCall: boolean, result: number): number {
   const g = t.tg;
   const p = t.ptrace;
-  const restart = inCall && restarts(-result);
+  let restart = inCall && restarts(-result);
+  const native = restart && t.nativeCall;
+  t.nativeCall = false;
   let framed = false;
   if (inCall && !restart) setRax(t, result);
+  if (native && p !== null) {
+    rewind(t, t.nr);
+    restart = false;
+  }
   for (;;) {
     if (p !== null && (p.trap || (g.stopped && !p.passStop))) {
       if (restart && !framed) setRax(t, result);
@@ -268,7 +274,8 @@ export function deliverSignals(t: Task, inCall: boolean, result: number): number
     }
     if (g.stopped && p === null) {
       t.state = TASK_STOPPED;
-      t.returning = !(restart && !framed);
+      if (native && !framed) rewind(t, t.nr);
+      t.returning = native || !(restart && !framed);
       return GO_NOWHERE;
     }
     let info = t.injected;
@@ -331,7 +338,9 @@ export function deliverSignals(t: Task, inCall: boolean, result: number): number
     setMask(t, lo, hi);
   }
   recalcAttention(t);
-  if (restart && !framed) return GO_AGAIN;
+  if (!restart || framed) return GO_USER;
+  if (!native) return GO_AGAIN;
+  rewind(t, t.nr);
   return GO_USER;
 }
 

@@ -4,7 +4,7 @@
 import { EAGAIN, EFAULT, ENAMETOOLONG } from '../../abi/errno.ts';
 import { O_NONBLOCK } from '../../abi/fcntl.ts';
 import { PATH_MAX } from '../../abi/uio.ts';
-import { latin1Decode } from '../../base/bytes.ts';
+import { copyBytes, latin1Decode } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { BLOCKED, ERESTARTSYS } from '../../base/result.ts';
 import { WaitEntry, WaitQueue, type Wakeable } from '../../base/waitqueue.ts';
@@ -89,6 +89,8 @@ export class Task implements Caller, Wakeable {
   readonly timer: Timer;
   /** Its registers are ready for guest code: when it is made ready it returns there; else its call is invoked again. */
   returning = false;
+  /** Its call was carried out by the engine and interrupted (EVENT_RESTART): made again, it is the guest that makes it. */
+  nativeCall = false;
   /** On the kernel's ready list. */
   queued = false;
   next: Task | null = null;
@@ -163,6 +165,11 @@ export class Task implements Caller, Wakeable {
     ctx.owner = this;
   }
 
+  /** It waits, in the Sentry or in its own address space. */
+  get sleeps(): boolean {
+    return this.state === TASK_BLOCKED || (this.state === TASK_RUNNING && this.ctx.waitsNatively);
+  }
+
   get tgid(): number {
     return this.tg.tgid;
   }
@@ -201,53 +208,87 @@ export class Task implements Caller, Wakeable {
 
   // Guest memory.
 
+  /** Guest memory -> dst. 0 or -EFAULT. */
   copyIn(addr: number, dst: Uint8Array, off: number, len: number): number {
-    return this.mm.read(addr, dst, off, len);
+    const c = this.ctx;
+    if (c.delivering) c.flush();
+    const at = c.fetched(addr, len);
+    if (at < 0) return this.mm.read(addr, dst, off, len);
+    copyBytes(c.window, at, dst, off, len);
+    return 0;
   }
 
+  /** src -> guest memory, at the latest when this call's result gets there. 0 or -EFAULT. */
   copyOut(addr: number, src: Uint8Array, off: number, len: number): number {
+    const c = this.ctx;
+    const at = len === 0 ? -1 : c.reserve(len);
+    if (at < 0 || !this.mm.mayWrite(addr, len)) return this.copyOutNow(addr, src, off, len);
+    copyBytes(src, off, c.window, at, len);
+    c.deliver(addr, at, len);
+    return 0;
+  }
+
+  /** The same at once: for what others look at before this task goes on. */
+  copyOutNow(addr: number, src: Uint8Array, off: number, len: number): number {
+    if (this.ctx.delivering && this.ctx.flush() < 0) return -EFAULT;
     return this.mm.write(addr, src, off, len);
   }
 
   /** The byte at addr, or -EFAULT. */
   readU8(addr: number): number {
     const b = this.kernel.word;
-    return this.mm.read(addr, b, 0, 1) < 0 ? -EFAULT : b[0]!;
+    return this.copyIn(addr, b, 0, 1) < 0 ? -EFAULT : b[0]!;
   }
 
   /** The word at addr (0..2^32-1), or -EFAULT. */
   readU32(addr: number): number {
     const b = this.kernel.word;
-    if (this.mm.read(addr, b, 0, 4) < 0) return -EFAULT;
+    if (this.copyIn(addr, b, 0, 4) < 0) return -EFAULT;
     return this.kernel.word32[0]!;
   }
 
   /** The 64-bit word at addr as a double, or -EFAULT. Values of 2^53 and more lose low bits. */
   readU64(addr: number): number {
     const b = this.kernel.word;
-    if (this.mm.read(addr, b, 0, 8) < 0) return -EFAULT;
+    if (this.copyIn(addr, b, 0, 8) < 0) return -EFAULT;
     return this.kernel.word32[1]! * 4294967296 + this.kernel.word32[0]!;
   }
 
   writeU16(addr: number, v: number): number {
     this.kernel.word32[0] = v;
-    return this.mm.write(addr, this.kernel.word, 0, 2);
+    return this.copyOut(addr, this.kernel.word, 0, 2);
   }
 
   writeU32(addr: number, v: number): number {
     this.kernel.word32[0] = v;
-    return this.mm.write(addr, this.kernel.word, 0, 4);
+    return this.copyOut(addr, this.kernel.word, 0, 4);
+  }
+
+  /** writeU32 that others may see before this task goes on. */
+  writeU32Now(addr: number, v: number): number {
+    this.kernel.word32[0] = v;
+    return this.copyOutNow(addr, this.kernel.word, 0, 4);
   }
 
   /** Writes a signed or unsigned integer of up to 2^53 as 64 bits. */
   writeU64(addr: number, v: number): number {
     this.kernel.word32[0] = v;
     this.kernel.word32[1] = Math.floor(v / 4294967296);
-    return this.mm.write(addr, this.kernel.word, 0, 8);
+    return this.copyOut(addr, this.kernel.word, 0, 8);
   }
 
   /** A NUL-terminated string of fewer than `max` bytes, as latin1. -EFAULT, or -ENAMETOOLONG without a NUL in `max` bytes. */
   copyInString(addr: number, max: number): string | number {
+    const c = this.ctx;
+    if (c.delivering) c.flush();
+    const from = c.fetchedFrom(addr);
+    if (from >= 0) {
+      // One copy, then one look: the guest may change the window meanwhile.
+      const n = Math.min(c.fetchedLength, max);
+      const s = latin1Decode(c.window, from, from + n);
+      const end = s.indexOf('\0');
+      if (end >= 0) return end === s.length - 1 ? s.slice(0, -1) : s.slice(0, end);
+    }
     const buf = this.kernel.tmp;
     let s = '';
     let done = 0;
@@ -292,7 +333,7 @@ export class Task implements Caller, Wakeable {
   /** An I/O vector. The array is reused by the next call; -EFAULT or -EINVAL is the caller's to judge for counts and sums. */
   copyInIovec(addr: number, count: number): IoVec[] | number {
     const buf = count * 16 <= this.kernel.tmp.length ? this.kernel.tmp : new Uint8Array(count * 16);
-    if (this.mm.read(addr, buf, 0, count * 16) < 0) return -EFAULT;
+    if (this.copyIn(addr, buf, 0, count * 16) < 0) return -EFAULT;
     const v = new DataView(buf.buffer, buf.byteOffset, buf.byteLength);
     iovecs.length = count;
     for (let i = 0; i < count; i++) {

@@ -21,7 +21,7 @@ import {
   PROT_WRITE,
 } from '../../abi/mman.ts';
 import { SYS_madvise, SYS_mprotect, SYS_mremap, SYS_munmap } from '../../abi/nr.ts';
-import type { AddressSpace, Context, Platform } from '../../platform/platform.ts';
+import { type AddressSpace, type Context, NATIVE_FUTEX, type Platform } from '../../platform/platform.ts';
 import { type MapObject, Vma, VmaSet } from './vma.ts';
 
 export const PAGE = 4096;
@@ -72,6 +72,8 @@ export class MemoryManager {
   dumpable = 1;
   /** MCL_FUTURE was given. */
   lockFuture = false;
+  /** Some task here is or was traced: a tracer sees every call, and code as it was written. */
+  traced = false;
   /** Private futex queues by address; made by kernel/futex.ts. */
   futexes: unknown = null;
   /** RLIMIT_AS, RLIMIT_DATA in bytes, kept by the owner. */
@@ -98,6 +100,32 @@ export class MemoryManager {
     if (len === 0) return 0;
     if (!this.inRange(addr, len)) return -EFAULT;
     return this.as.write(addr, buf, off, len);
+  }
+
+  /** True when [addr, addr + len) lies in one area that the guest may write: then only its own tricks make a write there fail. */
+  mayWrite(addr: number, len: number): boolean {
+    const v = this.vmas.find(addr);
+    return v !== null && addr + len <= v.end && (v.prot & PROT_WRITE) !== 0;
+  }
+
+  /** Pages were locked: what madvise(2) may do to them is the Sentry's to say. */
+  noteLocked(): void {
+    this.as.setNative(this.traced ? 0 : NATIVE_FUTEX);
+  }
+
+  /** `ctx`, stopped in this address space, is traced. */
+  noteTraced(ctx: Context): void {
+    if (this.traced) return;
+    this.traced = true;
+    this.as.setNative(0);
+    ctx.unpatch();
+  }
+
+  /** The protection of the code at [addr, addr + len) when it may be rewritten: private, executable, not writable. -1 otherwise. */
+  codeProtection(addr: number, len: number): number {
+    const v = this.vmas.find(addr);
+    if (v === null || addr + len > v.end || (v.flags & MAP_PRIVATE) === 0) return -1;
+    return (v.prot & (PROT_EXEC | PROT_WRITE)) === PROT_EXEC ? v.prot : -1;
   }
 
   /** As many bytes as are readable from addr. */

@@ -247,6 +247,7 @@ function lockRange(t: Task, start: number, length: number, on: boolean): number 
   t.mm.vmas.change(addr, end, (v) => {
     v.locked = on;
   });
+  if (on) t.mm.noteLocked();
   // The pages are made present, as a lock promises; the host may still write them to its swap.
   if (on) t.mm.madvise(t.ctx, addr, end - addr, MADV_POPULATE_READ);
   return 0;
@@ -272,6 +273,7 @@ export function sys_mlockall(t: Task): number {
   if (limit === 0) return -EPERM;
   if ((flags & MCL_CURRENT) !== 0 && t.mm.vmas.total > limit) return -ENOMEM;
   t.mm.limitLocked = limit;
+  t.mm.noteLocked();
   if ((flags & MCL_CURRENT) !== 0) for (const v of t.mm.vmas.list) v.locked = true;
   t.mm.lockFuture = (flags & MCL_FUTURE) !== 0;
   return 0;

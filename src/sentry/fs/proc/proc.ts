@@ -144,7 +144,7 @@ function meminfo(k: Kernel): string {
 
 function counts(k: Kernel): { running: number; all: number } {
   let running = 0;
-  for (const t of k.tasks.values()) if (t.state === TASK_RUNNING) running++;
+  for (const t of k.tasks.values()) if (t.state === TASK_RUNNING && !t.sleeps) running++;
   return { running, all: k.tasks.size };
 }
 

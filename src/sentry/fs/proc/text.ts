@@ -5,7 +5,7 @@ import { EACCES } from '../../../abi/errno.ts';
 import { MAP_GROWSDOWN, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../../abi/mman.ts';
 import { latin1Decode } from '../../../base/bytes.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
-import { TASK_BLOCKED, TASK_DEAD, TASK_STOPPED, TASK_TRACED, type Task } from '../../kernel/task.ts';
+import { TASK_DEAD, TASK_STOPPED, TASK_TRACED, type Task } from '../../kernel/task.ts';
 import type { MemoryManager } from '../../mm/memory.ts';
 import type { Vma } from '../../mm/vma.ts';
 import type { CapSet } from '../../vfs/creds.ts';
@@ -26,7 +26,7 @@ export function stateOf(t: Task): string {
   if (t.tg.zombie || t.state === TASK_DEAD) return 'Z (zombie)';
   if (t.state === TASK_TRACED) return 't (tracing stop)';
   if (t.state === TASK_STOPPED || t.tg.stopped) return 'T (stopped)';
-  return t.state === TASK_BLOCKED ? 'S (sleeping)' : 'R (running)';
+  return t.sleeps ? 'S (sleeping)' : 'R (running)';
 }
 
 function hex64(lo: number, hi: number): string {
