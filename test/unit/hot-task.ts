@@ -63,6 +63,8 @@ export function hotTask(fs: FileSystem): HotTask {
   const task = Object.create(Task.prototype) as Task;
   Object.assign(task, {
     kernel: { tmp: new Uint8Array(4096), scratch: new Uint8Array(1 << 20), word, word32: new Uint32Array(word.buffer) },
+    // Nothing travels with the call: all goes by the memory manager.
+    ctx: { delivering: false, fetched: () => -1, fetchedFrom: () => -1, reserve: () => -1 },
     tid: 1,
     tg: { tgid: 1, limitSoft: new Float64Array(16).fill(Infinity) },
     mm,

@@ -315,7 +315,20 @@ export class Task implements Caller, Wakeable {
 
   /** As copyInPath(), as bytes in kernel.tmp without the NUL: their count. Valid until something else is read there. */
   copyInPathBytes(addr: number): number {
+    const c = this.ctx;
     const buf = this.kernel.tmp;
+    if (c.delivering) c.flush();
+    const from = c.fetchedFrom(addr);
+    if (from >= 0) {
+      // Each byte is read once: the guest may change the window meanwhile.
+      const w = c.window;
+      const n = c.fetchedLength < PATH_MAX ? c.fetchedLength : PATH_MAX;
+      for (let i = 0; i < n; i++) {
+        const b = w[from + i]!;
+        if (b === 0) return i;
+        buf[i] = b;
+      }
+    }
     let done = 0;
     while (done < PATH_MAX) {
       const at = addr + done;
