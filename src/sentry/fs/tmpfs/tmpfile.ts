@@ -56,13 +56,13 @@ export class TmpFile extends RegularFile {
   override mapping(_c: Caller, offset: number, _len: number, shared: boolean, write: boolean): MapBacking | number {
     const i = this.node;
     if (shared && write && i.seals > 0 && (i.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) return -EPERM;
-    const fd = i.toMemfd();
-    return fd < 0 ? fd : { fd, offset };
+    const b = i.backing(!shared);
+    return typeof b === 'number' ? b : { fd: b.fd, offset: b.offset + offset };
   }
 
   protected override seekHole(offset: number, hole: boolean): number {
     const i = this.node;
-    if (i.memfd < 0) return super.seekHole(offset, hole);
+    if (i.memfd < 0 || i.partial) return super.seekHole(offset, hole);
     return i.tmp.host.lseek(i.memfd, offset, hole ? 4 : 3);
   }
 
