@@ -88,6 +88,8 @@ export interface Context {
    * is read there is read once. Empty where the engine offers none.
    */
   readonly window: Uint8Array;
+  /** The same as words; what reserve() answers begins at one. */
+  readonly windowWords: Uint32Array;
   /** Where in `window` the guest bytes [addr, addr + len) of this call stand, -1 if they did not travel. */
   fetched(addr: number, len: number): number;
   /** The same for bytes from `addr` on; how many there are goes to fetchedLength. */

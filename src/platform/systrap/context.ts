@@ -102,6 +102,7 @@ export class SystrapContext implements Context, Runner {
   looks = 0;
   wantsPatch = false;
   readonly window: Uint8Array;
+  readonly windowWords: Uint32Array;
   fetchedLength = 0;
   /** Ranges that travelled with the call; 0 when none is being answered. */
   private ranges = 0;
@@ -132,6 +133,7 @@ export class SystrapContext implements Context, Runner {
     this.regs = new Uint32Array(space.slot.buffer, (this.base + W_REGS) * 4, REG_COUNT * 2);
     const window = space.slot.offset + WINDOWS_OFFSET + index * WINDOW_SIZE;
     this.window = index < WINDOWS ? new Uint8Array(space.slot.buffer, window, WINDOW_SIZE) : NO_WINDOW;
+    this.windowWords = new Uint32Array(this.window.buffer, this.window.byteOffset, this.window.length >>> 2);
     this.words[this.base + W_NATIVE] = space.native;
     space.attach(index, this);
   }

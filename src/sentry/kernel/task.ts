@@ -228,6 +228,19 @@ export class Task implements Caller, Wakeable {
     return 0;
   }
 
+  /** As copyOut() of the first `count` words of `src`, whose bytes are `bytes`. */
+  copyOutWords(addr: number, src: Uint32Array, bytes: Uint8Array, count: number): number {
+    const c = this.ctx;
+    const len = count * 4;
+    const at = c.reserve(len);
+    if (at < 0 || !this.mm.mayWrite(addr, len)) return this.copyOutNow(addr, bytes, 0, len);
+    const w = c.windowWords;
+    const to = at >>> 2;
+    for (let i = 0; i < count; i++) w[to + i] = src[i]!;
+    c.deliver(addr, at, len);
+    return 0;
+  }
+
   /** The same at once: for what others look at before this task goes on. */
   copyOutNow(addr: number, src: Uint8Array, off: number, len: number): number {
     if (this.ctx.delivering && this.ctx.flush() < 0) return -EFAULT;

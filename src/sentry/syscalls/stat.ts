@@ -79,7 +79,7 @@ function putStat(t: Task, inode: Inode, addr: number): number {
   put64(30, 0);
   put64(32, 0);
   put64(34, 0);
-  return t.copyOut(addr, bytes, 0, STAT_SIZE);
+  return t.copyOutWords(addr, words, bytes, STAT_SIZE / 4);
 }
 
 /** stat(2). */
@@ -170,7 +170,7 @@ export function sys_statx(t: Task): number {
   words[34] = devMajor(inode.fs.dev);
   words[35] = devMinor(inode.fs.dev);
   if (mount !== null) put64(36, mount.id);
-  return t.copyOut(t.arg(4), bytes, 0, STATX_SIZE);
+  return t.copyOutWords(t.arg(4), words, bytes, STATX_SIZE / 4);
 }
 
 const sf: StatFs = { type: 0, bsize: 0, blocks: 0, bfree: 0, bavail: 0, files: 0, ffree: 0, namelen: 0, flags: 0 };
