@@ -61,6 +61,8 @@
 // struct rf_block.command: in the low byte one of these, in the next one the count of `out` ranges (for the two RESUMEs).
 #define RF_COMMAND_RESUME 1      // rax = result, go on
 #define RF_COMMAND_RESUME_FULL 2 // all of regs, go on
+#define RF_COMMAND_SAVES 0x10000 // RESUME_FULL: first, vector state to guest memory at call_args[0]
+#define RF_COMMAND_LOADS 0x20000 // RESUME_FULL: first, vector state from there; if that fails, a SIGSEGV
 #define RF_COMMAND_HOSTCALL 3    // call_nr(call_args): answer in result
 #define RF_COMMAND_MMAP_FD 4     // receive a descriptor from the socket, mmap(args 0..3, that, arg 5), close it: answer in result
 #define RF_COMMAND_CLONE 5       // new thread in context call_args[0]: its tid in result
@@ -72,6 +74,8 @@
 #define RF_COMMAND_PATCH 11      // rewrite the call site at call_args[0], its pages have protection [1], other threads may run it if [2]
 #define RF_COMMAND_UNPATCH 13    // put all call sites back and rewrite no more
 #define RF_COMMAND_SLEEP 12      // no command: the answer will take a while, do not spin for it
+#define RF_COMMAND_MAPS 14       // receive struct rf_maps, carry it out: 0, or the error of the step that failed
+#define RF_COMMAND_START 15      // the same, then RF_COMMAND_RESUME_FULL; call_args[0] is 0 in between. A failure ends the process
 
 // struct rf_block.native: calls that the stub may make by itself.
 #define RF_NATIVE_FUTEX 1
@@ -110,7 +114,8 @@ struct rf_block {
   uint32_t cold;        // the Sentry does not look here: ring the doorbell after an event
   uint32_t native;      // RF_NATIVE_*
   uint32_t native_wait; // 1 while the thread waits in a call of its own
-  uint32_t reserved[3];
+  uint32_t usage_ready; // `out` holds struct rf_usage of the process: left there by a call that ends it or its program
+  uint32_t reserved[2];
   uint64_t regs[RF_REGS];
   uint64_t reserved2;
   struct rf_range in[RF_IN_RANGES]; // copied by the stub before the event
@@ -142,10 +147,34 @@ struct rf_control {
 #define RF_MESSAGE_MAP 0x52460004  // descriptor to map
 #define RF_MESSAGE_HELLO 0x52460005 // from a new address space; the pid comes from SCM_CREDENTIALS
 #define RF_MESSAGE_INFO 0x52460006
+#define RF_MESSAGE_MAPS 0x52460007 // struct rf_maps with descriptors, to a stub that is told RF_COMMAND_MAPS
 
 struct rf_message {
   uint32_t kind;
   uint32_t zero;
+};
+
+// Steps of RF_MESSAGE_MAPS: mmap(2) of descriptor `fd` of the message (-1: anonymous), or with RF_MAP_ZERO zeroes inside one page.
+#define RF_MAPS 32     // at most, in a message
+#define RF_MAPS_FDS 16 // the same of descriptors
+#define RF_MAP_ZERO (-2)
+#define RF_MAP_COPY (-3) // what stands behind the last step
+#define RF_MAPS_BYTES 12288 // at most, of a message
+
+struct rf_map {
+  uint64_t address;
+  uint64_t length;
+  uint64_t offset;
+  uint32_t prot;
+  uint32_t flags;
+  int32_t fd;
+  uint32_t zero;
+};
+
+struct rf_maps {
+  uint32_t kind;
+  uint32_t count;
+  struct rf_map map[]; // then bytes to copy
 };
 
 struct rf_info {
@@ -159,6 +188,7 @@ struct rf_info {
 _Static_assert(sizeof(struct rf_block) == RF_BLOCK_SIZE, "block size");
 _Static_assert(offsetof(struct rf_block, sentry_waits) == 64, "the first line holds a call");
 _Static_assert(offsetof(struct rf_block, regs) == 128, "regs stand at 128");
+_Static_assert(sizeof(struct rf_map) == 40, "ten words");
 _Static_assert(sizeof(struct rf_usage) <= sizeof(((struct rf_block *)0)->out), "usage stands in place of ranges");
 _Static_assert(RF_REGION_SIZE <= RF_AREA_BASE - RF_REGION_BASE, "region fits");
 _Static_assert(RF_AREA_BASE % RF_AREA_SIZE == 0, "areas are aligned");

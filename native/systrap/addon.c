@@ -169,6 +169,33 @@ static napi_value send_message(napi_env env, napi_callback_info info) {
   return answer_int(env, r == (ssize_t)sizeof body ? 0 : r < 0 ? -errno : -EIO);
 }
 
+// sendMaps(socket, Uint8Array body, length, Int32Array fds, count): one struct rf_maps with its descriptors.
+static napi_value send_maps(napi_env env, napi_callback_info info) {
+  const struct args a = arguments(env, info);
+  size_t room, fds_room;
+  void *body = bytes_of(env, &a, 1, &room);
+  const int *fds = bytes_of(env, &a, 3, &fds_room);
+  const size_t length = (size_t)integer(env, &a, 2);
+  const size_t count = (size_t)integer(env, &a, 4);
+  if (body == NULL || fds == NULL || length > room || count > RF_MAPS_FDS || count * sizeof(int) > fds_room) return answer_int(env, -EINVAL);
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(RF_MAPS_FDS * sizeof(int))];
+  } control = {{0}};
+  struct iovec iov = {body, length};
+  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+  if (count > 0) {
+    message.msg_control = &control;
+    message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+    control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
+  }
+  const ssize_t r = sendmsg(integer(env, &a, 0), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return answer_int(env, r == (ssize_t)length ? 0 : r < 0 ? -errno : -EIO);
+}
+
 // receive(socket, milliseconds, Uint8Array body): waits for one message. Its sender's pid as the kernel knows it (0 without credentials),
 // or -errno; a message of another size than `body` is -EPROTO, the end of the socket -ECONNRESET.
 static napi_value receive_message(napi_env env, napi_callback_info info) {
@@ -177,19 +204,22 @@ static napi_value receive_message(napi_env env, napi_callback_info info) {
   size_t length;
   void *body = bytes_of(env, &a, 2, &length);
   if (body == NULL) return answer_int(env, -EINVAL);
-  struct pollfd p = {fd, POLLIN, 0};
-  int ready;
-  do {
-    ready = poll(&p, 1, integer(env, &a, 1));
-  } while (ready < 0 && errno == EINTR);
-  if (ready <= 0) return answer_int(env, ready == 0 ? -ETIMEDOUT : -errno);
   union {
     struct cmsghdr header;
     char space[CMSG_SPACE(sizeof(struct ucred))]; // no room for descriptors: the kernel drops them
   } control;
   struct iovec iov = {body, length};
   struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  const ssize_t r = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  ssize_t r = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (r < 0 && errno == EAGAIN) {
+    struct pollfd p = {fd, POLLIN, 0};
+    int ready;
+    do {
+      ready = poll(&p, 1, integer(env, &a, 1));
+    } while (ready < 0 && errno == EINTR);
+    if (ready <= 0) return answer_int(env, ready == 0 ? -ETIMEDOUT : -errno);
+    r = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  }
   if (r < 0) return answer_int(env, -errno);
   if (r == 0) return answer_int(env, -ECONNRESET);
   if ((size_t)r != length || (message.msg_flags & MSG_TRUNC)) return answer_int(env, -EPROTO);
@@ -272,16 +302,7 @@ static long wait_state(struct rf_block *b, int pidfd, int spins, double millisec
   return result;
 }
 
-// transact(block, pidfd, spins, milliseconds): hands a command over and waits for its end. See wait_state.
-static napi_value transact(napi_env env, napi_callback_info info) {
-  const struct args a = arguments(env, info);
-  struct rf_block *b = block_at(number(env, &a, 0));
-  const uint32_t state = __atomic_exchange_n(&b->state, RF_STATE_GUEST, __ATOMIC_SEQ_CST);
-  if (state == RF_STATE_SLEEPING) futex(&b->state, FUTEX_WAKE, 1, NULL);
-  return answer_int(env, wait_state(b, integer(env, &a, 1), integer(env, &a, 2), number(env, &a, 3)));
-}
-
-// settle(block, pidfd, spins, milliseconds): only waits.
+// settle(block, pidfd, spins, milliseconds): waits for the end of a command. See wait_state.
 static napi_value settle(napi_env env, napi_callback_info info) {
   const struct args a = arguments(env, info);
   struct rf_block *b = block_at(number(env, &a, 0));
@@ -390,8 +411,8 @@ static napi_value init(napi_env env, napi_value exports) {
     napi_callback call;
   } calls[] = {
       {"arena", arena},         {"control", control},     {"space", space},         {"unmapSpace", unmap_space},
-      {"send", send_message},   {"receive", receive_message}, {"pidfdOpen", pidfd_open_}, {"pidfdKill", pidfd_kill},
-      {"interrupt", interrupt}, {"close", close_},        {"wake", wake},           {"transact", transact},
+      {"send", send_message}, {"sendMaps", send_maps},   {"receive", receive_message}, {"pidfdOpen", pidfd_open_}, {"pidfdKill", pidfd_kill},
+      {"interrupt", interrupt}, {"close", close_},        {"wake", wake},
       {"settle", settle},       {"cpuTime", cpu_time},
       {"vmRead", vm_read},      {"vmWrite", vm_write},    {"epollCreate", epoll_new}, {"epollAdd", epoll_add},
       {"epollDrain", epoll_drain}, {"waitReady", wait_ready},   {"eventfd", eventfd_new}, {"cpus", cpus},        {"socketpair", socketpair_},

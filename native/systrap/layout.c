@@ -44,6 +44,8 @@ int main(void) {
   N(EVENT_SITE);
   N(COMMAND_RESUME);
   N(COMMAND_RESUME_FULL);
+  N(COMMAND_SAVES);
+  N(COMMAND_LOADS);
   N(COMMAND_HOSTCALL);
   N(COMMAND_MMAP_FD);
   N(COMMAND_CLONE);
@@ -57,6 +59,8 @@ int main(void) {
   N(COMMAND_UNPATCH);
   N(NATIVE_FUTEX);
   N(NATIVE_MADVISE);
+  N(COMMAND_MAPS);
+  N(COMMAND_START);
   printf("\n// Messages.\n");
   N(MESSAGE_INIT);
   N(MESSAGE_NEW);
@@ -64,6 +68,11 @@ int main(void) {
   N(MESSAGE_MAP);
   N(MESSAGE_HELLO);
   N(MESSAGE_INFO);
+  N(MESSAGE_MAPS);
+  N(MAPS);
+  N(MAPS_FDS);
+  N(MAPS_BYTES);
+  printf("export const MAP_COPY = %d;\n", RF_MAP_COPY);
   printf("\n// Fields of a block as indices of 32-bit words.\n");
   W(STATE, state);
   W(COMMAND, command);
@@ -81,6 +90,7 @@ int main(void) {
   W(COLD, cold);
   W(NATIVE, native);
   W(NATIVE_WAIT, native_wait);
+  W(USAGE_READY, usage_ready);
   W(REGS, regs);
   W(IN, in);
   W(OUT, out);

@@ -6,6 +6,8 @@
 //
 // Numbers: guest addresses and lengths are doubles (user addresses are below 2^47). Registers are 64 bits as two unsigned 32-bit halves.
 
+import type { MapBatch } from './mapbatch.ts';
+
 /** What a stopped thread shows. See Context.event. */
 export const EVENT_NONE = 0; // running, or resumed and not yet stopped
 export const EVENT_SYSCALL = 1; // registers hold number and arguments; rip is behind the syscall instruction
@@ -56,6 +58,17 @@ export interface HostUsage {
   majorFaults: number;
 }
 
+/** With which registers a new thread goes on by itself, as soon as the host has made it: rax is 0, the others are its maker's. */
+export interface ThreadStart {
+  /** Stack pointer; 0: the maker's. */
+  stack: number;
+  /** FS base; -1: the maker's. */
+  tls: number;
+  /** For fork(): where in its own memory the child first stores `tid` (32 bits); 0: nowhere. */
+  tidAddress: number;
+  tid: number;
+}
+
 /** One guest thread as the engine holds it. All methods are called from the Sentry's one thread. */
 export interface Context {
   /** Free for the Sentry: the task that runs in this context. */
@@ -95,11 +108,14 @@ export interface Context {
   /** The same for bytes from `addr` on; how many there are goes to fetchedLength. */
   fetchedFrom(addr: number): number;
   fetchedLength: number;
-  /** Room in `window` for `len` bytes that deliver() will send; -1: none, or no call is being answered. */
+  /** Room in `window` for `len` bytes that deliver() will send; -1: none, or no event is being answered. */
   reserve(len: number): number;
-  /** Sends window[at, at + len) to guest memory at `addr` when resumeSyscall comes; there, a bad address becomes -EFAULT. */
+  /**
+   * Sends window[at, at + len) to guest memory at `addr`, which the guest may write, when resumeSyscall or resumeFull comes. A guest that
+   * unmaps it meanwhile gets -EFAULT for its call, or dies.
+   */
   deliver(addr: number, at: number, len: number): void;
-  /** Bytes are on their way: flush() before anything but resumeSyscall lets somebody look at guest memory. */
+  /** Bytes are on their way: flush() before anything but a resume lets somebody look at guest memory. */
   readonly delivering: boolean;
   /** Sends what is on its way at once. 0 or -EFAULT. */
   flush(): number;
@@ -123,9 +139,12 @@ export interface Context {
   readonly fpSize: number;
   /** Copies this stopped thread's vector state to guest memory at `address` (64-byte aligned). 0 or -EFAULT. */
   fpSave(address: number): number;
+  /** fpSave when resumeFull comes, to memory that the guest may write. -EFAULT: no guest memory at all. */
+  fpSaveLater(address: number): number;
+  /** fpLoad when resumeFull comes; where it fails there, EVENT_FAULT shows a SIGSEGV of the kernel's. -EFAULT: no guest memory at all. */
+  fpLoadLater(address: number): number;
   /** Loads vector state from guest memory as rt_sigreturn would; address 0 resets it. 0, -EFAULT or -EINVAL. */
   fpLoad(address: number): number;
-  /** Gives `from`'s vector state to this stopped context (for exec: call fpLoad(0)). */
 
   /** What this stopped thread, or with `process` its address space, has used. 0 or -errno (it runs, or is gone). */
   usage(process: boolean, out: HostUsage): number;
@@ -138,11 +157,19 @@ export interface Context {
   /** mmap(2) of a Sentry-held descriptor into the guest; always MAP_FIXED at `addr`. fd -1 for anonymous. 0 or -errno. */
   mmap(addr: number, len: number, prot: number, flags: number, fd: number, offset: number): number;
 
+  /** Does all that the batch says before this stopped thread, the only one of its address space, next goes on with resumeFull(); whoever
+   * looks at its memory sooner finds it done. 0, or -errno if it is known by now that it cannot be done. What fails later ends the
+   * process. */
+  mapAll(batch: MapBatch): number;
+
   /** Makes a new stopped thread in the same address space with a copy of this thread's registers and vector state
-   * (CLONE_VM of any kind: threads, vfork, and posix_spawn alike). The caller sets rax/rsp/fs and resumes it fully. null: no room. */
-  cloneThread(): Context | null;
-  /** Copies the address space (fork(2)); the answer is the child's one stopped thread, a copy of this one. Negative: -errno. */
-  fork(): Context | number;
+   * (CLONE_VM of any kind: threads, vfork, and posix_spawn alike). The caller sets rax/rsp/fs and resumes it fully. With `start` it may
+   * run already when this returns, and the caller's resumeFull(), which must be the next thing that is done with it, only takes note.
+   * null: no room. */
+  cloneThread(start?: ThreadStart): Context | null;
+  /** Copies the address space (fork(2)); the answer is the child's one stopped thread, a copy of this one; `start` as for
+   * cloneThread. Negative: -errno. */
+  fork(start?: ThreadStart): Context | number;
 }
 
 /** One host process that holds a guest's memory. */
@@ -171,7 +198,8 @@ export interface Platform {
   /** Where the host's vDSO stands in every address space (0: none), with its size in bytes. */
   readonly vdsoAddress: number;
   readonly vdsoSize: number;
-  /** A fresh address space with nothing mapped, and its one stopped thread (for exec and the first program). Negative: -errno. */
+  /** A fresh address space with nothing mapped, and its one stopped thread, whose vector state is the initial one (for exec and the first
+   * program). Negative: -errno. */
   newAddressSpace(): Context | number;
   /** A descriptor that polls readable when any context may have stopped while the Sentry slept. Boot adds it to its epoll set. */
   readonly doorbell: number;
@@ -181,6 +209,8 @@ export interface Platform {
   stopped: (c: Context) => void;
   /** Whether a loop that found nothing should look again for a while: guests run that called lately, and a processor is free for it. */
   readonly spinAdvised: boolean;
+  /** How long such a search may last, ns. */
+  readonly spinNs: number;
   /** Announces that the Sentry is about to block (true) or is awake (false). After prepareSleep(true), call poll() once more before
    * blocking: an event between the two rings the doorbell. */
   prepareSleep(asleep: boolean): void;

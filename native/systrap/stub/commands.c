@@ -76,6 +76,7 @@ void show_call(struct rf_block *b, u32 index, u32 event) {
   const u32 fetched = fetch(b, index);
   const u64 *r = b->regs;
   const u64 nr = r[15];
+  last_usage(b, nr);
   b->call_nr = nr >> 32 ? ~0U : (u32)nr;
   b->call_args[0] = r[14];
   b->call_args[1] = r[13];
@@ -122,6 +123,23 @@ void deliver(struct rf_block *b, u32 command) {
   b->regs[10] = r < 0 ? (u64)r : b->call_args[0];
 }
 
+// What RF_COMMAND_RESUME_FULL brings besides registers: memory, and vector state, which is at `fp` or, NULL, in the processor. 0: the event
+// of a SIGSEGV is shown instead.
+int prepare_full(struct rf_block *b, u32 command, char *fp) {
+  const u64 address = b->call_args[0];
+  // The Sentry has looked at what the guest may write: only a guest that unmaps its own stack meanwhile gets here.
+  if ((command >> 8 & 0xff) != 0 && copy_out(b, command >> 8 & 0xff) < 0) sys1(__NR_exit_group, 79);
+  if ((command & RF_COMMAND_SAVES) && (fp ? fp_save(fp, address) : fp_save_live(address)) < 0) sys1(__NR_exit_group, 79);
+  if (!(command & RF_COMMAND_LOADS) || (fp ? fp_load(fp, address) : fp_load_live(address)) == 0) return 1;
+  b->fault_signal = SIGSEGV;
+  b->fault_code = 0x80; // SI_KERNEL
+  b->fault_address = 0;
+  b->fault_trap = 13;
+  b->fault_error = 0;
+  show(b, RF_EVENT_FAULT);
+  return 0;
+}
+
 static s64 mmap_received(const struct rf_block *b) {
   struct descriptors d;
   const int got = receive(&d, MSG_DONTWAIT); // as for RF_COMMAND_FORK
@@ -144,24 +162,6 @@ static s64 hostcall(struct rf_block *b) {
   return r;
 }
 
-// What the thread, or the process, has used of the processor and of memory.
-static s64 usage(struct rf_block *b) {
-  const int process = b->call_args[0] == 1;
-  s64 time[2] = {0, 0};
-  s64 ru[18]; // struct rusage
-  s64 r = sys3(__NR_clock_gettime, process ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID, (u64)time, 0);
-  if (r == 0) r = sys3(__NR_getrusage, process ? RUSAGE_SELF : RUSAGE_THREAD, (u64)ru, 0);
-  if (r < 0) return r;
-  struct rf_usage *u = (struct rf_usage *)b->out;
-  u->cpu = (u64)(time[0] * 1000000000 + time[1]);
-  u->user = (u64)(ru[0] * 1000000 + ru[1]);
-  u->system = (u64)(ru[2] * 1000000 + ru[3]);
-  u->max_rss = (u64)ru[4];
-  u->minor_faults = (u64)ru[8];
-  u->major_faults = (u64)ru[9];
-  return 0;
-}
-
 // Commands that are the same whichever way the thread came here. Never returns from RF_COMMAND_EXIT.
 s64 carry_out(struct rf_block *b, u32 command) {
   switch (command) {
@@ -170,7 +170,9 @@ s64 carry_out(struct rf_block *b, u32 command) {
   case RF_COMMAND_MMAP_FD:
     return mmap_received(b);
   case RF_COMMAND_USAGE:
-    return usage(b);
+    return usage(b, b->call_args[0] == 1);
+  case RF_COMMAND_MAPS:
+    return map_received();
   case RF_COMMAND_PATCH:
     return patch_site(b->call_args[0], b->call_args[1], b->call_args[2] != 0, b->regs[15]);
   case RF_COMMAND_UNPATCH:
@@ -200,6 +202,7 @@ static void wait_and_return(struct rf_block *b, struct rf_thread *t) {
       return;
     case RF_COMMAND_RESUME_FULL:
       if (!can_jump(b)) stub_escape();
+      if (!prepare_full(b, command, 0)) break;
       set_base(0, b->regs[21]);
       t->guest_rsp = b->regs[19];
       t->resume = jump_target(t, b->regs[16]);

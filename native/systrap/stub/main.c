@@ -7,6 +7,7 @@
 #include <linux/prctl.h>
 
 u32 stub_hwcap2;
+u32 stub_yama;
 static u64 vdso_address, vdso_size, data_address;
 
 void *memset(void *to, int value, size_t n) {
@@ -125,6 +126,7 @@ static void prepare(const u64 *stack) {
   sys6(__NR_prlimit64, 0, 4 /* RLIMIT_CORE */, (u64)none, 0, 0, 0);
   sys6(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0, 0); // the Sentry copies by process_vm_readv(2)
   sys6(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+  stub_yama = sys6(__NR_prctl, PR_SET_PTRACER, (u64)-1, 0, 0, 0, 0) != -EINVAL; // each copy asks for itself
   set_handlers();
   sys3(__NR_munmap, stack_page - (8 << 20), stack_end - stack_page + (8 << 20), 0);
   move_vdso();
@@ -133,6 +135,7 @@ static void prepare(const u64 *stack) {
   const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
   if (sys6(__NR_mmap, RF_AREA_BASE, length, PROT_READ | PROT_WRITE, flags, (u64)-1, 0) < 0) die(71);
   sys3(__NR_madvise, RF_AREA_BASE, length, MADV_NOHUGEPAGE);
+  set_altstack(0); // copies inherit it
   seal((u64)stub_text_start & ~4095ULL, (u64)stub_sealed_end - ((u64)stub_text_start & ~4095ULL));
   if (sys6(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) < 0) die(72);
   if (install_filter() < 0) die(73);

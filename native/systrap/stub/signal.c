@@ -72,6 +72,12 @@ static void wait_and_serve(struct rf_block *b, u32 index, struct stub_ucontext *
       uc->mcontext.rax = b->regs[10];
       return;
     case RF_COMMAND_RESUME_FULL:
+      if (!prepare_full(b, command, fp)) continue;
+      load_regs(b, t, &uc->mcontext);
+      return;
+    case RF_COMMAND_START:
+      if (map_received() < 0) sys1(__NR_exit_group, 79);
+      __atomic_store_n(&b->call_args[0], 0, __ATOMIC_SEQ_CST);
       load_regs(b, t, &uc->mcontext);
       return;
     case RF_COMMAND_CLONE:

@@ -179,6 +179,9 @@ void enter_address_space(const struct descriptors *d);
 s64 start_thread(u32 index, const struct stub_ucontext *uc);
 s64 fork_process(u32 index, int others);
 void set_altstack(u32 index);
+s64 map_received(void);
+s64 usage(struct rf_block *b, int process);
+void last_usage(struct rf_block *b, u64 nr);
 
 // signal.c
 void stub_thread_main(u32 index, struct stub_ucontext *uc) __attribute__((noreturn));
@@ -194,6 +197,7 @@ void wait_command(struct rf_block *b);
 void answer(struct rf_block *b, s64 result);
 s64 carry_out(struct rf_block *b, u32 command);
 void deliver(struct rf_block *b, u32 command);
+int prepare_full(struct rf_block *b, u32 command, char *fp);
 u64 jump_target(const struct rf_thread *t, u64 rip);
 
 // fetch.c
@@ -224,6 +228,8 @@ s64 install_filter(void);
 
 // main.c: whether rdfsbase and its kin may be used; the same in every process.
 extern u32 stub_hwcap2;
+// main.c: whether the host's kernel asks who may read a process's memory (the Yama module).
+extern u32 stub_yama;
 #define HAS_FSGSBASE (stub_hwcap2 & 2)
 
 #endif

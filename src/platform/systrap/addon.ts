@@ -10,6 +10,8 @@ export interface SystrapAddon {
   unmapSpace(address: number): number;
   /** Sends a message with one descriptor, or two (fd2 >= 0). */
   send(socket: number, kind: number, fd1: number, fd2: number): number;
+  /** Sends the first `length` bytes of `body` with the first `count` descriptors of `fds`. */
+  sendMaps(socket: number, body: Uint8Array, length: number, fds: Int32Array, count: number): number;
   /** Waits for a message that fills `body`; its sender's pid as the kernel knows it (0: without credentials). */
   receive(socket: number, milliseconds: number, body: Uint8Array): number;
   pidfdOpen(pid: number): number;
@@ -20,9 +22,7 @@ export interface SystrapAddon {
   close(fd: number): number;
   /** Wakes the stub that sleeps on the state word of the block at this address. */
   wake(block: number): number;
-  /** Hands over the block's command and waits for its end: the new state, -ESRCH (process died) or -ETIMEDOUT. */
-  transact(block: number, pidfd: number, spins: number, milliseconds: number): number;
-  /** Only waits. */
+  /** Waits for the end of a block's command: the new state, -ESRCH (process died) or -ETIMEDOUT. */
   settle(block: number, pidfd: number, spins: number, milliseconds: number): number;
   /** process_vm_readv(2), process_vm_writev(2): bytes copied. */
   vmRead(pid: number, address: number, buf: Uint8Array, off: number, len: number): number;

@@ -5,6 +5,8 @@ import type { SystrapAddon } from './addon.ts';
 import { CONTROL_SIZE, REGION_SIZE } from './layout.ts';
 
 const SLOTS = 128; // in a reservation
+/** Regions of the dead that stay mapped until their slots are used again. */
+const MOST_STALE = 4;
 
 /** A place for one context region. `words` covers the whole reservation; the region starts at word `base`. */
 export interface Slot {
@@ -20,14 +22,16 @@ export interface Slot {
 export class Arena {
   private readonly addon: SystrapAddon;
   private readonly free: Slot[] = [];
+  /** Free too, with the region of a dead address space still mapped: whoever takes one maps another over it. */
+  private readonly stale: Slot[] = [];
 
   constructor(addon: SystrapAddon) {
     this.addon = addon;
   }
 
-  /** A slot with nothing mapped in it, or -errno. */
+  /** A slot for a new region to be mapped in, or -errno. */
   take(): Slot | number {
-    const slot = this.free.pop();
+    const slot = this.stale.pop() ?? this.free.pop();
     if (slot !== undefined) return slot;
     const r = reserve(this.addon, SLOTS * REGION_SIZE);
     if (typeof r === 'number') return r;
@@ -40,7 +44,8 @@ export class Arena {
 
   /** Gives a slot back, whatever is mapped in it. */
   release(slot: Slot): void {
-    if (this.addon.unmapSpace(slot.address) === 0) this.free.push(slot);
+    if (this.stale.length < MOST_STALE) this.stale.push(slot);
+    else if (this.addon.unmapSpace(slot.address) === 0) this.free.push(slot);
   }
 }
 

@@ -1,5 +1,4 @@
 // How an address space comes into the world: a region and a socket of its own, handed to a stub that copies itself.
-import { EAGAIN } from '../../abi/errno.ts';
 import type { Slot } from './arena.ts';
 import type { Engine } from './engine.ts';
 import { BLOCK_SIZE } from './layout.ts';
@@ -27,16 +26,26 @@ export class Birth {
     return 0;
   }
 
+  /** What the region lies in. */
+  get words(): Int32Array {
+    return (this.slot as Slot).words;
+  }
+
   base(index: number): number {
     return ((this.slot as Slot).offset + index * BLOCK_SIZE) / 4;
+  }
+
+  /** Closes what sendTo() would have sent. */
+  closeUnsent(): void {
+    this.engine.addon.close(this.fds[0] as number);
+    this.engine.addon.close(this.fds[2] as number);
   }
 
   /** Gives region and socket to the stub behind `socket`. */
   sendTo(socket: number, kind: number): number {
     const addon = this.engine.addon;
     const r = addon.send(socket, kind, this.fds[0] as number, this.fds[2] as number);
-    addon.close(this.fds[0] as number);
-    addon.close(this.fds[2] as number);
+    this.closeUnsent();
     return r;
   }
 
@@ -45,16 +54,8 @@ export class Birth {
     this.engine.arena.release(this.slot as Slot);
   }
 
-  /** Waits until the new process has said hello. */
-  complete(leader: number): SystrapSpace | number {
-    const addon = this.engine.addon;
-    const socket = this.fds[1] as number;
-    const pid = this.engine.receiveHello(socket);
-    const pidfd = pid < 0 ? pid : addon.pidfdOpen(pid);
-    if (pidfd < 0) {
-      this.abandon();
-      return -EAGAIN; // what fork(2) says when there is no room for a process
-    }
-    return new SystrapSpace(this.engine, this.slot as Slot, socket, pid, pidfd, leader);
+  /** The address space that a stub is making of it; its process has yet to say hello. */
+  space(leader: number): SystrapSpace {
+    return new SystrapSpace(this.engine, this.slot as Slot, this.fds[1] as number, leader);
   }
 }

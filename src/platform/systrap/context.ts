@@ -6,6 +6,9 @@ import { EAGAIN, EFAULT, EINVAL, EIO, ENOMEM, ENOSYS, ESRCH } from '../../abi/er
 import { MAP_ANONYMOUS, MAP_FIXED } from '../../abi/mman.ts';
 import {
   SYS_arch_prctl,
+  SYS_execve,
+  SYS_execveat,
+  SYS_exit_group,
   SYS_madvise,
   SYS_membarrier,
   SYS_mincore,
@@ -16,10 +19,9 @@ import {
   SYS_munmap,
 } from '../../abi/nr.ts';
 import { SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
-import type { Context, HostUsage } from '../platform.ts';
-import { EVENT_GONE, EVENT_NONE, EVENT_RESTART, EVENT_SYSCALL, REG_COUNT, REG_RIP } from '../platform.ts';
-import type { Slot } from './arena.ts';
-import { Birth } from './birth.ts';
+import { MAP_ZERO, type MapBatch, type MapStep } from '../mapbatch.ts';
+import type { Context, HostUsage, ThreadStart } from '../platform.ts';
+import { EVENT_GONE, EVENT_NONE, EVENT_RESTART, EVENT_SYSCALL, REG_COUNT, REG_FS_BASE, REG_RAX, REG_RIP, REG_RSP } from '../platform.ts';
 import type { Engine, Runner } from './engine.ts';
 import { COMMAND_LIMIT } from './engine.ts';
 import {
@@ -30,10 +32,14 @@ import {
   COMMAND_FP_LOAD,
   COMMAND_FP_SAVE,
   COMMAND_HOSTCALL,
+  COMMAND_LOADS,
+  COMMAND_MAPS,
+  COMMAND_START,
   COMMAND_MMAP_FD,
   COMMAND_PATCH,
   COMMAND_RESUME,
   COMMAND_RESUME_FULL,
+  COMMAND_SAVES,
   COMMAND_SLEEP,
   COMMAND_UNPATCH,
   COMMAND_USAGE,
@@ -43,7 +49,6 @@ import {
   IN_RANGES,
   MESSAGE_FORK,
   MESSAGE_MAP,
-  MESSAGE_NEW,
   MIN_ADDRESS,
   OUT_RANGES,
   STATE_GUEST,
@@ -67,6 +72,7 @@ import {
   W_OUT,
   W_REGS,
   W_STATE,
+  W_USAGE_READY,
   W_WANT_INTERRUPT,
   WINDOW_SIZE,
   WINDOWS,
@@ -74,8 +80,10 @@ import {
 } from './layout.ts';
 import type { SystrapSpace } from './space.ts';
 
+const TWO31 = 2147483648;
 const TWO32 = 4294967296;
 const TID_MAX = 4194304;
+const PAGE = 4096;
 const ARCH_SET_GS = 0x1001;
 const ARCH_SET_FS = 0x1002;
 const MREMAP_FIXED = 2;
@@ -96,7 +104,9 @@ export class SystrapContext implements Context, Runner {
   faultAddress = 0;
   faultTrap = 0;
   faultError = 0;
-  /** Index in Engine.running or Engine.cold; -1: stopped. */
+  /** It was resumed and its next event was not seen yet. */
+  runs = false;
+  /** Index in Engine.running or Engine.cold; -1: in neither. While its event is handled it stays there: most are resumed at once. */
   position = -1;
   cold = false;
   looks = 0;
@@ -106,14 +116,22 @@ export class SystrapContext implements Context, Runner {
   fetchedLength = 0;
   /** Ranges that travelled with the call; 0 when none is being answered. */
   private ranges = 0;
-  /** A call is being answered: bytes may travel with its result. */
+  /** An event is being answered: bytes may travel with the resume. */
   private answering = false;
+  /** COMMAND_SAVES or COMMAND_LOADS for resumeFull, 0: neither. */
+  private vectors = 0;
+  private vectorsAt = 0;
+  /** Its stub was told to go on before it existed: see ThreadStart. */
+  armed = false;
+  /** Mappings wait in its stub's socket for the next resumeFull(). */
+  private mapping = false;
   /** exit() was called while it ran. */
   exiting = false;
   readonly words: Int32Array;
   /** First word of its block. */
   readonly base: number;
   private readonly index: number;
+  /** 0: its process's first thread. */
   private readonly tid: number;
   private readonly engine: Engine;
   /** Address of its block in the Sentry. */
@@ -145,12 +163,17 @@ export class SystrapContext implements Context, Runner {
   resumeSyscall(result: number): void {
     const at = this.base + W_CALL_ARGS;
     this.words[at] = result | 0;
-    this.words[at + 1] = Math.floor(result / TWO32);
+    this.words[at + 1] = result >= 0 && result < TWO31 ? 0 : Math.floor(result / TWO32);
     this.resume(this.delivering ? COMMAND_RESUME | (this.putRanges() << 8) : COMMAND_RESUME);
   }
 
   resumeFull(): void {
-    this.resume(COMMAND_RESUME_FULL);
+    const command = COMMAND_RESUME_FULL | this.vectors;
+    if (this.vectors !== 0) {
+      this.setArg(0, this.vectorsAt);
+      this.vectors = 0;
+    }
+    this.resume(this.delivering ? command | (this.putRanges() << 8) : command);
   }
 
   takeCall(args: Uint32Array): number {
@@ -243,7 +266,7 @@ export class SystrapContext implements Context, Runner {
   }
 
   waits(): void {
-    if (this.position < 0) this.words[this.base + W_COMMAND] = COMMAND_SLEEP;
+    if (!this.runs) this.words[this.base + W_COMMAND] = COMMAND_SLEEP;
   }
 
   patch(prot: number): number {
@@ -271,16 +294,28 @@ export class SystrapContext implements Context, Runner {
   }
 
   private resume(command: number): void {
-    if (this.position >= 0 || this.regs === NO_REGS) throw new Error('systrap: resume of a context that is not stopped');
+    if (this.runs || this.regs === NO_REGS) throw new Error('systrap: resume of a context that is not stopped');
     this.event = EVENT_NONE;
     this.ranges = 0;
     this.answering = false;
-    this.engine.addRunning(this);
+    this.runs = true;
+    this.looks = 0;
+    if (this.position < 0) this.engine.addRunning(this);
     if (this.addressSpace.dead) {
       this.engine.deaths = true; // poll() reports it
       return;
     }
-    this.words[this.base + W_COMMAND] = command;
+    if (this.armed) {
+      this.armed = false;
+      return;
+    }
+    let order = command;
+    if (this.mapping) {
+      this.mapping = false;
+      this.words[this.base + W_CALL_ARGS] = 1;
+      order = COMMAND_START;
+    }
+    this.words[this.base + W_COMMAND] = order;
     if (Atomics.exchange(this.words, this.base + W_STATE, STATE_GUEST) === STATE_SLEEPING) this.engine.addon.wake(this.address);
   }
 
@@ -288,8 +323,12 @@ export class SystrapContext implements Context, Runner {
   collect(state: number): boolean {
     const w = this.words;
     const base = this.base;
-    if (this.cold) w[base + W_COLD] = 0;
-    this.engine.removeRunning(this);
+    this.runs = false;
+    if (this.cold) {
+      w[base + W_COLD] = 0;
+      this.engine.removeRunning(this);
+    }
+    this.addressSpace.starting = null;
     const shown =
       this.addressSpace.dead || (state !== STATE_STOPPED && state !== STATE_SLEEPING) ? EVENT_GONE : (w[base + W_EVENT] as number);
     const event = shown & 0xff;
@@ -297,11 +336,11 @@ export class SystrapContext implements Context, Runner {
       this.interrupting = false;
       w[base + W_WANT_INTERRUPT] = 0;
     }
+    this.answering = this.window !== NO_WINDOW;
     if (event === EVENT_SYSCALL) {
       this.event = event;
       const n = (shown >>> 8) & 0xff;
       this.ranges = n <= IN_RANGES ? n : 0;
-      this.answering = this.window !== NO_WINDOW;
       this.wantsPatch = (shown & EVENT_SITE) !== 0;
     } else if (event === EVENT_INTERRUPTED || event === EVENT_RESTART) {
       this.event = event;
@@ -316,6 +355,7 @@ export class SystrapContext implements Context, Runner {
       this.addressSpace.kill();
     }
     if (!this.exiting) return true;
+    if (this.position >= 0) this.engine.removeRunning(this);
     if (!this.addressSpace.dead) this.endThread();
     this.addressSpace.ended(this.index, true);
     return false;
@@ -333,20 +373,24 @@ export class SystrapContext implements Context, Runner {
   }
 
   interrupt(): void {
-    if (this.position < 0 || this.addressSpace.dead) return;
+    if (!this.runs || this.addressSpace.dead) return;
     this.interrupting = true;
     Atomics.store(this.words, this.base + W_WANT_INTERRUPT, 1);
-    this.engine.addon.interrupt(this.addressSpace.pid, this.tid);
+    const pid = this.addressSpace.pid;
+    this.engine.addon.interrupt(pid, this.tid === 0 ? pid : this.tid);
   }
 
   exit(): void {
     if (this.regs === NO_REGS) return;
     const space = this.addressSpace;
-    const runs = this.position >= 0;
+    const runs = this.runs;
     this.regs = NO_REGS;
     this.owner = null;
     this.event = EVENT_GONE;
-    if (runs && space.dead) this.engine.removeRunning(this);
+    if (runs && space.dead) {
+      this.runs = false;
+      this.engine.removeRunning(this);
+    }
     if (runs && !space.dead) {
       this.interrupt();
       this.exiting = true;
@@ -369,16 +413,24 @@ export class SystrapContext implements Context, Runner {
   /** Hands a command over and waits: its result as a double, -ESRCH when the address space is dead (now). */
   private transact(command: number): number {
     const space = this.addressSpace;
-    if (space.dead || this.position >= 0 || this.regs === NO_REGS) return -ESRCH;
-    this.words[this.base + W_COMMAND] = command;
+    if (space.dead || this.runs || this.regs === NO_REGS) return -ESRCH;
+    if (this.mapping && !this.finishMaps()) return -ESRCH;
+    const pidfd = space.pidfd;
+    if (space.dead) return -ESRCH;
     const engine = this.engine;
-    const state = engine.addon.transact(this.address, space.pidfd, engine.commandSpins, COMMAND_LIMIT);
+    const w = this.words;
+    const at = this.base + W_STATE;
+    w[this.base + W_COMMAND] = command;
+    if (Atomics.exchange(w, at, STATE_GUEST) === STATE_SLEEPING) engine.addon.wake(this.address);
+    // Most commands are done before a call of the addon would have begun.
+    let state = STATE_GUEST;
+    for (let i = engine.commandSpins; i > 0 && state === STATE_GUEST; i--) state = Atomics.load(w, at);
+    if (state === STATE_GUEST) state = engine.addon.settle(this.address, pidfd, 0, COMMAND_LIMIT);
     if (state !== STATE_STOPPED && state !== STATE_SLEEPING) {
       space.kill();
       return -ESRCH;
     }
-    const at = this.base + W_CALL_ARGS;
-    return (this.words[at + 1] as number) * TWO32 + ((this.words[at] as number) >>> 0);
+    return (w[this.base + W_CALL_ARGS + 1] as number) * TWO32 + ((w[this.base + W_CALL_ARGS] as number) >>> 0);
   }
 
   private setArg(i: number, value: number): void {
@@ -387,22 +439,55 @@ export class SystrapContext implements Context, Runner {
     this.words[at + 1] = Math.floor(value / TWO32);
   }
 
+  fpSaveLater(address: number): number {
+    return this.vectorsLater(COMMAND_SAVES, address);
+  }
+
+  fpLoadLater(address: number): number {
+    return this.vectorsLater(COMMAND_LOADS, address);
+  }
+
+  private vectorsLater(command: number, address: number): number {
+    if (address !== 0 || command === COMMAND_SAVES) {
+      if (!(address >= MIN_ADDRESS) || address + this.fpSize > STUB_BASE) return -EFAULT;
+    }
+    const r = this.vectorsNow();
+    this.vectors = command;
+    this.vectorsAt = address;
+    return r;
+  }
+
+  /** Does what waits for resumeFull. */
+  private vectorsNow(): number {
+    const command = this.vectors;
+    if (command === 0) return 0;
+    this.vectors = 0;
+    this.setArg(0, this.vectorsAt);
+    return errorOnly(this.transact(command === COMMAND_SAVES ? COMMAND_FP_SAVE : COMMAND_FP_LOAD));
+  }
+
   fpSave(address: number): number {
     if (!(address >= MIN_ADDRESS) || address + this.fpSize > STUB_BASE) return -EFAULT;
+    const r = this.vectorsNow();
+    if (r < 0) return r;
     this.setArg(0, address);
     return errorOnly(this.transact(COMMAND_FP_SAVE));
   }
 
   fpLoad(address: number): number {
     if (address !== 0 && (!(address >= MIN_ADDRESS) || address + this.fpSize > STUB_BASE)) return -EFAULT;
+    const r = this.vectorsNow();
+    if (r < 0) return r;
     this.setArg(0, address);
     return errorOnly(this.transact(COMMAND_FP_LOAD));
   }
 
   usage(process: boolean, out: HostUsage): number {
-    this.setArg(0, process ? 1 : 0);
-    const r = this.transact(COMMAND_USAGE);
-    if (r < 0) return r;
+    if (!(process && this.tookUsageAlong())) {
+      this.setArg(0, process ? 1 : 0);
+      const r = this.transact(COMMAND_USAGE);
+      if (r < 0) return r;
+    }
     out.cpuNs = this.unsigned(W_OUT);
     out.userNs = this.unsigned(W_OUT + 2) * 1000;
     out.systemNs = this.unsigned(W_OUT + 4) * 1000;
@@ -413,12 +498,22 @@ export class SystrapContext implements Context, Runner {
     return 0;
   }
 
+  /** Did the call that the thread stands in bring the usage of its process along? */
+  private tookUsageAlong(): boolean {
+    if (this.event !== EVENT_SYSCALL || this.addressSpace.dead || this.regs === NO_REGS) return false;
+    const nr = this.regs[2 * REG_RAX] as number;
+    if (nr !== SYS_exit_group && nr !== SYS_execve && nr !== SYS_execveat) return false;
+    const ready = this.words[this.base + W_USAGE_READY] === 1;
+    this.words[this.base + W_USAGE_READY] = 0;
+    return ready;
+  }
+
   cpuTimeNs(): number {
     const space = this.addressSpace;
     if (space.dead || this.regs === NO_REGS) return this.cpuNs;
     if (!space.threaded) {
       this.cpuNs = space.cpuTimeNs();
-    } else if (this.position < 0) {
+    } else if (!this.runs) {
       this.usage(false, scratch);
     } else {
       // Another process's thread clock cannot be read; an even share, but never less than what was seen.
@@ -455,25 +550,83 @@ export class SystrapContext implements Context, Runner {
     return errorOnly(this.transact(COMMAND_MMAP_FD));
   }
 
+  mapAll(batch: MapBatch): number {
+    const steps = batch.steps;
+    for (let i = 0; i < steps.length; i++) {
+      const s = steps[i] as MapStep;
+      if (!inside(s.address, s.length) || (s.fd === MAP_ZERO && s.length > PAGE)) return -EINVAL;
+    }
+    const space = this.addressSpace;
+    const m = this.engine.mapMessage;
+    for (let done = 0; ; ) {
+      if (space.dead) return -ESRCH;
+      done += m.fill(steps, done, MAP_FIXED, MAP_ANONYMOUS);
+      const whole = done === steps.length && m.addData(batch);
+      const sent = this.engine.addon.sendMaps(space.socket, m.bytes, m.length, m.fds, m.count);
+      if (sent < 0) return this.lost(sent);
+      if (whole) break;
+      const r = errorOnly(this.transact(COMMAND_MAPS));
+      if (r < 0) return r;
+      if (done === steps.length) return batch.data === null ? 0 : space.write(batch.dataAddress, batch.data, 0, batch.data.length);
+    }
+    this.mapping = true;
+    space.starting = this;
+    return 0;
+  }
+
+  /** Sees to it that what mapAll() promised is done. False when the address space is dead (now). */
+  finishMaps(): boolean {
+    const space = this.addressSpace;
+    space.starting = null;
+    if (this.mapping) {
+      this.mapping = false;
+      if (this.transact(COMMAND_MAPS) === 0) return true;
+      space.kill();
+      return false;
+    }
+    // It was resumed: the stub clears this word in between.
+    const w = this.words;
+    const at = this.base + W_CALL_ARGS;
+    const { addon, commandSpins } = this.engine;
+    for (let i = 0; i < commandSpins; i++) if (Atomics.load(w, at) === 0) return true;
+    for (let ms = 0; ms < COMMAND_LIMIT; ms++) {
+      if (Atomics.load(w, at) === 0) return true;
+      if (addon.waitReady(space.pidfd, 1) !== 0) break;
+    }
+    space.kill();
+    return false;
+  }
+
   /** The socket does not work: a guest meddled with it, or its process is gone. */
   private lost(error: number): number {
     this.addressSpace.kill();
     return error === -EAGAIN ? -EIO : error;
   }
 
-  /** Makes the block at word `to` of `words` that of a stopped thread with this one's registers. */
-  private copyBlock(words: Int32Array, to: number): void {
+  /** Makes the block at word `to` of `words` that of a thread with this one's registers: stopped, or with `start` told to go on. */
+  private copyBlock(words: Int32Array, to: number, start: ThreadStart | undefined): void {
     words.fill(0, to, to + W_REGS);
     words.set(this.words.subarray(this.base + W_REGS, this.base + W_REGS + REG_COUNT * 2), to + W_REGS);
-    Atomics.store(words, to + W_STATE, STATE_STOPPED);
+    words[to + W_NATIVE] = this.addressSpace.native;
+    if (start === undefined) {
+      Atomics.store(words, to + W_STATE, STATE_STOPPED);
+      return;
+    }
+    setWords(words, to + W_REGS + 2 * REG_RAX, 0);
+    if (start.stack !== 0) setWords(words, to + W_REGS + 2 * REG_RSP, start.stack);
+    if (start.tls >= 0) setWords(words, to + W_REGS + 2 * REG_FS_BASE, start.tls);
+    setWords(words, to + W_CALL_ARGS, start.tidAddress);
+    setWords(words, to + W_CALL_ARGS + 2, start.tid);
+    words[to + W_COMMAND] = COMMAND_RESUME_FULL;
+    Atomics.store(words, to + W_STATE, STATE_GUEST);
   }
 
-  cloneThread(): Context | null {
+  cloneThread(start?: ThreadStart): Context | null {
     const space = this.addressSpace;
     if (space.dead) return null;
     const index = space.allocate();
     if (index < 0) return null;
-    this.copyBlock(space.slot.words, space.base(index));
+    this.copyBlock(space.slot.words, space.base(index), start);
     this.setArg(0, index);
     const tid = this.transact(COMMAND_CLONE);
     if (space.dead) return null;
@@ -487,17 +640,17 @@ export class SystrapContext implements Context, Runner {
     }
     const c = new SystrapContext(space, index, tid);
     c.event = EVENT_SYSCALL;
+    c.armed = start !== undefined;
     return c;
   }
 
-  fork(): Context | number {
+  fork(start?: ThreadStart): Context | number {
     const space = this.addressSpace;
     if (space.dead) return -ESRCH;
-    const birth = new Birth(this.engine);
-    let r = birth.prepare();
-    if (r < 0) return r;
-    this.copyBlock((birth.slot as Slot).words, birth.base(this.index));
-    r = birth.sendTo(space.socket, MESSAGE_FORK);
+    const birth = this.engine.nursery.region();
+    if (typeof birth === 'number') return birth;
+    this.copyBlock(birth.words, birth.base(this.index), start);
+    let r = birth.sendTo(space.socket, MESSAGE_FORK);
     if (r < 0) {
       birth.abandon();
       return this.lost(r);
@@ -508,30 +661,31 @@ export class SystrapContext implements Context, Runner {
       birth.abandon();
       return r < 0 ? r : -EIO;
     }
-    const child = birth.complete(this.index);
-    if (typeof child === 'number') return child;
-    const c = new SystrapContext(child, this.index, child.pid);
+    const child = birth.space(this.index);
+    child.native = space.native;
+    if (start === undefined && !child.meet()) return -EAGAIN; // what fork(2) says when there is no room for a process
+    const c = new SystrapContext(child, this.index, 0);
     c.event = this.event;
+    c.armed = start !== undefined;
     return c;
   }
 }
 
 /** A fresh address space from the pristine stub, with its one stopped thread. Negative: -errno. */
 export function newSpace(engine: Engine): SystrapContext | number {
-  const birth = new Birth(engine);
-  let r = birth.prepare();
-  if (r < 0) return r;
-  const slot = birth.slot as Slot;
-  Atomics.store(slot.words, birth.base(0) + W_STATE, STATE_GUEST);
-  r = birth.sendTo(engine.stubFd, MESSAGE_NEW);
-  if (r < 0) {
-    birth.abandon();
-    return r;
+  let birth = engine.nursery.copy();
+  if (typeof birth === 'number') return birth;
+  let space = birth.space(0);
+  if (!space.meet()) {
+    // One that was in waiting may have been killed meanwhile (the host was out of memory).
+    birth = engine.nursery.copy();
+    if (typeof birth === 'number') return birth;
+    space = birth.space(0);
+    if (!space.meet()) return -EAGAIN;
   }
-  const space = birth.complete(0);
-  if (typeof space === 'number') return space;
+  const slot = space.slot;
   const state = engine.addon.settle(slot.address, space.pidfd, engine.commandSpins, COMMAND_LIMIT);
-  const c = new SystrapContext(space, 0, space.pid);
+  const c = new SystrapContext(space, 0, 0);
   if (state !== STATE_STOPPED && state !== STATE_SLEEPING) {
     c.exit();
     return -EAGAIN;
@@ -540,6 +694,12 @@ export function newSpace(engine: Engine): SystrapContext | number {
   c.event = EVENT_SYSCALL;
   c.regs.fill(0);
   return c;
+}
+
+/** A double as two words. */
+function setWords(words: Int32Array, at: number, value: number): void {
+  words[at] = value | 0;
+  words[at + 1] = Math.floor(value / TWO32);
 }
 
 function errorOnly(result: number): number {

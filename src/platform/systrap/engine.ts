@@ -4,17 +4,24 @@ import type { Context } from '../platform.ts';
 import type { SystrapAddon } from './addon.ts';
 import { Arena, makeControl } from './arena.ts';
 import { CONTROL_ASLEEP, CONTROL_PATCH, CONTROL_SPIN, MESSAGE_HELLO } from './layout.ts';
+import { MapMessage } from './maps.ts';
+import { Nursery } from './nursery.ts';
 
 /** Milliseconds that a stub may take for one command before its address space is killed. */
 export const COMMAND_LIMIT = 10_000;
 /** How often the Sentry looks for the end of a command before it sleeps. */
-const COMMAND_SPINS = 2000;
+const COMMAND_SPINS = 1000;
 /** Looks at a running context without an event after which its stub has to ring for the next one (about a millisecond). */
 const COLD_AFTER = 20_000;
 /** After so many traps a call site is rewritten: it costs about as much as this many traps. */
 const PATCH_AFTER = 3;
 /** Bytes on their way to guest memory at a time. */
 const RANGES = 8;
+
+/** How many processes may wait for their end. */
+const MOST_DOOMED = 8;
+/** How many processes may be left unmet. */
+const MOST_EXPECTED = 16;
 
 /** What a sandbox does with processors that nobody needs: how long each side looks for the other before it sleeps. */
 export interface CpuMode {
@@ -34,6 +41,8 @@ export const CPU_MODES: Readonly<Record<string, CpuMode>> = {
 export interface Runner {
   /** Index in Engine.running or Engine.cold; -1: in neither. */
   position: number;
+  /** It was resumed and its next event was not seen yet. */
+  readonly runs: boolean;
   /** It is in Engine.cold: its stub rings the doorbell. */
   cold: boolean;
   /** Looks at it since it was resumed. */
@@ -45,7 +54,8 @@ export interface Runner {
 /** An address space as the watch for dead processes sees it. */
 export interface Mortal {
   readonly id: number;
-  readonly pid: number;
+  /** Learns its pid; false when its process is gone. */
+  meet(): boolean;
   kill(): void;
   /** The process is known to be gone. */
   die(): void;
@@ -82,12 +92,21 @@ export class Engine {
   /** First free byte of the sender's window. */
   room = 0;
   readonly spaces = new Map<number, Mortal>();
+  /** By the host's pid: those whose process has been met. */
+  readonly pids = new Map<number, Mortal>();
+  /** Those whose process has not. */
+  private readonly expected: Mortal[] = [];
+  /** Address spaces in waiting. */
+  readonly nursery = new Nursery(this);
+  readonly mapMessage = new MapMessage();
   /** Some address space died whose contexts poll() has not reported yet. */
   deaths = false;
   /** Address spaces that died: their contexts that wait for the Sentry are to be reported by poll(). */
   readonly dead: Mortal[] = [];
   /** Bytes of vector state in a signal frame; learnt from the first address space before any guest code ran in it. */
   fpSize = 0;
+  /** pidfds of processes that are to be killed: all their threads are stopped, so that it can wait until guests that run have been served. */
+  private readonly doomed: number[] = [];
   private readonly cpus: number;
   private spinning = -1;
   private lastId = 0;
@@ -144,7 +163,6 @@ export class Engine {
 
   addRunning(c: Runner): void {
     c.cold = false;
-    c.looks = 0;
     c.position = this.running.length;
     this.running.push(c);
     this.adapt();
@@ -177,6 +195,19 @@ export class Engine {
     last.position = c.position;
   }
 
+  /** Kills the process behind `pidfd`, which is closed then, before the Sentry next sleeps. */
+  doom(pidfd: number): void {
+    this.doomed.push(pidfd);
+    if (this.doomed.length >= MOST_DOOMED) this.killDoomed();
+  }
+
+  killDoomed(): void {
+    for (let pidfd = this.doomed.pop(); pidfd !== undefined; pidfd = this.doomed.pop()) {
+      this.addon.pidfdKill(pidfd);
+      this.addon.close(pidfd);
+    }
+  }
+
   /** An identity for a new address space; never 0. */
   nextId(): number {
     this.lastId = this.lastId >= 0x7fffffff ? 1 : this.lastId + 1;
@@ -189,14 +220,24 @@ export class Engine {
     if (pid < 0) return pid === -EAGAIN ? -EIO : pid;
     if (pid === 0 || this.hello[0] !== MESSAGE_HELLO) return -EIO;
     // A pid that comes again: the process that had it is gone.
-    for (const space of this.spaces.values()) {
-      if (space.pid === pid) space.die();
-    }
+    this.pids.get(pid)?.die();
     return pid;
+  }
+
+  /** A new address space will be met when its process is first needed, but before the Sentry sleeps. */
+  expect(space: Mortal): void {
+    this.expected.push(space);
+    if (this.expected.length > MOST_EXPECTED) this.expected.shift()?.meet();
+  }
+
+  /** Meets all whose processes were not needed yet: without that, nobody would notice their death. */
+  meetAll(): void {
+    for (let space = this.expected.pop(); space !== undefined; space = this.expected.pop()) space.meet();
   }
 
   /** Looks for processes that died, and resets the doorbell. */
   drain(): void {
+    this.meetAll();
     const n = this.addon.epollDrain(this.epoll, this.doorbell, this.ready);
     for (let i = 0; i < n; i++) this.spaces.get(this.ready[i] as number)?.die();
   }

@@ -28,6 +28,8 @@ export const EVENT_RESTART = 0x5;
 export const EVENT_SITE = 0x10000;
 export const COMMAND_RESUME = 0x1;
 export const COMMAND_RESUME_FULL = 0x2;
+export const COMMAND_SAVES = 0x10000;
+export const COMMAND_LOADS = 0x20000;
 export const COMMAND_HOSTCALL = 0x3;
 export const COMMAND_MMAP_FD = 0x4;
 export const COMMAND_CLONE = 0x5;
@@ -41,6 +43,8 @@ export const COMMAND_SLEEP = 0xc;
 export const COMMAND_UNPATCH = 0xd;
 export const NATIVE_FUTEX = 0x1;
 export const NATIVE_MADVISE = 0x2;
+export const COMMAND_MAPS = 0xe;
+export const COMMAND_START = 0xf;
 
 // Messages.
 export const MESSAGE_INIT = 0x52460001;
@@ -49,6 +53,11 @@ export const MESSAGE_FORK = 0x52460003;
 export const MESSAGE_MAP = 0x52460004;
 export const MESSAGE_HELLO = 0x52460005;
 export const MESSAGE_INFO = 0x52460006;
+export const MESSAGE_MAPS = 0x52460007;
+export const MAPS = 0x20;
+export const MAPS_FDS = 0x10;
+export const MAPS_BYTES = 0x3000;
+export const MAP_COPY = -3;
 
 // Fields of a block as indices of 32-bit words.
 export const W_STATE = 0;
@@ -67,6 +76,7 @@ export const W_FP_SIZE = 23;
 export const W_COLD = 26;
 export const W_NATIVE = 27;
 export const W_NATIVE_WAIT = 28;
+export const W_USAGE_READY = 29;
 export const W_REGS = 32;
 export const W_IN = 80;
 export const W_OUT = 96;

@@ -61,11 +61,16 @@ export class SystrapPlatform implements Platform {
     this.vdsoAddress = (info[3] as number) * 4294967296 + (info[2] as number);
     this.vdsoSize = info[4] as number;
     this.vdsoDataAddress = (info[7] as number) * 4294967296 + (info[6] as number);
+    engine.nursery.prepareStart();
   }
 
   /** Whether a loop that found nothing should look again for a while (true) or sleep at once, because guests need every processor. */
   get spinAdvised(): boolean {
     return this.engine.spinAdvised;
+  }
+
+  get spinNs(): number {
+    return this.engine.mode.sentryNs;
   }
 
   newAddressSpace(): Context | number {
@@ -85,7 +90,12 @@ export class SystrapPlatform implements Platform {
     engine.deaths = false;
     if (gone && engine.cold.length > 0) count += this.look(engine.cold, true);
     count += this.look(engine.running, gone);
-    return engine.dead.length === 0 ? count : count + this.reportDead();
+    if (engine.dead.length > 0) return count + this.reportDead();
+    if (count === 0) {
+      engine.killDoomed();
+      engine.nursery.refill();
+    }
+    return count;
   }
 
   /** Takes the events of the contexts in `list`; with `gone` those of dead address spaces too. */
@@ -102,6 +112,7 @@ export class SystrapPlatform implements Platform {
       if (!c.collect(state)) continue;
       count++;
       this.stopped(c);
+      if (!c.runs && c.position >= 0) this.engine.removeRunning(c);
     }
     return count;
   }
@@ -127,6 +138,11 @@ export class SystrapPlatform implements Platform {
   }
 
   prepareSleep(asleep: boolean): void {
+    if (asleep) {
+      this.engine.meetAll();
+      this.engine.killDoomed();
+      while (this.engine.nursery.refill());
+    }
     this.engine.setAsleep(asleep);
     if (!asleep) this.drainDue = true;
   }
@@ -134,6 +150,8 @@ export class SystrapPlatform implements Platform {
   shutdown(): void {
     const engine = this.engine;
     for (const space of [...engine.spaces.values()]) space.kill();
+    engine.killDoomed();
+    engine.nursery.clear();
     engine.addon.close(engine.stubFd);
     engine.addon.close(engine.doorbell);
     engine.addon.close(engine.epoll);

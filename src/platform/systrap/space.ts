@@ -14,8 +14,6 @@ export class SystrapSpace implements AddressSpace {
   /** True once there was a thread beside the first. */
   threaded = false;
   readonly id: number;
-  readonly pid: number;
-  readonly pidfd: number;
   readonly socket: number;
   readonly slot: Slot;
   /** Index of the context whose thread is the process's first one: it must not end before the others. */
@@ -25,17 +23,22 @@ export class SystrapSpace implements AddressSpace {
   private readonly contexts: (Context | null)[] = [];
   /** Indices whose host threads were told to exit. */
   private readonly ending: number[] = [];
+  /** Its one thread has mappings to make before it runs guest code: memory must not be looked at before. */
+  starting: { finishMaps(): boolean } | null = null;
+  /** 0 and -1 until its process has been met. */
+  private hostPid = 0;
+  private hostPidfd = -1;
   private live = 0;
   /** Contexts that still use the region: running ones that were told to exit. */
   private lingering = 0;
   private released = false;
+  /** Its process is stopped for good and need not be killed at once. */
+  private doomed = false;
 
-  constructor(engine: Engine, slot: Slot, socket: number, pid: number, pidfd: number, leader: number) {
+  constructor(engine: Engine, slot: Slot, socket: number, leader: number) {
     this.engine = engine;
     this.slot = slot;
     this.socket = socket;
-    this.pid = pid;
-    this.pidfd = pidfd;
     this.leader = leader;
     this.id = engine.nextId();
     this.native = engine.native;
@@ -44,7 +47,39 @@ export class SystrapSpace implements AddressSpace {
       this.ending.push(i);
     }
     engine.spaces.set(this.id, this);
+    engine.expect(this);
+  }
+
+  /**
+   * Takes the hello of its process, and waits for it if need be: from then on the kernel has vouched for the pid, and a death is noticed.
+   * False, and dead, when none comes.
+   */
+  meet(): boolean {
+    if (this.dead || this.hostPid !== 0) return !this.dead;
+    const engine = this.engine;
+    const pid = engine.receiveHello(this.socket);
+    const pidfd = pid < 0 ? pid : engine.addon.pidfdOpen(pid);
+    if (pidfd < 0) {
+      this.die();
+      return false;
+    }
+    this.hostPid = pid;
+    this.hostPidfd = pidfd;
+    engine.pids.set(pid, this);
     engine.addon.epollAdd(engine.epoll, pidfd, this.id);
+    return true;
+  }
+
+  /** The host's pid of its process; 0 if that could not be met. */
+  get pid(): number {
+    if (this.hostPid === 0) this.meet();
+    return this.hostPid;
+  }
+
+  /** -1 if its process could not be met, or is gone. */
+  get pidfd(): number {
+    if (this.hostPid === 0) this.meet();
+    return this.hostPidfd;
   }
 
   /** The first word of a block in slot.words. */
@@ -105,6 +140,7 @@ export class SystrapSpace implements AddressSpace {
 
   write(addr: number, buf: Uint8Array, off: number, len: number): number {
     if (len === 0) return 0;
+    if (this.starting !== null) this.starting.finishMaps();
     if (this.dead || !(addr >= MIN_ADDRESS) || addr + len > STUB_BASE) return -EFAULT;
     return this.engine.addon.vmWrite(this.pid, addr, buf, off, len) === len ? 0 : -EFAULT;
   }
@@ -112,6 +148,7 @@ export class SystrapSpace implements AddressSpace {
   readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number {
     // Beside the guest's own part, the vDSO may be read: debuggers do.
     const end = addr >= VDSO_BASE ? STUB_END : STUB_BASE;
+    if (this.starting !== null) this.starting.finishMaps();
     if (this.dead || !(addr >= MIN_ADDRESS) || addr >= end) return 0;
     const n = this.engine.addon.vmRead(this.pid, addr, buf, off, addr + len > end ? end - addr : len);
     return n < 0 ? 0 : n;
@@ -138,9 +175,17 @@ export class SystrapSpace implements AddressSpace {
   }
 
   kill(): void {
-    if (this.dead) return;
-    this.engine.addon.pidfdKill(this.pidfd);
+    if (!this.meet()) return;
+    if (this.runs()) this.engine.addon.pidfdKill(this.pidfd);
+    else this.doomed = true;
     this.die();
+  }
+
+  /** Does any of its threads run guest code? */
+  private runs(): boolean {
+    if (this.lingering > 0) return true;
+    for (const c of this.contexts) if (c !== null && (c as Context & Runner).runs) return true;
+    return false;
   }
 
   /** The process is gone, or as good as: forgets it. The region stays until the last context is detached. */
@@ -149,7 +194,12 @@ export class SystrapSpace implements AddressSpace {
     this.dead = true;
     const engine = this.engine;
     engine.spaces.delete(this.id);
-    engine.addon.close(this.pidfd);
+    if (this.hostPid !== 0) {
+      if (engine.pids.get(this.hostPid) === this) engine.pids.delete(this.hostPid);
+      if (this.doomed) engine.doom(this.hostPidfd);
+      else engine.addon.close(this.hostPidfd);
+      this.hostPidfd = -1;
+    }
     engine.addon.close(this.socket);
     engine.deaths = true;
     engine.dead.push(this);
@@ -158,7 +208,7 @@ export class SystrapSpace implements AddressSpace {
   }
 
   waiting(): Context[] {
-    return this.contexts.filter((c): c is Context & Runner => c !== null && (c as Context & Runner).position < 0);
+    return this.contexts.filter((c): c is Context & Runner => c !== null && !(c as Context & Runner).runs);
   }
 
   private release(): void {

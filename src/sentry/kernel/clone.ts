@@ -21,7 +21,7 @@ import {
   CLONE_VM,
 } from '../../abi/sched.ts';
 import { monotonicNs } from '../../base/clock.ts';
-import { type Context, REG_FS_BASE, REG_RAX, REG_RSP } from '../../platform/platform.ts';
+import { type Context, REG_FS_BASE, REG_RAX, REG_RSP, type ThreadStart } from '../../platform/platform.ts';
 import { watchCpuLimit } from './cputimers.ts';
 import type { Kernel } from './kernel.ts';
 import { CLONE_NEW_ALL, makeNamespaces, mayMakeNamespaces, switchNamespaces } from './namespaces.ts';
@@ -69,12 +69,28 @@ function check(t: Task, a: CloneArgs): number {
   if (err < 0) return err;
   if (a.exitSignal < 0 || a.exitSignal > 64) return -EINVAL;
   const c = t.creds;
-  if (c.ruid !== 0 && !c.has(CAP_SYS_RESOURCE) && !c.has(CAP_SYS_ADMIN) && countProcesses(t.kernel, c.ruid) >= t.rlimit(RLIMIT_NPROC))
+  const most = t.rlimit(RLIMIT_NPROC);
+  if (most !== Infinity && c.ruid !== 0 && !c.has(CAP_SYS_RESOURCE) && !c.has(CAP_SYS_ADMIN) && countProcesses(t.kernel, c.ruid) >= most)
     return -EAGAIN;
   return 0;
 }
 
-/** Makes a child task, stopped with its registers ready: the caller lets it go with resumeFull. Or -errno. */
+const threadStart: ThreadStart = { stack: 0, tls: -1, tidAddress: 0, tid: 0 };
+
+/** What the child begins with. In shared memory its tid stands where it was asked for before it runs. */
+function startOf(t: Task, a: CloneArgs, tid: number, shareVm: boolean): ThreadStart {
+  const s = threadStart;
+  const childSet = (a.flags & CLONE_CHILD_SETTID) !== 0;
+  s.stack = a.stack;
+  s.tls = (a.flags & CLONE_SETTLS) !== 0 ? a.tls : -1;
+  s.tidAddress = childSet && !shareVm && a.childTid <= t.kernel.platform.maxAddress - 4 ? a.childTid : 0;
+  s.tid = tid;
+  if (shareVm && (a.flags & CLONE_PARENT_SETTID) !== 0) t.writeU32Now(a.parentTid, tid);
+  if (shareVm && childSet) t.writeU32(a.childTid, tid);
+  return s;
+}
+
+/** Makes a child task with its registers ready: the caller lets it go with resumeFull. Or -errno. */
 export function cloneTask(t: Task, a: CloneArgs): Task | number {
   const err = check(t, a);
   if (err < 0) return err;
@@ -83,12 +99,15 @@ export function cloneTask(t: Task, a: CloneArgs): Task | number {
   if (tid < 0) return -EAGAIN;
   const shareVm = (a.flags & CLONE_VM) !== 0;
   let ctx: Context;
+  // The child's host thread goes on as soon as it exists, unless something must be done to it first.
+  const early = t.ptrace === null && (a.flags & CLONE_PIDFD) === 0;
+  const start = early ? startOf(t, a, tid, shareVm) : undefined;
   if (shareVm) {
-    const c = t.ctx.cloneThread();
+    const c = t.ctx.cloneThread(start);
     if (c === null) return -EAGAIN;
     ctx = c;
   } else {
-    const c = t.ctx.fork();
+    const c = t.ctx.fork(start);
     if (typeof c === 'number') return c < 0 ? c : -ENOMEM;
     ctx = c;
   }
@@ -168,11 +187,13 @@ export function cloneTask(t: Task, a: CloneArgs): Task | number {
   k.tasks.set(tid, c);
   if (!thread) watchCpuLimit(c.tg);
 
-  setReg(ctx, REG_RAX, 0);
-  if (a.stack !== 0) setReg(ctx, REG_RSP, a.stack);
-  if ((a.flags & CLONE_SETTLS) !== 0) setReg(ctx, REG_FS_BASE, a.tls);
-  if ((a.flags & CLONE_PARENT_SETTID) !== 0) t.writeU32Now(a.parentTid, tid);
-  if ((a.flags & CLONE_CHILD_SETTID) !== 0) c.writeU32Now(a.childTid, tid);
+  if (!early) {
+    setReg(ctx, REG_RAX, 0);
+    if (a.stack !== 0) setReg(ctx, REG_RSP, a.stack);
+    if ((a.flags & CLONE_SETTLS) !== 0) setReg(ctx, REG_FS_BASE, a.tls);
+    if ((a.flags & CLONE_CHILD_SETTID) !== 0) c.writeU32Now(a.childTid, tid);
+  }
+  if ((a.flags & CLONE_PARENT_SETTID) !== 0 && !(early && shareVm)) t.writeU32(a.parentTid, tid);
   if ((a.flags & CLONE_CHILD_CLEARTID) !== 0) c.clearChildTid = a.childTid;
   if ((a.flags & CLONE_PIDFD) !== 0) {
     const fd = k.makePidfd === null ? -EINVAL : k.makePidfd(t, c.tg);

@@ -46,8 +46,8 @@ export interface Tracer {
 
 /** Passes between two looks at host descriptors while the loop is busy. */
 const HOST_EVERY = 64;
-/** How long an idle loop looks for work before it sleeps, ns, while guests run and a core is free for it. */
-const SPIN_NS = 100_000;
+/** Looks for work between two looks at the clock. */
+const LOOKS_PER_TIME = 64;
 /** The registers of a call's arguments. */
 const ARGUMENTS = [REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9];
 const RESTART_LIMIT = -ERESTARTSYS;
@@ -99,27 +99,32 @@ export class Loop {
     const k = this.k;
     const p = k.platform;
     let busy = 0;
+    let idle = 0;
     let idleSince = 0;
     while (!k.done) {
       let n = p.poll();
-      n += this.runReady();
+      if (k.readyHead !== null) n += this.runReady();
       if (n > 0) {
-        idleSince = 0;
+        idle = 0;
         if (++busy < HOST_EVERY) continue;
         busy = 0;
         this.runTimers();
         this.poller.wait(0);
         continue;
       }
+      // A search for work is short: the clock is asked (it costs more than the search) once in a while.
+      if (p.spinAdvised) {
+        if (++idle % LOOKS_PER_TIME !== 0) continue;
+        const now = monotonicNs();
+        if (idle === LOOKS_PER_TIME) idleSince = now;
+        if (k.timers.next !== Infinity) k.timers.run(now);
+        if (k.readyHead !== null && !k.paused) continue;
+        if (now - idleSince < p.spinNs) continue;
+      }
+      idle = 0;
+      busy = 0;
       this.runTimers();
       if (k.readyHead !== null && !k.paused) continue;
-      busy = 0;
-      if (p.spinAdvised) {
-        const now = monotonicNs();
-        if (idleSince === 0) idleSince = now;
-        if (now - idleSince < SPIN_NS) continue;
-      }
-      idleSince = 0;
       p.prepareSleep(true);
       if (p.poll() > 0 || (k.readyHead !== null && !k.paused) || k.done) {
         p.prepareSleep(false);

@@ -193,8 +193,10 @@ export function buildFrame(t: Task, info: SigInfo, a: SigAction, maskLo: number,
   view.setUint32(UC_SIGMASK, maskLo, true);
   view.setUint32(UC_SIGMASK + 4, maskHi, true);
   encodeSigInfo(info, frame, INFO);
-  if (t.ctx.fpSave(fp) < 0) return -EFAULT;
-  if (t.mm.write(at, frame, 0, FRAME_SIZE) < 0) return -EFAULT;
+  // Both travel with the registers where the guest may write there; a tracer looks at memory before that.
+  if (t.ptrace === null && t.mm.mayWrite(at, fp + fpSize - at)) {
+    if (t.ctx.fpSaveLater(fp) < 0 || t.copyOut(at, frame, 0, FRAME_SIZE) < 0) return -EFAULT;
+  } else if (t.ctx.fpSave(fp) < 0 || t.copyOutNow(at, frame, 0, FRAME_SIZE) < 0) return -EFAULT;
   if ((t.altStackFlags & SS_AUTODISARM) !== 0) {
     t.altStack = 0;
     t.altStackSize = 0;
@@ -221,7 +223,7 @@ export interface RestoredFrame {
 /** rt_sigreturn(2): loads registers, vector state and the alternate stack from the frame below rsp. 0 or -EFAULT. */
 export function restoreFrame(t: Task, out: RestoredFrame): number {
   const at = reg(t, REG_RSP) - 8;
-  if (at < 0 || t.mm.read(at, frame, 0, FRAME_SIZE) < 0) return -EFAULT;
+  if (at < 0 || t.copyIn(at, frame, 0, FRAME_SIZE) < 0) return -EFAULT;
   for (let i = 0; i < ORDER.length; i++) {
     const r = ORDER[i]!;
     let lo = view.getUint32(MCONTEXT + 8 * i, true);
@@ -239,5 +241,6 @@ export function restoreFrame(t: Task, out: RestoredFrame): number {
   t.altStack = get64(UC_STACK);
   t.altStackSize = (flags & SS_DISABLE) !== 0 ? 0 : get64(UC_STACK + 16);
   t.altStackFlags = t.altStackSize === 0 ? SS_DISABLE : flags & SS_AUTODISARM;
-  return t.ctx.fpLoad(get64(MC_FPSTATE)) < 0 ? -EFAULT : 0;
+  const fp = get64(MC_FPSTATE);
+  return (t.ptrace === null ? t.ctx.fpLoadLater(fp) : t.ctx.fpLoad(fp)) < 0 ? -EFAULT : 0;
 }

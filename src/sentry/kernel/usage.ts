@@ -96,12 +96,16 @@ export function beginUsage(g: ThreadGroup, shared: boolean): void {
   if (shared) g.cpuBaseNs = Math.max(0, g.leader.mm.as.cpuTimeNs());
 }
 
-/** The last task `t` of a process leaves its address space: the end, or execve (then the process goes on in another). */
-export function leaveAddressSpace(g: ThreadGroup, t: Task): void {
+/**
+ * The last task `t` of a process leaves its address space: the end, or execve (then the process goes on in another). The answer is what
+ * the task itself has used there, ns: `own`, or for the child of a vfork all that its process has.
+ */
+export function leaveAddressSpace(g: ThreadGroup, t: Task, own = 0): number {
   current(g, t);
   g.usage.add(host);
   const p = g.vforkParent?.tg ?? null;
   if (p !== null) p.cpuBaseNs += host.cpuNs;
   g.cpuBaseNs = 0;
   g.cpuSeenNs = 0;
+  return p === null ? own : host.cpuNs;
 }

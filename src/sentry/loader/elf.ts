@@ -27,6 +27,8 @@ export interface ElfImage {
   executableStack: boolean;
   /** Largest alignment of a segment. */
   align: number;
+  /** Where the last of the headers ends in the file. */
+  headEnd: number;
 }
 
 const EHDR_SIZE = 64;
@@ -71,6 +73,7 @@ export function parseElf(head: Uint8Array, headLength: number, read: ElfRead): E
     interpLength: 0,
     executableStack: false,
     align: 4096,
+    headEnd: Math.max(EHDR_SIZE, phoff + phnum * PHDR_SIZE),
   };
   for (let i = 0; i < phnum; i++) {
     const p = at + i * PHDR_SIZE;

@@ -22,7 +22,8 @@ import {
 } from '../../abi/mman.ts';
 import { SYS_madvise, SYS_mprotect, SYS_mremap, SYS_munmap } from '../../abi/nr.ts';
 import { type AddressSpace, type Context, NATIVE_FUTEX, type Platform } from '../../platform/platform.ts';
-import { type MapObject, Vma, VmaSet } from './vma.ts';
+import { GapZone } from './gaps.ts';
+import { isData, type MapObject, Vma, VmaSet } from './vma.ts';
 
 export const PAGE = 4096;
 
@@ -41,9 +42,11 @@ const HOST_FLAGS = MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MA
 const PROT_SEM = 8;
 const PROT_GROWSDOWN = 0x01000000;
 
-function isData(prot: number, flags: number): boolean {
-  return (prot & PROT_WRITE) !== 0 && (flags & (MAP_SHARED | MAP_GROWSDOWN)) === 0;
-}
+/** How far below the end of the address range files are mapped and programs placed: within the reach of what stands behind that end. */
+const NEAR = 0x60000000 - 0x200000;
+/** Anonymous memory from this size on goes below that, unless an address is asked for; at multiples of a huge page. */
+const FAR_LENGTH = 64 << 20;
+const HUGE_PAGE = 2 << 20;
 
 /** What execve records for /proc and for prctl(PR_SET_MM). */
 export interface ExecLayout {
@@ -55,6 +58,9 @@ export interface ExecLayout {
   auxv: Uint8Array;
 }
 
+/** Whoever makes mappings in the guest's address space: one of its threads, or a batch that a thread carries out later. */
+export type Mapper = Pick<Context, 'mmap'>;
+
 export class MemoryManager {
   readonly platform: Platform;
   readonly as: AddressSpace;
@@ -63,8 +69,11 @@ export class MemoryManager {
   users = 1;
   brkStart = 0;
   brkEnd = 0;
-  /** Top of the area that mmap fills downwards. */
-  mmapBase: number;
+  /** Lowest address of what is kept close to the end of the address range. */
+  readonly nearFloor: number;
+  /** Small and file-backed mappings go into the first zone while there is room, large anonymous ones into the second. */
+  private readonly near: GapZone;
+  private readonly far: GapZone;
   layout: ExecLayout = { argStart: 0, argEnd: 0, envStart: 0, envEnd: 0, stackTop: 0, auxv: new Uint8Array(0) };
   /** The program file that runs here, for /proc/PID/exe. */
   exe: MapObject | null = null;
@@ -85,7 +94,9 @@ export class MemoryManager {
   constructor(platform: Platform, as: AddressSpace) {
     this.platform = platform;
     this.as = as;
-    this.mmapBase = platform.maxAddress - PAGE;
+    this.nearFloor = Math.max(platform.minAddress, platform.maxAddress - NEAR);
+    this.near = new GapZone(this.vmas, this.nearFloor, platform.maxAddress - PAGE);
+    this.far = new GapZone(this.vmas, platform.minAddress, this.nearFloor);
   }
 
   /** Guest memory -> buf. 0 or -EFAULT. */
@@ -143,22 +154,28 @@ export class MemoryManager {
     return addr >= p.vdsoAddress && addr + len <= p.vdsoAddress + p.vdsoSize;
   }
 
-  /** A free range of `len` bytes, at `hint` if that is free, else below mmapBase. -ENOMEM when none. */
-  findGap(hint: number, len: number): number {
+  /** Where mappings near the end of the address range may lie: [floor, top). */
+  setNear(floor: number, top: number): void {
+    this.near.move(floor, top);
+  }
+
+  /** Top of the area that mmap fills downwards. */
+  get mmapBase(): number {
+    return this.near.top;
+  }
+
+  /** A free range of `len` bytes, at `hint` if that is free. `far`: rather away from programs and files. -ENOMEM when none. */
+  findGap(hint: number, len: number, far = false): number {
     if (hint >= this.platform.minAddress && hint + len <= this.platform.maxAddress && !this.vmas.overlaps(hint, hint + len)) return hint;
+    let at = far ? this.far.find(len, HUGE_PAGE) : this.near.find(len, PAGE);
+    if (at < 0) at = far ? this.near.find(len, PAGE) : this.far.find(len, PAGE);
+    return at >= 0 ? at : this.aboveNear(len);
+  }
+
+  /** What an exhausted lower part leaves: between the near zone and the end of the address range. */
+  private aboveNear(len: number): number {
     const list = this.vmas.list;
-    let top = this.mmapBase;
-    let last = this.vmas.indexAfter(top);
-    if (last >= list.length || list[last]!.start >= top) last--;
-    for (let i = last; i >= -1; i--) {
-      const v = i >= 0 ? list[i]! : null;
-      const bottom = v === null ? this.platform.minAddress : v.end;
-      if (top - bottom >= len) return top - len;
-      if (v === null) break;
-      if (v.start < top) top = v.start;
-    }
-    // Above mmapBase (what an exhausted lower part leaves).
-    let at = this.mmapBase;
+    let at = this.near.top;
     for (let i = this.vmas.indexAfter(at); ; i++) {
       const v = list[i];
       const end = v === undefined ? this.platform.maxAddress : v.start;
@@ -168,19 +185,16 @@ export class MemoryManager {
     }
   }
 
-  /** Would `len` more bytes with these attributes exceed RLIMIT_DATA? It counts private writable areas but stacks (is_data_mapping). */
-  private beyondData(prot: number, flags: number, len: number): boolean {
-    if (this.limitData === Infinity || !isData(prot, flags)) return false;
-    let n = len;
-    for (const v of this.vmas.list) if (isData(v.prot, v.flags)) n += v.end - v.start;
-    return n > this.limitData;
+  /** Forgets the areas of [start, end), whose pages are gone. */
+  private free(start: number, end: number): void {
+    this.vmas.remove(start, end);
+    this.near.freed(start, end);
+    this.far.freed(start, end);
   }
 
-  /** Bytes in locked areas. */
-  lockedBytes(): number {
-    let n = 0;
-    for (const v of this.vmas.list) if (v.locked) n += v.end - v.start;
-    return n;
+  /** Would `len` more bytes with these attributes exceed RLIMIT_DATA? */
+  private beyondData(prot: number, flags: number, len: number): boolean {
+    return isData(prot, flags) && this.vmas.data + len > this.limitData;
   }
 
   /**
@@ -188,7 +202,7 @@ export class MemoryManager {
    * The address or -errno.
    */
   mmap(
-    ctx: Context,
+    ctx: Mapper,
     hint: number,
     length: number,
     prot: number,
@@ -210,11 +224,11 @@ export class MemoryManager {
       if (addr < this.platform.minAddress) return -EPERM;
       if ((flags & MAP_FIXED_NOREPLACE) !== 0 && this.vmas.overlaps(addr, addr + len)) return -EEXIST;
     } else {
-      addr = this.findGap(pageDown(hint), len);
+      addr = this.findGap(pageDown(hint), len, fd < 0 && len >= FAR_LENGTH && (prot & PROT_EXEC) === 0);
       if (addr < 0) return addr;
     }
     if (this.vmas.total + len > this.limitAs || this.beyondData(prot, flags, len)) return -ENOMEM;
-    if (this.lockFuture && this.lockedBytes() + len > this.limitLocked) return -EAGAIN;
+    if (this.lockFuture && this.vmas.locked + len > this.limitLocked) return -EAGAIN;
     let host = (flags & HOST_FLAGS) | (fd < 0 ? MAP_ANONYMOUS : 0);
     // What the guest may never write is private to the host's kernel: it shows the same pages, and a guest that calls mprotect(2) behind the
     // Sentry's back gets a copy, whatever the descriptor allows.
@@ -236,7 +250,7 @@ export class MemoryManager {
     if (addr % PAGE !== 0 || len === 0 || addr + len > this.platform.maxAddress) return -EINVAL;
     const r = ctx.hostcall(SYS_munmap, addr, len, 0, 0, 0, 0);
     if (r < 0) return r;
-    this.vmas.remove(addr, addr + len);
+    this.free(addr, addr + len);
     return 0;
   }
 
@@ -263,9 +277,7 @@ export class MemoryManager {
     }
     const r = ctx.hostcall(SYS_mprotect, start, end - start, want, 0, 0, 0);
     if (r < 0) return r;
-    this.vmas.change(start, end, (v) => {
-      v.prot = want;
-    });
+    this.vmas.protect(start, end, want);
     return 0;
   }
 
@@ -327,14 +339,14 @@ export class MemoryManager {
     }
     if (this.vmas.total + newLen - (fixed ? 0 : oldLen) > this.limitAs) return -ENOMEM;
     if (this.beyondData(v.prot, v.flags, newLen - oldLen)) return -ENOMEM;
-    const to = fixed ? newAddr : this.findGap(0, newLen);
+    const to = fixed ? newAddr : this.findGap(0, newLen, v.object === null && newLen >= FAR_LENGTH && (v.prot & PROT_EXEC) === 0);
     if (to < 0) return to;
     const r = ctx.hostcall(SYS_mremap, addr, oldLen, newLen, MREMAP_MAYMOVE | MREMAP_FIXED | (flags & MREMAP_DONTUNMAP), to, 0);
     if (r < 0) return r;
     const moved = v.slice(addr, addr + Math.max(oldLen, PAGE));
     moved.start = to;
     moved.end = to + newLen;
-    if ((flags & MREMAP_DONTUNMAP) === 0 && oldLen > 0) this.vmas.remove(addr, addr + oldLen);
+    if ((flags & MREMAP_DONTUNMAP) === 0 && oldLen > 0) this.free(addr, addr + oldLen);
     this.vmas.remove(to, to + newLen);
     this.vmas.insert(moved);
     return to;
@@ -352,12 +364,11 @@ export class MemoryManager {
       if (v.dontFork) continue;
       const c = v.slice(v.start, v.end);
       c.locked = false;
-      m.vmas.list.push(c);
-      m.vmas.total += c.end - c.start;
+      m.vmas.append(c);
     }
     m.brkStart = this.brkStart;
     m.brkEnd = this.brkEnd;
-    m.mmapBase = this.mmapBase;
+    m.setNear(this.near.floor, this.near.top);
     m.layout = this.layout;
     m.exe = this.exe;
     if (m.exe !== null) m.exe.ref();

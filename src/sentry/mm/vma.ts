@@ -1,5 +1,7 @@
 // Virtual memory areas: what the guest asked for, as /proc/PID/maps shows it. The host process holds the pages.
 
+import { MAP_GROWSDOWN, MAP_SHARED, PROT_WRITE } from '../../abi/mman.ts';
+
 /** What a mapping keeps open: an open file, a shared memory segment, an anonymous shared object. */
 export interface MapObject {
   ref(): unknown;
@@ -60,7 +62,8 @@ export class Vma {
     return v;
   }
 
-  private joins(n: Vma): boolean {
+  /** May this area and `n`, which follows, become one? */
+  joins(n: Vma): boolean {
     return (
       this.end === n.start &&
       this.prot === n.prot &&
@@ -84,21 +87,36 @@ export class Vma {
   }
 }
 
-/** The areas of one address space, sorted, never overlapping. */
+/** Does an area with these attributes count for RLIMIT_DATA? Private writable ones but stacks do (is_data_mapping). */
+export function isData(prot: number, flags: number): boolean {
+  return (prot & PROT_WRITE) !== 0 && (flags & (MAP_SHARED | MAP_GROWSDOWN)) === 0;
+}
+
+/** The areas of one address space, sorted, never overlapping. Attributes that are summed up change through its methods only. */
 export class VmaSet {
   readonly list: Vma[] = [];
   /** Sum of lengths, bytes. */
   total = 0;
+  /** Sum of the lengths of areas that count for RLIMIT_DATA, bytes. */
+  data = 0;
+  /** Sum of the lengths of locked areas, bytes. */
+  locked = 0;
+  /** Where the last lookup ended: the next one is mostly near. */
+  private last = 0;
 
   /** Index of the first area that ends behind `addr`. */
   indexAfter(addr: number): number {
+    const list = this.list;
+    const near = this.last;
+    if (near < list.length && list[near]!.end > addr && (near === 0 || list[near - 1]!.end <= addr)) return near;
     let lo = 0;
-    let hi = this.list.length;
+    let hi = list.length;
     while (lo < hi) {
       const mid = (lo + hi) >>> 1;
-      if (this.list[mid]!.end > addr) hi = mid;
+      if (list[mid]!.end > addr) hi = mid;
       else lo = mid + 1;
     }
+    this.last = lo;
     return lo;
   }
 
@@ -123,17 +141,33 @@ export class VmaSet {
     return at >= end;
   }
 
+  /** `bytes` more (or, negative, fewer) are mapped with this area's attributes. */
+  private account(v: Vma, bytes: number): void {
+    this.total += bytes;
+    if (isData(v.prot, v.flags)) this.data += bytes;
+    if (v.locked) this.locked += bytes;
+  }
+
+  /** Appends behind all others: the areas of a fork's child come in order. */
+  append(v: Vma): void {
+    this.list.push(v);
+    this.account(v, v.end - v.start);
+  }
+
   /** Inserts into a free range; merges with alike neighbours. */
   insert(v: Vma): void {
-    let i = this.indexAfter(v.start);
-    this.list.splice(i, 0, v);
-    this.total += v.end - v.start;
-    const next = this.list[i + 1];
-    if (next !== undefined && v.absorb(next)) this.list.splice(i + 1, 1);
-    if (i > 0 && this.list[i - 1]!.absorb(v)) {
-      this.list.splice(i, 1);
-      i--;
-    }
+    const list = this.list;
+    const i = this.indexAfter(v.start);
+    this.account(v, v.end - v.start);
+    const before = i > 0 ? list[i - 1]! : null;
+    const next = i < list.length ? list[i]! : null;
+    if (before !== null && before.absorb(v)) {
+      if (next !== null && before.absorb(next)) list.splice(i, 1);
+    } else if (next !== null && v.joins(next)) {
+      next.start = v.start;
+      next.offset = v.offset;
+      if (v.object !== null) v.object.unref();
+    } else list.splice(i, 0, v);
   }
 
   /** Splits areas so that none crosses `addr`. */
@@ -148,31 +182,71 @@ export class VmaSet {
 
   /** Removes [start, end); references are dropped. */
   remove(start: number, end: number): void {
-    this.split(start);
-    this.split(end);
-    const i = this.indexAfter(start);
+    const list = this.list;
+    let i = this.indexAfter(start);
+    let v = list[i];
+    if (v === undefined || v.start >= end) return;
+    if (v.start < start) {
+      if (v.end > end) {
+        list.splice(i + 1, 0, v.slice(end, v.end));
+        v.end = start;
+        this.account(v, start - end);
+        return;
+      }
+      this.account(v, start - v.end);
+      v.end = start;
+      i++;
+    }
     let n = 0;
-    while (i + n < this.list.length && this.list[i + n]!.start < end) {
-      const v = this.list[i + n]!;
-      this.total -= v.end - v.start;
+    for (;;) {
+      v = list[i + n];
+      if (v === undefined || v.end > end) break;
+      this.account(v, v.start - v.end);
       if (v.object !== null) v.object.unref();
       n++;
     }
-    if (n > 0) this.list.splice(i, n);
+    if (v !== undefined && v.start < end) {
+      this.account(v, v.start - end);
+      v.offset += end - v.start;
+      v.start = end;
+    }
+    if (n > 0) list.splice(i, n);
   }
 
   /** Calls fn for each area inside [start, end), split at the borders, then merges again. */
   change(start: number, end: number, fn: (v: Vma) => void): void {
     this.split(start);
     this.split(end);
-    for (let i = this.indexAfter(start); i < this.list.length && this.list[i]!.start < end; i++) fn(this.list[i]!);
+    const list = this.list;
+    for (let i = this.indexAfter(start); i < list.length && list[i]!.start < end; i++) {
+      const v = list[i]!;
+      this.account(v, v.start - v.end);
+      fn(v);
+      this.account(v, v.end - v.start);
+    }
     this.merge(start, end);
   }
 
+  /** mprotect(2): as change, without a function for each call. */
+  protect(start: number, end: number, prot: number): void {
+    this.split(start);
+    this.split(end);
+    const list = this.list;
+    for (let i = this.indexAfter(start); i < list.length && list[i]!.start < end; i++) {
+      const v = list[i]!;
+      this.account(v, v.start - v.end);
+      v.prot = prot;
+      this.account(v, v.end - v.start);
+    }
+    this.merge(start, end);
+  }
+
+  /** Makes one of alike neighbours inside and at the borders of [start, end]. */
   private merge(start: number, end: number): void {
+    const list = this.list;
     let i = Math.max(1, this.indexAfter(start));
-    while (i < this.list.length && this.list[i]!.start <= end) {
-      if (this.list[i - 1]!.absorb(this.list[i]!)) this.list.splice(i, 1);
+    while (i < list.length && list[i]!.start <= end) {
+      if (list[i - 1]!.absorb(list[i]!)) list.splice(i, 1);
       else i++;
     }
   }
@@ -181,5 +255,7 @@ export class VmaSet {
     for (const v of this.list) if (v.object !== null) v.object.unref();
     this.list.length = 0;
     this.total = 0;
+    this.data = 0;
+    this.locked = 0;
   }
 }

@@ -240,8 +240,12 @@ function lockRange(t: Task, start: number, length: number, on: boolean): number 
     const limit = t.rlimit(RLIMIT_MEMLOCK);
     if (limit === 0) return -EPERM;
     let already = 0;
-    for (const v of t.mm.vmas.list) if (v.locked) already += Math.max(0, Math.min(end, v.end) - Math.max(addr, v.start));
-    if (t.mm.lockedBytes() - already + end - addr > limit) return -ENOMEM;
+    const list = t.mm.vmas.list;
+    for (let i = t.mm.vmas.indexAfter(addr); i < list.length && list[i]!.start < end; i++) {
+      const v = list[i]!;
+      if (v.locked) already += Math.min(end, v.end) - Math.max(addr, v.start);
+    }
+    if (t.mm.vmas.locked - already + end - addr > limit) return -ENOMEM;
   }
   if (!t.mm.vmas.covers(addr, end)) return -ENOMEM;
   t.mm.vmas.change(addr, end, (v) => {
@@ -266,6 +270,12 @@ export function sys_munlock(t: Task): number {
   return lockRange(t, t.arg(0), t.arg(1), false);
 }
 
+function setLocked(t: Task, on: boolean): void {
+  t.mm.vmas.change(0, t.kernel.platform.maxAddress, (v) => {
+    v.locked = on;
+  });
+}
+
 export function sys_mlockall(t: Task): number {
   const flags = t.argI(0);
   if (flags === 0 || (flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) !== 0 || flags === MCL_ONFAULT) return -EINVAL;
@@ -274,13 +284,13 @@ export function sys_mlockall(t: Task): number {
   if ((flags & MCL_CURRENT) !== 0 && t.mm.vmas.total > limit) return -ENOMEM;
   t.mm.limitLocked = limit;
   t.mm.noteLocked();
-  if ((flags & MCL_CURRENT) !== 0) for (const v of t.mm.vmas.list) v.locked = true;
+  if ((flags & MCL_CURRENT) !== 0) setLocked(t, true);
   t.mm.lockFuture = (flags & MCL_FUTURE) !== 0;
   return 0;
 }
 
 export function sys_munlockall(t: Task): number {
-  for (const v of t.mm.vmas.list) v.locked = false;
+  setLocked(t, false);
   t.mm.lockFuture = false;
   return 0;
 }

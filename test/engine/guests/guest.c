@@ -359,7 +359,7 @@ static void *calls(void *n) {
   // Vector and general registers carry the sum over system calls and interrupts.
   double sum = 0;
   long check = 0;
-  for (int i = 0; i < 3000; i++) {
+  for (int i = 0; i < 20000; i++) {
     sum += i * 0.5;
     check += syscall(SYS_getpid) > 0 ? i : 0;
     for (volatile int j = 0; j < 300; j++) {

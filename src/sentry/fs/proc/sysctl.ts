@@ -46,7 +46,6 @@ const KEPT: readonly (readonly [string, string])[] = [
   ['vm.overcommit_memory', '0'],
   ['vm.overcommit_ratio', '50'],
   ['vm.max_map_count', '65530'],
-  ['vm.mmap_min_addr', '65536'],
   ['vm.swappiness', '60'],
   ['vm.dirty_ratio', '20'],
   ['vm.dirty_background_ratio', '10'],
@@ -173,6 +172,7 @@ export function fillSysctls(kernel: Kernel, root: SynthDir, x: ProcExtras): void
   b.shown('kernel.pid_max', () => String(PID_MAX));
   b.shown('kernel.threads-max', () => String(PID_MAX - 1));
   b.shown('kernel.cap_last_cap', () => String(LAST_CAP));
+  b.shown('vm.mmap_min_addr', () => String(kernel.platform.minAddress));
   b.shown('kernel.ngroups_max', () => '65536');
   b.shown('kernel.overflowuid', () => '65534');
   b.shown('kernel.overflowgid', () => '65534');
