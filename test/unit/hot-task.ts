@@ -6,6 +6,7 @@ import { FsContext } from '../../src/sentry/vfs/fscontext.ts';
 import { newMount } from '../../src/sentry/vfs/mount.ts';
 import { MountNamespace } from '../../src/sentry/vfs/namespace.ts';
 import { FDTable } from '../../src/sentry/kernel/fdtable.ts';
+import { plainContext } from './context.ts';
 import { RestartRecord, Task } from '../../src/sentry/kernel/task.ts';
 
 const EFAULT = 14;
@@ -63,8 +64,7 @@ export function hotTask(fs: FileSystem): HotTask {
   const task = Object.create(Task.prototype) as Task;
   Object.assign(task, {
     kernel: { tmp: new Uint8Array(4096), scratch: new Uint8Array(1 << 20), word, word32: new Uint32Array(word.buffer) },
-    // Nothing travels with the call: all goes by the memory manager.
-    ctx: { delivering: false, fetched: () => -1, fetchedFrom: () => -1, reserve: () => -1 },
+    ctx: plainContext(),
     tid: 1,
     tg: { tgid: 1, limitSoft: new Float64Array(16).fill(Infinity) },
     mm,

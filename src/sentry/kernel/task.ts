@@ -228,12 +228,24 @@ export class Task implements Caller, Wakeable {
     return 0;
   }
 
+  /** Room in the context's window for `len` bytes to guest memory at `addr`, for ctx.deliver(). -1: none, copyOut() must do. */
+  outRoom(addr: number, len: number): number {
+    const at = this.ctx.reserve(len);
+    return at >= 0 && this.mm.mayWrite(addr, len) ? at : -1;
+  }
+
+  /** Where in the context's window the bytes at `addr` came with this call. -1: they did not, copyIn() must do. */
+  inRoom(addr: number, len: number): number {
+    const c = this.ctx;
+    return c.delivering ? -1 : c.fetched(addr, len);
+  }
+
   /** As copyOut() of the first `count` words of `src`, whose bytes are `bytes`. */
   copyOutWords(addr: number, src: Uint32Array, bytes: Uint8Array, count: number): number {
     const c = this.ctx;
     const len = count * 4;
-    const at = c.reserve(len);
-    if (at < 0 || !this.mm.mayWrite(addr, len)) return this.copyOutNow(addr, bytes, 0, len);
+    const at = this.outRoom(addr, len);
+    if (at < 0) return this.copyOutNow(addr, bytes, 0, len);
     const w = c.windowWords;
     const to = at >>> 2;
     for (let i = 0; i < count; i++) w[to + i] = src[i]!;

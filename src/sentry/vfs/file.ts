@@ -92,6 +92,11 @@ export class File {
     return false;
   }
 
+  /** True if its reads and writes touch each byte of the buffer once: the buffer may then be memory that the guest can change meanwhile. */
+  get direct(): boolean {
+    return false;
+  }
+
   ref(): this {
     this.refs++;
     return this;

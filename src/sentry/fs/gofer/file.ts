@@ -24,6 +24,10 @@ export class GoferFile extends File {
     node.acquire();
   }
 
+  override get direct(): boolean {
+    return true;
+  }
+
   protected override release(): void {
     super.release();
     this.node.unacquire();

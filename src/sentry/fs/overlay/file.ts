@@ -22,6 +22,10 @@ export class OverlayFile extends RegularFile {
     this.real = real;
   }
 
+  override get direct(): boolean {
+    return true;
+  }
+
   /** The real description; a new one when the file was copied up since. */
   private current(c: Caller): File {
     if (this.real.inode === this.node.real) return this.real;

@@ -32,6 +32,10 @@ export class TmpFile extends RegularFile {
     this.node = inode;
   }
 
+  override get direct(): boolean {
+    return true;
+  }
+
   override pread(_c: Caller, buf: Uint8Array, off: number, len: number, pos: number): number {
     const i = this.node;
     if (i.atimeStale && (this.flags & O_NOATIME) === 0 && this.mount !== null && (this.mount.flags & ST_NOATIME) === 0) {
