@@ -151,7 +151,7 @@ export class GoferFile extends File {
 /** A directory listing: taken when reading starts, so that positions stay true while names come and go. */
 export class GoferDirectory extends File {
   private readonly node: GoferNode;
-  private entries: ListedName[] | null = null;
+  private entries: readonly ListedName[] | null = null;
 
   constructor(node: GoferNode, flags: number, mount: Mount, dentry: Dentry) {
     super(node, flags, mount, dentry, QUIET);

@@ -42,11 +42,8 @@ const LIST_AFTER = 8;
 const LISTED_SIZE = 1024;
 const EMPTY = new Uint8Array(0);
 
-/** What a directory knows of a name. */
-interface Entry {
-  ino: number;
-  /** DT_*; 0 in shared trees: the name is absent. */
-  type: number;
+/** What a directory knows of a name. Of type 0 in shared trees: it is absent. */
+interface Entry extends ListedName {
   /** Listed and not yet looked up: the identifier is ours to use or give back. */
   info: NodeInfo | null;
   /** Shared trees: the inode that was found, and when. */
@@ -59,6 +56,9 @@ export class GoferInode extends GoferNode {
   private target: string;
   /** Directories. Exclusive trees: all its names, once it was listed. Shared: names that were asked lately. */
   private entries: Map<string, Entry> | null = null;
+  /** All names as list() told them, good until one comes or goes; in shared trees for a while at most. */
+  private listing: readonly ListedName[] | null = null;
+  private listedAt = 0;
   /** Names that the gofer was asked for, one message each. */
   private asked = 0;
   private evicted = false;
@@ -81,7 +81,7 @@ export class GoferInode extends GoferNode {
       const info = this.session.client.walk(this.id, name);
       return typeof info === 'number' ? info : this.instantiate(info);
     }
-    const now = monotonicNs();
+    const now = this.session.walkTime();
     if (e !== undefined && now - e.at < BELIEF) {
       if (e.type === 0) return -ENOENT;
       if (e.info !== null) return this.claim(e);
@@ -155,6 +155,7 @@ export class GoferInode extends GoferNode {
     const old = this.entries.get(name);
     if (old !== undefined && old.info !== null) this.session.client.clunk(old.info.id);
     this.entries.set(name, {
+      name,
       ino: inode === null ? 0 : inode.ino,
       type: inode === null ? 0 : inode.mode >> 12,
       info: null,
@@ -165,6 +166,7 @@ export class GoferInode extends GoferNode {
 
   /** A name now leads to `inode`, or (null) nowhere: by our own doing. */
   private note(name: string, inode: GoferInode | null): void {
+    this.listing = null;
     this.markDirty();
     if (!this.session.exclusive) {
       this.remember(name, inode, monotonicNs());
@@ -172,12 +174,13 @@ export class GoferInode extends GoferNode {
       const old = this.entries.get(name);
       if (old !== undefined && old.info !== null) this.session.client.clunk(old.info.id);
       if (inode === null) this.entries.delete(name);
-      else this.entries.set(name, { ino: inode.ino, type: inode.mode >> 12, info: null, inode: null, at: 0 });
+      else this.entries.set(name, { name, ino: inode.ino, type: inode.mode >> 12, info: null, inode: null, at: 0 });
     }
   }
 
   /** Drops what is known of names. */
   private forget(): void {
+    this.listing = null;
     if (this.entries === null) return;
     for (const e of this.entries.values()) if (e.info !== null) this.session.client.clunk(e.info.id);
     this.entries = null;
@@ -188,34 +191,36 @@ export class GoferInode extends GoferNode {
     this.forget();
   }
 
-  override list(): ListedName[] | number {
+  override list(): readonly ListedName[] | number {
     const exclusive = this.session.exclusive;
-    const out: ListedName[] = [];
+    if (this.listing !== null && (exclusive || monotonicNs() - this.listedAt < BELIEF)) return this.listing;
     if (exclusive && this.entries !== null) {
-      for (const [name, e] of this.entries) out.push({ name, ino: e.ino, type: e.type });
-      return out;
+      this.listing = [...this.entries.values()];
+      return this.listing;
     }
     const all = this.session.client.readdir(this.id);
     if (typeof all === 'number') return all;
     const now = exclusive ? 0 : monotonicNs();
     const old = this.entries;
     const entries = new Map<string, Entry>();
+    const listing: Entry[] = [];
     for (const info of all) {
-      const type = (info.attr.mode & S_IFMT) >> 12;
+      const e: Entry = { name: info.name, ino: info.attr.ino, type: (info.attr.mode & S_IFMT) >> 12, info, inode: null, at: now };
       const known = old === null ? undefined : old.get(info.name);
-      const e: Entry = { ino: info.attr.ino, type, info, inode: null, at: now };
       if (known !== undefined && known.inode !== null && !known.inode.evicted && known.inode.isSame(info)) {
         known.inode.adopt(info);
         e.inode = known.inode;
         e.info = null;
       }
       entries.set(info.name, e);
-      out.push({ name: info.name, ino: info.attr.ino, type });
+      listing.push(e);
     }
     this.forget();
     this.entries = entries;
+    this.listing = listing;
+    this.listedAt = now;
     this.session.addListed(this, all.length);
-    return out;
+    return listing;
   }
 
   // Changes of names.

@@ -179,5 +179,5 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
   abstract drop(): void;
 
   /** The entries of a directory but "." and "..", or -errno. */
-  abstract list(): ListedName[] | number;
+  abstract list(): readonly ListedName[] | number;
 }

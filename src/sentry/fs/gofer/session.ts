@@ -1,6 +1,8 @@
 // What all inodes of one gofer file system share: the client, the mode, and the bounds of its caches.
 
+import { monotonicNs } from '../../../base/clock.ts';
 import type { Inode } from '../../vfs/inode.ts';
+import { walks } from '../../vfs/walk.ts';
 import type { GoferClient } from './client.ts';
 
 /** Most directory entries with attributes kept for names that were listed but not yet looked up. */
@@ -28,11 +30,22 @@ export class GoferSession {
   /** Inode numbers of files that were changed through inodes that are gone. */
   private readonly changed = new Set<number>();
   private anyChanged = false;
+  private walk = -1;
+  private time = 0;
 
   constructor(client: GoferClient, exclusive: boolean, readonly: boolean) {
     this.client = client;
     this.exclusive = exclusive;
     this.readonly = readonly;
+  }
+
+  /** CLOCK_MONOTONIC in ns, read once a walk: for the names that it asks for. */
+  walkTime(): number {
+    if (this.walk !== walks) {
+      this.walk = walks;
+      this.time = monotonicNs();
+    }
+    return this.time;
   }
 
   /** The inode of a file with several names, or null when none is known. */

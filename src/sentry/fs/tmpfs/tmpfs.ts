@@ -184,8 +184,8 @@ export class TmpInode extends Inode {
     const err = this.spill(end);
     if (err < 0 || this.memfd >= 0) return err;
     if (end > this.data.length) {
-      let n = this.data.length === 0 ? 64 : this.data.length * 2;
-      while (n < end) n *= 2;
+      // Most files are written once: the first piece gets what it needs, more makes the array double.
+      const n = Math.max((end + 63) & ~63, this.data.length * 2);
       const grown = new Uint8Array(n);
       grown.set(this.data.length > this.size ? this.data.subarray(0, this.size) : this.data);
       this.data = grown;
