@@ -108,6 +108,8 @@ export interface Context {
   /** The same for bytes from `addr` on; how many there are goes to fetchedLength. */
   fetchedFrom(addr: number): number;
   fetchedLength: number;
+  /** What travelled counts no more: somebody may have changed guest memory since. */
+  forgetFetched(): void;
   /** Room in `window` for `len` bytes that deliver() will send; -1: none, or no event is being answered. */
   reserve(len: number): number;
   /**

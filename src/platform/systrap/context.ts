@@ -206,6 +206,10 @@ export class SystrapContext implements Context, Runner {
     return -1;
   }
 
+  forgetFetched(): void {
+    this.ranges = 0;
+  }
+
   get delivering(): boolean {
     return this.engine.sender === this;
   }

@@ -205,7 +205,11 @@ export class Loop {
       t.rs.reset();
       t.syscalls++;
       if (c.wantsPatch) offerSite(t, c);
-      if (t.ptrace !== null) t.mm.noteTraced(c);
+      if (t.ptrace !== null) {
+        // A tracer may change what arguments point at while the call stands at its entry.
+        c.forgetFetched();
+        t.mm.noteTraced(c);
+      }
       if (t.ptrace === null || !stopAtEntry(t, false)) this.invoke(t);
     } else if (e === EVENT_INTERRUPTED) {
       if (t.ptrace !== null) t.mm.noteTraced(c);
