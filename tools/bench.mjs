@@ -1,39 +1,67 @@
-// Runs benchmarks of bench/: node tools/bench.mjs [NAME...]; without a name it lists them.
+// Runs benchmarks of bench/: node tools/bench.mjs [OPTIONS] [ROW...] makes the table over all engines (--help tells more);
+// node tools/bench.mjs micro|startup runs one of the smaller ones.
 
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, stop } from 'esbuild';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const names = process.argv.slice(2);
-const known = readdirSync(join(root, 'bench'))
-  .map((f) => /^(.*)\.(ts|mjs)$/.exec(f)?.[1])
-  .filter((n) => n !== undefined);
+const dist = join(root, 'dist/bench');
 
-if (names.length === 0) process.stdout.write(`benchmarks: ${known.join(' ')}\n`);
-for (const name of names) {
-  let file = join(root, 'bench', `${name}.mjs`);
-  if (!known.includes(name)) {
-    process.stderr.write(`bench: no benchmark '${name}'; there are: ${known.join(' ')}\n`);
-    process.exit(2);
-  }
-  if (!existsSync(file)) {
-    mkdirSync(join(root, 'dist'), { recursive: true });
-    file = join(root, 'dist', `bench-${name}.mjs`);
-    await build({
-      absWorkingDir: root,
-      entryPoints: [`bench/${name}.ts`],
-      outfile: file,
-      bundle: true,
-      format: 'esm',
-      platform: 'node',
-      target: 'node20',
-      packages: 'external',
-    });
-  }
-  process.stdout.write(`== ${name}\n`);
-  const { status } = spawnSync(process.execPath, ['--expose-gc', file], { cwd: root, stdio: 'inherit' });
+function run(command, args) {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  if (error !== undefined) process.stderr.write(`bench: ${command}: ${error.message}\n`);
   if (status !== 0) process.exit(status ?? 1);
+}
+
+/** Bundles a benchmark that is written in TypeScript. */
+async function bundle(name) {
+  const file = join(dist, `${name}.mjs`);
+  await build({
+    absWorkingDir: root,
+    entryPoints: [`bench/${name}.ts`],
+    outfile: file,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    packages: 'external',
+  });
+  // Otherwise its service would stay beside what is measured.
+  await stop();
+  return file;
+}
+
+/** Compiles the C files of a folder into one program unless it is newer than they are. */
+function compile(folder, program) {
+  const dir = join(root, 'bench', folder);
+  const files = readdirSync(dir).filter((f) => /\.[ch]$/.test(f));
+  const out = join(dist, program);
+  const made = statSync(out, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (files.every((f) => statSync(join(dir, f)).mtimeMs < made)) return;
+  const sources = files.filter((f) => f.endsWith('.c')).map((f) => join(dir, f));
+  run('gcc', ['-O2', '-pthread', '-Wall', '-Wextra', '-Werror', '-o', out, ...sources]);
+}
+
+const args = process.argv.slice(2);
+mkdirSync(dist, { recursive: true });
+if (args[0] === 'micro') {
+  run(process.execPath, ['--expose-gc', await bundle('micro')]);
+} else if (args[0] === 'startup') {
+  run(process.execPath, [join(root, 'bench/startup.mjs')]);
+} else {
+  run(process.execPath, [join(root, 'tools/build.mjs'), '--quiet']);
+  compile('host', 'keeper');
+  compile('guest', 'guest');
+  const child = spawn(join(dist, 'keeper'), [process.execPath, await bundle('table'), root, ...args], { cwd: root, stdio: 'inherit' });
+  // The keeper ends what runs below it and then itself; who ends only this process ends it too.
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  process.on('SIGINT', () => {});
+  child.on('error', (e) => {
+    process.stderr.write(`bench: ${e.message}\n`);
+    process.exitCode = 1;
+  });
+  child.on('close', (code) => (process.exitCode = code ?? 1));
 }

@@ -264,6 +264,12 @@ static napi_value wake(napi_env env, napi_callback_info info) {
   return answer_int(env, checked(futex(&block_at(number(env, &a, 0))->state, FUTEX_WAKE, 1, NULL)));
 }
 
+// yieldCpu(): lets whoever waits for this processor go first.
+static napi_value yield_cpu(napi_env env, napi_callback_info info) {
+  (void)info;
+  return answer_int(env, checked(sched_yield()));
+}
+
 static double now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -412,7 +418,7 @@ static napi_value init(napi_env env, napi_value exports) {
   } calls[] = {
       {"arena", arena},         {"control", control},     {"space", space},         {"unmapSpace", unmap_space},
       {"send", send_message}, {"sendMaps", send_maps},   {"receive", receive_message}, {"pidfdOpen", pidfd_open_}, {"pidfdKill", pidfd_kill},
-      {"interrupt", interrupt}, {"close", close_},        {"wake", wake},
+      {"interrupt", interrupt}, {"close", close_},        {"wake", wake}, {"yieldCpu", yield_cpu},
       {"settle", settle},       {"cpuTime", cpu_time},
       {"vmRead", vm_read},      {"vmWrite", vm_write},    {"epollCreate", epoll_new}, {"epollAdd", epoll_add},
       {"epollDrain", epoll_drain}, {"waitReady", wait_ready},   {"eventfd", eventfd_new}, {"cpus", cpus},        {"socketpair", socketpair_},

@@ -15,6 +15,8 @@ export interface Sandbox {
   gofer: number;
   stub: number;
   guests: number[];
+  /** Copies of the pristine stub in waiting: no guest has been in them. */
+  copies: number[];
 }
 
 /** Compiles test/security/NAME.c, statically, when it is newer than its program. The program's path. */
@@ -62,9 +64,26 @@ export function lives(pid: number): boolean {
   }
 }
 
+/** What a process has mapped, as /proc/PID/maps shows it; nothing when it is gone. */
+export function maps(pid: number): string {
+  const r = spawnSync('cat', [`/proc/${pid}/maps`], { encoding: 'utf8' });
+  return r.status === 0 ? r.stdout : '';
+}
+
+/** Is this child of the pristine stub a copy that nothing has been mapped in yet? */
+function waits(pid: number): boolean {
+  const text = maps(pid);
+  return text !== '' && !/^[0-7]/m.test(text.replace(/^7ff0\S+ /gm, '. '));
+}
+
+/** The host processes that hold a guest's memory. */
+export function guestsOf(stub: number): number[] {
+  return childrenOf(stub).filter((pid) => !waits(pid));
+}
+
 /** The processes below a stand-in. */
 export function sandboxOf(standin: number): Sandbox {
-  const s: Sandbox = { standin, init: 0, sentry: 0, gofer: 0, stub: 0, guests: [] };
+  const s: Sandbox = { standin, init: 0, sentry: 0, gofer: 0, stub: 0, guests: [], copies: [] };
   for (const pid of childrenOf(standin)) {
     if (commandLine(pid).includes('gofer.cjs')) s.gofer = pid;
     else s.init = pid;
@@ -74,7 +93,7 @@ export function sandboxOf(standin: number): Sandbox {
     else if (s.stub === 0) s.stub = pid;
     else s.guests.push(pid);
   }
-  s.guests.push(...childrenOf(s.stub));
+  for (const pid of childrenOf(s.stub)) (waits(pid) ? s.copies : s.guests).push(pid);
   return s;
 }
 
@@ -84,7 +103,7 @@ export function standinOf(command: number): number {
 }
 
 export function all(s: Sandbox): number[] {
-  return [s.standin, s.init, s.sentry, s.gofer, s.stub, ...s.guests];
+  return [s.standin, s.init, s.sentry, s.gofer, s.stub, ...s.guests, ...s.copies];
 }
 
 /** Waits until `test` holds; false after `ms`. */

@@ -20,6 +20,8 @@ export interface SystrapAddon {
   /** The interrupt signal to one thread. */
   interrupt(tgid: number, tid: number): number;
   close(fd: number): number;
+  /** sched_yield(2): lets whoever waits for this processor go first. */
+  yieldCpu(): number;
   /** Wakes the stub that sleeps on the state word of the block at this address. */
   wake(block: number): number;
   /** Waits for the end of a block's command: the new state, -ESRCH (process died) or -ETIMEDOUT. */

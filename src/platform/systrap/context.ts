@@ -320,7 +320,10 @@ export class SystrapContext implements Context, Runner {
       order = COMMAND_START;
     }
     this.words[this.base + W_COMMAND] = order;
-    if (Atomics.exchange(this.words, this.base + W_STATE, STATE_GUEST) === STATE_SLEEPING) this.engine.addon.wake(this.address);
+    if (Atomics.exchange(this.words, this.base + W_STATE, STATE_GUEST) === STATE_SLEEPING) {
+      this.engine.addon.wake(this.address);
+      this.engine.woke = true;
+    }
   }
 
   /** Called by poll() for a state word that is not GUEST: takes the event over. False if nobody is to be told. */
@@ -667,7 +670,8 @@ export class SystrapContext implements Context, Runner {
     }
     const child = birth.space(this.index);
     child.native = space.native;
-    if (start === undefined && !child.meet()) return -EAGAIN; // what fork(2) says when there is no room for a process
+    if (start === undefined) this.engine.meetAll();
+    if (child.dead) return -EAGAIN; // what fork(2) says when there is no room for a process
     const c = new SystrapContext(child, this.index, 0);
     c.event = this.event;
     c.armed = start !== undefined;
@@ -680,12 +684,14 @@ export function newSpace(engine: Engine): SystrapContext | number {
   let birth = engine.nursery.copy();
   if (typeof birth === 'number') return birth;
   let space = birth.space(0);
-  if (!space.meet()) {
+  engine.meetAll();
+  if (space.dead) {
     // One that was in waiting may have been killed meanwhile (the host was out of memory).
     birth = engine.nursery.copy();
     if (typeof birth === 'number') return birth;
     space = birth.space(0);
-    if (!space.meet()) return -EAGAIN;
+    engine.meetAll();
+    if (space.dead) return -EAGAIN;
   }
   const slot = space.slot;
   const state = engine.addon.settle(slot.address, space.pidfd, engine.commandSpins, COMMAND_LIMIT);

@@ -54,8 +54,8 @@ export interface Runner {
 /** An address space as the watch for dead processes sees it. */
 export interface Mortal {
   readonly id: number;
-  /** Learns its pid; false when its process is gone. */
-  meet(): boolean;
+  /** Learns its pid. */
+  meet(): void;
   kill(): void;
   /** The process is known to be gone. */
   die(): void;
@@ -96,6 +96,8 @@ export class Engine {
   readonly pids = new Map<number, Mortal>();
   /** Those whose process has not. */
   private readonly expected: Mortal[] = [];
+  /** A stub was woken that may wait for the Sentry's own processor. */
+  woke = false;
   /** Address spaces in waiting. */
   readonly nursery = new Nursery(this);
   readonly mapMessage = new MapMessage();
@@ -224,15 +226,20 @@ export class Engine {
     return pid;
   }
 
-  /** A new address space will be met when its process is first needed, but before the Sentry sleeps. */
+  /** A new address space will be met when the pid of any is next needed, or before the Sentry sleeps. */
   expect(space: Mortal): void {
     this.expected.push(space);
-    if (this.expected.length > MOST_EXPECTED) this.expected.shift()?.meet();
+    if (this.expected.length > MOST_EXPECTED) this.meetAll();
   }
 
-  /** Meets all whose processes were not needed yet: without that, nobody would notice their death. */
+  /**
+   * Meets all that were not met yet, in the order of their birth. Done before any pid is used: a process that died unnoticed may have left
+   * its pid to one of them, and only the hello of that one tells.
+   */
   meetAll(): void {
-    for (let space = this.expected.pop(); space !== undefined; space = this.expected.pop()) space.meet();
+    if (this.expected.length === 0) return;
+    for (const space of this.expected) space.meet();
+    this.expected.length = 0;
   }
 
   /** Looks for processes that died, and resets the doorbell. */

@@ -92,6 +92,10 @@ export class SystrapPlatform implements Platform {
     count += this.look(engine.running, gone);
     if (engine.dead.length > 0) return count + this.reportDead();
     if (count === 0) {
+      if (engine.woke) {
+        engine.woke = false;
+        engine.addon.yieldCpu();
+      }
       engine.killDoomed();
       engine.nursery.refill();
     }

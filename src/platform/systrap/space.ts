@@ -52,33 +52,32 @@ export class SystrapSpace implements AddressSpace {
 
   /**
    * Takes the hello of its process, and waits for it if need be: from then on the kernel has vouched for the pid, and a death is noticed.
-   * False, and dead, when none comes.
+   * Dead when none comes. Called by Engine.meetAll() alone.
    */
-  meet(): boolean {
-    if (this.dead || this.hostPid !== 0) return !this.dead;
+  meet(): void {
+    if (this.dead || this.hostPid !== 0) return;
     const engine = this.engine;
     const pid = engine.receiveHello(this.socket);
     const pidfd = pid < 0 ? pid : engine.addon.pidfdOpen(pid);
     if (pidfd < 0) {
       this.die();
-      return false;
+      return;
     }
     this.hostPid = pid;
     this.hostPidfd = pidfd;
     engine.pids.set(pid, this);
     engine.addon.epollAdd(engine.epoll, pidfd, this.id);
-    return true;
   }
 
   /** The host's pid of its process; 0 if that could not be met. */
   get pid(): number {
-    if (this.hostPid === 0) this.meet();
+    this.engine.meetAll();
     return this.hostPid;
   }
 
   /** -1 if its process could not be met, or is gone. */
   get pidfd(): number {
-    if (this.hostPid === 0) this.meet();
+    this.engine.meetAll();
     return this.hostPidfd;
   }
 
@@ -175,7 +174,8 @@ export class SystrapSpace implements AddressSpace {
   }
 
   kill(): void {
-    if (!this.meet()) return;
+    this.engine.meetAll();
+    if (this.dead) return;
     if (this.runs()) this.engine.addon.pidfdKill(this.pidfd);
     else this.doomed = true;
     this.die();

@@ -4,6 +4,7 @@
 import { EAGAIN, EFAULT, EINVAL, ETIMEDOUT } from '../../abi/errno.ts';
 import { FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS } from '../../abi/futex.ts';
 import { MAP_SHARED } from '../../abi/mman.ts';
+import { getU32, getU64 } from '../../base/bytes.ts';
 import { BLOCKED, ERESTART_RESTARTBLOCK, ERESTARTSYS } from '../../base/result.ts';
 import type { Task } from './task.ts';
 
@@ -242,15 +243,16 @@ export function futexForget(t: Task): void {
 }
 
 const ROBUST_LIMIT = 2048;
+const listHead = new Uint8Array(24);
 
 /** Marks the mutexes of a dying thread's robust list as orphaned and wakes a waiter of each (get_robust_list(2)). */
 export function exitRobustList(t: Task): void {
   const head = t.robustList;
-  const offset = t.kernel.word;
-  if (t.mm.read(head + 8, offset, 0, 8) < 0) return;
-  const futexOffset = (t.kernel.word32[1]! | 0) * 4294967296 + t.kernel.word32[0]!;
-  const pending = t.readU64(head + 16);
-  let entry = t.readU64(head);
+  // struct robust_list_head: first entry, offset of the futex from its entry, entry under way.
+  if (t.mm.read(head, listHead, 0, 24) < 0) return;
+  const futexOffset = (getU32(listHead, 12) | 0) * 4294967296 + getU32(listHead, 8);
+  const pending = getU64(listHead, 16);
+  let entry = getU64(listHead, 0);
   for (let i = 0; i < ROBUST_LIMIT && entry > 0 && entry !== head; i++) {
     const at = entry - (entry % 2);
     const next = t.readU64(at);

@@ -95,14 +95,19 @@ function span(image: ElfImage): { low: number; high: number } {
   return { low: pageDown(first.vaddr), high: pageUp(last.vaddr + last.memsz) };
 }
 
-function randomPages(t: Task, count: number): number {
-  t.kernel.host.random(t.kernel.word);
-  return (t.kernel.word32[0]! % count) * PAGE;
+/** Chance for one program: words for its places, and AT_RANDOM. */
+const RANDOM_WORDS = 4;
+const chance = new Uint32Array(RANDOM_WORDS + 4);
+const chanceBytes = new Uint8Array(chance.buffer);
+let chanceTaken = 0;
+
+function randomPages(count: number): number {
+  return (chance[chanceTaken++]! % count) * PAGE;
 }
 
 /** Where a position-independent program of `size` bytes goes: at the lower end of what reaches the end of the address range. */
-function pieBase(t: Task, mm: MemoryManager, size: number, align: number): number {
-  const base = (size <= PIE_NEAR_MOST ? mm.nearFloor + align : PIE_BASE) + randomPages(t, 0x4000);
+function pieBase(mm: MemoryManager, size: number, align: number): number {
+  const base = (size <= PIE_NEAR_MOST ? mm.nearFloor + align : PIE_BASE) + randomPages(0x4000);
   return base - (base % align);
 }
 
@@ -117,18 +122,20 @@ export function build(t: Task, ctx: Context, mm: MemoryManager, p: Program, envp
   const platform = t.kernel.platform;
   const limit = t.rlimit(RLIMIT_STACK);
   const stackSize = pageUp(Math.max(STACK_LEAST, Math.min(STACK_MOST, limit === Infinity ? STACK_DEFAULT : limit)));
-  const stackTop = platform.maxAddress - PAGE - randomPages(t, 0x1000);
-  const mmapTop = stackTop - Math.max(stackSize, 128 << 20) - (1 << 20) - randomPages(t, 0x1000);
+  t.kernel.host.random(chanceBytes);
+  chanceTaken = 0;
+  const stackTop = platform.maxAddress - PAGE - randomPages(0x1000);
+  const mmapTop = stackTop - Math.max(stackSize, 128 << 20) - (1 << 20) - randomPages(0x1000);
 
   const own = span(p.image);
   let bias = 0;
   if (p.image.type !== ET_EXEC) {
-    bias = own.low !== 0 && p.interp === null ? 0 : pieBase(t, mm, own.high - own.low, p.image.align);
+    bias = own.low !== 0 && p.interp === null ? 0 : pieBase(mm, own.high - own.low, p.image.align);
   } else if (own.low < platform.minAddress) return -EPERM;
   const batch = new MapBatch();
   let r = mapImage(t, batch, mm, p.file, p.image, bias);
   if (r < 0) return r;
-  mm.brkStart = own.high + bias + randomPages(t, 0x100);
+  mm.brkStart = own.high + bias + randomPages(0x100);
   mm.brkEnd = mm.brkStart;
   // A program that stands among the mappings keeps room for its heap.
   const near = mm.brkStart > mm.nearFloor && mm.brkStart < mmapTop;
@@ -183,7 +190,8 @@ export function build(t: Task, ctx: Context, mm: MemoryManager, p: Program, envp
     addresses.push(sp + at);
     at += latin1Write(s, b, at) + 1;
   }
-  t.kernel.host.random(b.subarray(randomAt - sp, randomAt - sp + 16));
+  b.set(chanceBytes.subarray(RANDOM_WORDS * 4), randomAt - sp);
+  chance.fill(0);
   let w = 0;
   const push = (v: number): void => {
     putU64(b, w, v);
