@@ -20,6 +20,7 @@ const SECOND = 6144;
 const OUT = 65536;
 const FILES = 200;
 const OLD = 60;
+const MANY = 3000;
 
 let gofer: Running;
 let hot: HotTask;
@@ -28,6 +29,8 @@ function start(overlay: boolean): void {
   const dir = freshDir();
   mkdirSync(join(dir, 'old'));
   for (let i = 0; i < OLD; i++) writeFileSync(join(dir, 'old', `o${i}`), `${i}`);
+  mkdirSync(join(dir, 'many'));
+  for (let i = 0; i < MANY; i++) writeFileSync(join(dir, 'many', `m${i}`), '');
   gofer = startGofer([{ path: dir, readonly: false }]);
   const lower = GoferFileSystem.attach(gofer.client, 0, true) as GoferFileSystem;
   const upper = new TmpFs(host, { size: Infinity, inodes: Infinity, mode: 0o755, uid: 0, gid: 0, shown: '' });
@@ -130,6 +133,19 @@ describe('a tree of its own', () => {
       ),
     ).toBe(0);
     expect(cost(FILES, (i) => `/old/n${i}`, write)).toBe(FILES);
+  });
+
+  test('a directory that is too large for that is not listed', () => {
+    const name = (i: number): string => `/many/n${i}`;
+    expect(cost(20, name, (p) => (sys_stat(hot.args(p, OUT)) === -2 ? 0 : -1))).toBeGreaterThanOrEqual(20);
+    expect(cost(1, () => '/many', list)).toBeGreaterThanOrEqual(1);
+    expect(
+      cost(
+        20,
+        (i) => name(i + 20),
+        (p) => (sys_stat(hot.args(p, OUT)) === -2 ? 0 : -1),
+      ),
+    ).toBe(0);
   });
 
   test('reading a listed directory asks for descriptors only', () => {

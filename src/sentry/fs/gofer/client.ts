@@ -1,6 +1,6 @@
 // The Sentry's end of the gofer protocol: one request, one answer, one after the other. The answers are checked (src/wire/gofer.ts).
 
-import { EAGAIN, EIO, EMFILE, EPROTO } from '../../../abi/errno.ts';
+import { E2BIG, EAGAIN, EIO, EMFILE, EPROTO } from '../../../abi/errno.ts';
 import { POLLIN, POLLOUT } from '../../../abi/poll.ts';
 import type { HostIO } from '../../../platform/hostio.ts';
 import {
@@ -129,13 +129,16 @@ export class GoferClient {
     return err < 0 ? err : this.donated;
   }
 
-  /** All entries of a directory (but "." and ".."), each with an identifier that the caller now holds. Or -errno. */
-  readdir(id: number): NodeInfo[] | number {
+  /**
+   * All entries of a directory (but "." and ".."), each with an identifier that the caller now holds. Or -errno: -E2BIG when there are
+   * more than `most`.
+   */
+  readdir(id: number, most = Infinity): NodeInfo[] | number {
     const all: NodeInfo[] = [];
     for (let page = 0; ; page++) {
       this.q.id = id;
       this.q.page = page;
-      const err = this.call(OP_READDIR);
+      const err = all.length > most ? -E2BIG : this.call(OP_READDIR);
       if (err < 0) {
         for (const n of all) this.clunk(n.id);
         return err;

@@ -40,6 +40,8 @@ const MAX_RECENT = 8192;
 /** A directory is listed after this many questions for single names, and one more for each LISTED_SIZE bytes of its own size. */
 const LIST_AFTER = 8;
 const LISTED_SIZE = 1024;
+/** A listing of more names than this for each question costs more than it saves. */
+const LISTED_NAMES = 64;
 const EMPTY = new Uint8Array(0);
 
 /** What a directory knows of a name. Of type 0 in shared trees: it is absent. */
@@ -61,6 +63,7 @@ export class GoferInode extends GoferNode {
   private listedAt = 0;
   /** Names that the gofer was asked for, one message each. */
   private asked = 0;
+  private listAfter = LIST_AFTER;
   private evicted = false;
 
   constructor(fs: FileSystem, session: GoferSession, info: NodeInfo) {
@@ -109,8 +112,10 @@ export class GoferInode extends GoferNode {
    */
   private worthListing(): boolean {
     this.asked++;
-    if (this.asked < LIST_AFTER || this.size > this.asked * LISTED_SIZE) return false;
-    return typeof this.list() !== 'number';
+    if (this.asked < this.listAfter || this.size > this.asked * LISTED_SIZE) return false;
+    if (typeof this.list(this.asked * LISTED_NAMES) !== 'number') return true;
+    this.listAfter = this.asked * 4;
+    return false;
   }
 
   private isSame(info: NodeInfo): boolean {
@@ -191,14 +196,14 @@ export class GoferInode extends GoferNode {
     this.forget();
   }
 
-  override list(): readonly ListedName[] | number {
+  override list(most = Infinity): readonly ListedName[] | number {
     const exclusive = this.session.exclusive;
     if (this.listing !== null && (exclusive || monotonicNs() - this.listedAt < BELIEF)) return this.listing;
     if (exclusive && this.entries !== null) {
       this.listing = [...this.entries.values()];
       return this.listing;
     }
-    const all = this.session.client.readdir(this.id);
+    const all = this.session.client.readdir(this.id, most);
     if (typeof all === 'number') return all;
     const now = exclusive ? 0 : monotonicNs();
     const old = this.entries;

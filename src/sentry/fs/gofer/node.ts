@@ -178,6 +178,6 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
   /** Droppable: called by the session when too much is cached. */
   abstract drop(): void;
 
-  /** The entries of a directory but "." and "..", or -errno. */
-  abstract list(): readonly ListedName[] | number;
+  /** The entries of a directory but "." and "..", or -errno: -E2BIG when the gofer tells of more than `most`. */
+  abstract list(most?: number): readonly ListedName[] | number;
 }
