@@ -10,11 +10,12 @@ import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
 import { runHooks, runHooksWarning } from './hooks.ts';
 import { check, host } from './host.ts';
-import { type HostStdio, startFailure, startSandbox, type Standin } from './launch.ts';
+import { type HostStdio, startSandbox } from './launch.ts';
 import { convertProcess, convertSpec } from './spec/convert.ts';
 import { checkCommand } from './spec/lookup.ts';
 import type { Spec } from './spec/types.ts';
 import { loadSpec } from './spec/validate.ts';
+import { type Standin, startFailure } from './standin.ts';
 import { type ContainerState, newState, processStart, type State, StateRoot, writeWhole } from './state.ts';
 
 export const CONTROL_NAME = 'control.sock';

@@ -7,8 +7,10 @@ import type { ControlResponse } from '../src/wire/control.ts';
 import { inForeground, isTerminal, rawState, reopened, setTerminalState, terminalState, type WindowSize, windowSize } from './console.ts';
 import { answerErrno, type Control, SandboxGone } from './control.ts';
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN } from './errors.ts';
-import type { HostStdio, Standin } from './launch.ts';
+import type { HostStdio } from './launch.ts';
 import { FORWARDED } from './signals.ts';
+import type { Standin } from './standin.ts';
+import { complain } from './output.ts';
 
 /** How long an answer may take that was sent before the sandbox ended. */
 const LATE_MS = 1000;
@@ -107,17 +109,17 @@ export class Foreground {
 
   /** Signals, window size and terminal from now on. */
   begin(standin: Standin): void {
-    for (const s of FORWARDED) process.on(s, () => standin.child.kill(s));
+    for (const s of FORWARDED) process.on(s, () => standin.kill(s));
     process.on('exit', () => this.terminal?.restore());
     if (this.terminal !== null) {
       process.on('SIGWINCH', () => this.resize());
       this.terminal.makeRaw();
     } else {
       process.on('SIGTSTP', () => {
-        standin.child.kill('SIGTSTP');
+        standin.kill('SIGTSTP');
         process.kill(process.pid, 'SIGSTOP');
       });
-      process.on('SIGCONT', () => standin.child.kill('SIGCONT'));
+      process.on('SIGCONT', () => standin.kill('SIGCONT'));
     }
   }
 
@@ -126,13 +128,13 @@ export class Foreground {
     if (this.terminal !== null && started) this.followStops().catch(() => undefined);
     const code = await standin.exit;
     this.end();
-    for (const w of standin.warnings) process.stderr.write(`ringfence: ${w}\n`);
+    for (const w of standin.warnings) complain(w);
     if (standin.errors.length > 0) {
-      process.stderr.write(`ringfence: ${standin.problem()}\n`);
+      complain(standin.problem());
       return EXIT_OWN;
     }
     if (!started) {
-      process.stderr.write('ringfence: the sandbox ended before the command started\n');
+      complain('the sandbox ended before the command started');
       return EXIT_OWN;
     }
     return code;
@@ -171,15 +173,13 @@ export function commandFailure(answer: ControlResponse, command: string): number
   const name = displayName(command);
   const errno = answerErrno(answer);
   if (errno === 'ENOENT') {
-    process.stderr.write(
-      `ringfence: exec: "${name}": ${name.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH'}\n`,
-    );
+    complain(`exec: "${name}": ${name.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH'}`);
     return EXIT_NOT_FOUND;
   }
   if (errno === 'EACCES' || errno === 'EPERM') {
-    process.stderr.write(`ringfence: exec: "${name}": ${errno === 'EACCES' ? 'permission denied' : 'operation not permitted'}\n`);
+    complain(`exec: "${name}": ${errno === 'EACCES' ? 'permission denied' : 'operation not permitted'}`);
     return EXIT_NOT_EXECUTABLE;
   }
-  process.stderr.write(`ringfence: exec: "${name}": ${answer.error}\n`);
+  complain(`exec: "${name}": ${answer.error}`);
   return errno === '' ? EXIT_OWN : EXIT_NOT_EXECUTABLE;
 }

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { CliError } from './errors.ts';
 import type { Hook, HookPoint, Spec } from './spec/types.ts';
 import type { OciState } from './state.ts';
+import { complain } from './output.ts';
 
 const STDERR_SHOWN = 2000;
 
@@ -63,7 +64,7 @@ export async function runHooksWarning(spec: Spec, point: HookPoint, state: OciSt
     try {
       await runHook(hook, point, state);
     } catch (e) {
-      process.stderr.write(`ringfence: warning: ${e instanceof Error ? e.message : String(e)}\n`);
+      complain(`warning: ${e instanceof Error ? e.message : String(e)}`);
     }
   }
 }

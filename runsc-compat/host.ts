@@ -36,6 +36,11 @@ export function host(): Native {
   return native;
 }
 
+/** Ends this process at once, if the addon was used at all; else the caller has to. */
+export function leave(status: number): void {
+  native?.exit(status);
+}
+
 /** The name of a negative errno: 'ENOENT'. */
 export function errnoName(result: number): string {
   return result < 0 ? getSystemErrorName(result) : String(result);

@@ -5,17 +5,18 @@
 // connections of the control protocol.
 // A Gofer's: 0 to 3 the same, 4 its socket to the Sentry, 5 log. native/launch/launch.h names those that the launcher makes itself.
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import type { Socket } from 'node:net';
+import { openSync } from 'node:fs';
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM } from '../src/abi/socket.ts';
 import { displayName } from '../src/host/paths.ts';
-import type { BootConfig, ContainerConfig, GoferConfig, StdioFds } from '../src/wire/boot.ts';
+import { type BootConfig, CONTROL_FD, type ContainerConfig, type GoferConfig, type StdioFds } from '../src/wire/boot.ts';
 import type { Network } from './context.ts';
-import { CliError, EXIT_OWN } from './errors.ts';
-import { distFile } from './host.ts';
+import { check, distFile, host } from './host.ts';
 import { DIST_IN_ROOT, NODE_IN_ROOT, nodeRootPlan } from './nodefiles.ts';
+import nodeFlags from './nodeflags.json' with { type: 'json' };
+import { Standin } from './standin.ts';
 
 const SENTRY = {
-  control: 4,
+  control: CONTROL_FD,
   stub: 5,
   gofer: 6,
   standin: 7,
@@ -30,7 +31,6 @@ const SENTRY = {
 const GOFER = { socket: 4, log: 5 };
 /** First number of a descriptor that the launcher inherits from us by number; below are /dev/null, crash reports and the plan's socket. */
 const FIRST_PASSED = 4;
-const LAST_WORDS_MS = 200;
 
 /** A host tree that the Gofer serves as attach point of the same index. */
 export interface AttachSource {
@@ -81,107 +81,6 @@ export interface SandboxRequest {
   oomScoreAdj: number | null;
 }
 
-/** A running launcher: the container's stand-in. */
-export class Standin {
-  readonly child: ChildProcess;
-  readonly pid: number;
-  /** Lines that tell what went wrong before the guest ran. */
-  readonly errors: string[] = [];
-  /** Lines that tell what went wrong later. */
-  readonly warnings: string[] = [];
-  /** Resolves with true when the Sentry answers, false when it never will. */
-  readonly ready: Promise<boolean>;
-  /** Resolves with the exit status as a shell has it. */
-  readonly exit: Promise<number>;
-  private readonly socket: Socket;
-  /** The stand-in is in the namespaces that the plan names. */
-  private placed = false;
-  private onLine: () => void = () => {};
-
-  constructor(child: ChildProcess) {
-    this.child = child;
-    this.pid = child.pid ?? -1;
-    this.socket = child.stdio[3] as Socket;
-    this.ready = new Promise((resolve) => {
-      let pending = '';
-      this.socket.on('data', (d: Buffer) => {
-        pending += d.toString('utf8');
-        while (pending !== '' && 'EWP'.includes(pending.charAt(0))) {
-          const end = pending.indexOf('\n');
-          if (end < 0) return;
-          if (pending.startsWith('P')) this.placed = true;
-          else (pending.startsWith('E') ? this.errors : this.warnings).push(pending.slice(1, end));
-          this.onLine();
-          pending = pending.slice(end + 1);
-        }
-        if (pending !== '') resolve(true);
-        pending = '';
-      });
-      this.socket.on('error', () => resolve(false));
-      this.socket.on('close', () => resolve(false));
-    });
-    this.exit = new Promise((resolve) => {
-      child.on('error', (e) => {
-        this.errors.push(`cannot start ${distFile('native/launch')}: ${e.message}`);
-        resolve(EXIT_OWN);
-      });
-      // What it said last is still on its way when it ends.
-      child.on('exit', (code, signal) => {
-        // A stand-in ends by itself, with its container's status: a signal that ends it is somebody else's.
-        if (signal !== null) this.warnings.push(`the sandbox was killed (its stand-in, process ${this.pid}, by ${signal})`);
-        const done = () => resolve(code ?? 128 + signalNumber(signal));
-        if (this.socket.destroyed) done();
-        else {
-          const timer = setTimeout(done, LAST_WORDS_MS);
-          this.socket.once('close', () => {
-            clearTimeout(timer);
-            done();
-          });
-        }
-      });
-    });
-  }
-
-  /** Waits until the stand-in is in its namespaces, or will never be. */
-  async inPlace(): Promise<void> {
-    if (this.placed) return;
-    const line = new Promise<void>((done) => {
-      this.onLine = () => {
-        if (this.placed) done();
-      };
-    });
-    await Promise.race([line, this.ready.then((r) => (r ? line : undefined)), this.exit]);
-    if (this.errors.length > 0) throw startFailure(this);
-  }
-
-  /** What failed, for a message; '' when nothing is known. */
-  problem(): string {
-    return this.errors.join('; ');
-  }
-
-  /** Ends everything at once: the launcher sees the end of its socket and leaves nothing behind. Only with a lifeline. */
-  async abandon(): Promise<void> {
-    this.socket.destroy();
-    await this.exit;
-  }
-
-  /** The sandbox is on record: from now on it lives without this process. For one without a lifeline. */
-  recorded(): void {
-    this.socket.write('R');
-  }
-
-  /** Lets go of the launcher, so that this process can end before it. */
-  release(): void {
-    this.child.removeAllListeners();
-    this.child.unref();
-    this.socket.destroy();
-  }
-}
-
-function signalNumber(signal: NodeJS.Signals | null): number {
-  return signal === 'SIGKILL' ? 9 : signal === 'SIGSEGV' ? 11 : 15;
-}
-
 /** Numbers the descriptors that the launcher inherits. */
 class Passed {
   readonly fds: number[] = [];
@@ -196,18 +95,19 @@ class Passed {
 }
 
 function start(mode: string, plan: string[], passed: Passed, crashFd: number): Standin {
-  const child = spawn(distFile('native/launch'), [mode], {
-    stdio: ['ignore', 'ignore', crashFd, 'pipe', ...passed.fds],
-    argv0: 'ringfence-launch',
-    env: {},
-    detached: true,
-  });
-  const standin = new Standin(child);
+  const pair = new Int32Array(2);
+  check(host().socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 'cannot create a pair of sockets');
+  const [ours, theirs] = pair as unknown as [number, number];
+  const none = openSync('/dev/null', 'r+');
+  const fds = Int32Array.from([none, none, crashFd, theirs, ...passed.fds]);
+  const pid = host().spawn(distFile('native/launch'), Buffer.from(`ringfence-launch\0${mode}\0`, 'latin1'), fds);
+  host().close(theirs);
+  host().close(none);
+  const standin = new Standin(pid, ours);
   const body = Buffer.from(plan.map((w) => `${w}\0`).join(''), 'utf8');
   const head = Buffer.alloc(4);
   head.writeUInt32LE(body.length);
-  const socket = child.stdio[3] as Socket;
-  socket.write(Buffer.concat([head, body]));
+  standin.send(Buffer.concat([head, body]));
   return standin;
 }
 
@@ -257,8 +157,8 @@ export function startSandbox(r: SandboxRequest): Standin {
   // Up to Node 22 V8 warns that WebAssembly goes with the compiler, unless it is told so.
   const quiet = Number.parseInt(process.versions.node, 10) <= 22 ? ['--no-expose-wasm'] : [];
   const flags = r.jitless ? ['--jitless', ...quiet] : [];
-  for (const a of [NODE_IN_ROOT, ...flags, `${DIST_IN_ROOT}/sentry.cjs`]) plan.push('sentry-arg', a);
-  for (const a of [NODE_IN_ROOT, ...flags, `${DIST_IN_ROOT}/gofer.cjs`]) plan.push('gofer-arg', a);
+  for (const a of [NODE_IN_ROOT, ...nodeFlags.sentry, ...flags, `${DIST_IN_ROOT}/sentry.cjs`]) plan.push('sentry-arg', a);
+  for (const a of [NODE_IN_ROOT, ...nodeFlags.gofer, ...flags, `${DIST_IN_ROOT}/gofer.cjs`]) plan.push('gofer-arg', a);
   plan.push('sentry-config', JSON.stringify(boot), 'gofer-config', JSON.stringify(gofer));
   if (r.lifeline) plan.push('lifeline');
   if (r.exitFd >= 0) plan.push('exit-fd', passed.number(r.exitFd));
@@ -276,9 +176,4 @@ export function startStandin(socket: number, lifeline: boolean, tty: { fd: numbe
   if (tty !== null) plan.push('tty', passed.number(tty.fd), tty.state);
   if (ctty >= 0) plan.push('ctty', passed.number(ctty));
   return start('standin', plan, passed, 2);
-}
-
-/** The error of a sandbox that ended before it was ready. */
-export function startFailure(standin: Standin): CliError {
-  return new CliError(standin.problem() || 'the sandbox ended before it was ready', EXIT_OWN);
 }

@@ -3,6 +3,7 @@
 import { appendFileSync } from 'node:fs';
 import type { GlobalOptions } from './context.ts';
 import { codeOf } from './errors.ts';
+import { complain } from './output.ts';
 
 /** Appends one record to the file that --log names. Its own failure is told on standard error and changes nothing. */
 export async function logFailure(options: GlobalOptions, message: string): Promise<void> {
@@ -25,6 +26,6 @@ export async function logFailure(options: GlobalOptions, message: string): Promi
       appendFileSync(options.log, `time="${new Date().toISOString()}" level=error msg=${JSON.stringify(message)}\n`);
     }
   } catch (e) {
-    process.stderr.write(`ringfence: cannot write the log ${options.log}: ${codeOf(e) || String(e)}\n`);
+    complain(`cannot write the log ${options.log}: ${codeOf(e) || String(e)}`);
   }
 }

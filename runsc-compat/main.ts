@@ -19,8 +19,10 @@ import { defineState } from './cmd/state.ts';
 import { defineWait } from './cmd/wait.ts';
 import type { GlobalOptions } from './context.ts';
 import { CliError, EXIT_OWN, messageOf } from './errors.ts';
+import { leave } from './host.ts';
 import { logFailure } from './log.ts';
 import { SPEC_VERSION, VERSION } from './version.ts';
+import { complain } from './output.ts';
 
 /** Global flags of other runtimes that clients and their wrappers pass: understood, without effect here. */
 const IGNORED = [
@@ -118,13 +120,15 @@ async function main(): Promise<void> {
       if (e.exitCode !== 0) await logFailure(program.opts<GlobalOptions>(), e.message.replace(/^error: /, ''));
     } else {
       const message = messageOf(e);
-      process.stderr.write(`ringfence: ${message}\n`);
+      complain(message);
       process.exitCode = e instanceof CliError ? e.exitCode : 1;
       await logFailure(program.opts<GlobalOptions>(), message);
       if (!(e instanceof CliError) && program.opts<GlobalOptions>().debug === true)
         process.stderr.write(`${e instanceof Error ? e.stack : ''}\n`);
     }
   }
+  // After everybody else's: node's own way out takes the heap down first.
+  process.on('exit', (code) => leave(code));
   process.exit();
 }
 

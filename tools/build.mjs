@@ -29,14 +29,23 @@ const nativeParts = [
   { name: 'launch', target: dist, outputs: ['dist/native/launch', 'bin/ringfence', 'bin/.node'] },
 ];
 
+/** The options that each program is started with. */
+const nodeFlagsFile = 'runsc-compat/nodeflags.json';
+const nodeFlags = JSON.parse(readFileSync(join(root, nodeFlagsFile), 'utf8'));
+
 /** Generators that must run before bundling: they write into src or dist and do nothing when they are up to date. */
-const generators = ['tools/gen-oci.mjs'];
+const generators = ['tools/gen-oci.mjs', 'tools/gen-filters.mjs'];
 
 const bundles = [
   { name: 'sentry', entry: 'src/sentry/boot/main.ts' },
   { name: 'gofer', entry: 'src/gofer/main.ts' },
   { name: 'ringfence', entry: 'runsc-compat/main.ts' },
+  // Parts of the entrypoint that most commands do without, loaded at their import().
+  { name: 'validator', entry: 'runsc-compat/spec/validator.gen.ts', partOf: 'ringfence' },
+  { name: 'pino', entry: 'node_modules/pino/pino.js', partOf: 'ringfence' },
 ];
+
+const flagsOf = (bundle) => nodeFlags[bundle.partOf ?? bundle.name];
 
 function say(line) {
   if (!quiet) process.stdout.write(`${line}\n`);
@@ -104,7 +113,7 @@ async function buildNative(part, stamps, problems) {
   const key = `native:${part.name}`;
   if (stamps[key]?.node === process.execPath && upToDate(stamps[key], part.outputs)) return;
   const started = Date.now();
-  const stamp = { ...stampAll([...filesBelow(folder), ...filesBelow('native/include')]), node: process.execPath };
+  const stamp = { ...stampAll([...filesBelow(folder), ...filesBelow('native/include'), nodeFlagsFile]), node: process.execPath };
   const { code, text } = await run('bash', [join(root, script), part.target], { cwd: join(root, folder) });
   if (text.trim() !== '') say(text.trimEnd());
   if (code !== 0) {
@@ -127,14 +136,16 @@ function loaderText(name, hash) {
 // Loads ${name}.bundle.js through its V8 code cache. Written by tools/build.mjs; without a fitting cache the bundle is compiled as usual.
 const fs = require('node:fs');
 const vm = require('node:vm');
-const file = __dirname + '/${name}.bundle.js';
-const source = fs.readFileSync(file, 'latin1');
-let cachedData;
-try {
-  cachedData = fs.readFileSync(__dirname + '/${name}-${hash}-' + process.versions.v8 + '.cache');
-} catch {}
-const script = new vm.Script(source, { filename: file, cachedData });
-script.runInThisContext()(exports, require, module, __filename, __dirname);
+function load() {
+  const file = __dirname + '/${name}.bundle.js';
+  let cachedData;
+  try {
+    cachedData = fs.readFileSync(__dirname + '/${name}-${hash}-' + process.versions.v8 + '.cache');
+  } catch {}
+  return new vm.Script(fs.readFileSync(file, 'latin1'), { filename: file, cachedData }).runInThisContext();
+}
+// The program runs below this line until its end: nothing here may hold on to the cache or the script.
+load()(exports, require, module, __filename, __dirname);
 `;
 }
 
@@ -152,6 +163,31 @@ for (const pair of process.argv.slice(1)) {
   const again = new vm.Script(source, { filename: bundle, cachedData: fs.readFileSync(cache) });
   if (again.cachedDataRejected) fs.rmSync(cache);
 }`;
+
+/** Node's modules that take milliseconds to load and that few runs need: loaded when something of them is first looked at. */
+const lazyBuiltins = {
+  name: 'lazy-builtins',
+  setup(build) {
+    build.onResolve({ filter: /^node:(child_process|crypto|diagnostics_channel|net|os|stream|tty|url|util)$/ }, (a) =>
+      a.namespace === 'lazy' ? { path: a.path, external: true } : { path: a.path, namespace: 'lazy' },
+    );
+    build.onLoad({ filter: /.*/, namespace: 'lazy' }, async ({ path }) => {
+      const names = Object.keys(await import(path)).filter((n) => n !== 'default');
+      const getters = names.map((n) => `get ${n}(){return m().${n}}`);
+      return { contents: `let l;const m=()=>l??=require(${JSON.stringify(path)});module.exports={${getters.join(',')}};` };
+    });
+  },
+};
+
+/** An import() of something that is a bundle of its own loads that bundle. */
+const separateParts = {
+  name: 'separate-parts',
+  setup(build) {
+    build.onResolve({ filter: /^pino$|\/validator\.gen\.ts$/ }, ({ kind, path }) =>
+      kind === 'dynamic-import' ? { path: path === 'pino' ? './pino.cjs' : './validator.cjs', external: true } : undefined,
+    );
+  },
+};
 
 async function loadEsbuild() {
   try {
@@ -188,6 +224,7 @@ async function buildBundle(bundle, stamps, problems) {
       platform: 'node',
       target: 'node20',
       external: ['*.node'],
+      plugins: [lazyBuiltins, separateParts],
       minifyWhitespace: true,
       minifySyntax: true,
       lineLimit: 160,
@@ -207,14 +244,14 @@ async function buildBundle(bundle, stamps, problems) {
   const body = result.outputFiles[0].text;
   const head = "(function(exports,require,module,__filename,__dirname){const __bundleUrl='file://'+__filename;";
   const text = `${head}${body.startsWith('"use strict";') ? '' : '"use strict";'}${body}\n})`;
-  const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(text).update(flagsOf(bundle).join(' ')).digest('hex').slice(0, 16);
   for (const f of readdirSync(dist)) {
     if (f.startsWith(`${bundle.name}-`) && f.endsWith('.cache')) rmSync(join(dist, f));
   }
   put(`dist/${bundle.name}.bundle.js`, text);
   put(`dist/${bundle.name}.cjs`, loaderText(bundle.name, hash));
   const inputs = Object.keys(result.metafile.inputs).map((f) => relative(root, resolve(root, f)));
-  stamps[key] = { ...stampAll([...inputs, 'tools/build.mjs']), hash };
+  stamps[key] = { ...stampAll([...inputs, 'tools/build.mjs', nodeFlagsFile]), hash };
   say(
     `built dist/${bundle.name}.cjs (${Math.round(text.length / 1024)} KiB, ${Object.keys(inputs).length} modules, ${Date.now() - started} ms)`,
   );
@@ -227,17 +264,18 @@ function put(path, text) {
   renameSync(`${full}.${process.pid}`, full);
 }
 
-async function buildCaches(stamps) {
-  const pairs = [];
-  for (const { name } of bundles) {
+/** A cache holds only for the flags it was made under: each program's is made with its own. A node that refuses those starts nothing. */
+async function buildCaches(stamps, problems) {
+  for (const bundle of bundles) {
+    const { name } = bundle;
     const stamp = stamps[`bundle:${name}`];
     if (stamp === undefined) continue;
     const cache = join(dist, `${name}-${stamp.hash}-${process.versions.v8}.cache`);
-    if (!existsSync(cache)) pairs.push(`${join(dist, `${name}.bundle.js`)}=${cache}`);
+    if (existsSync(cache)) continue;
+    const pair = `${join(dist, `${name}.bundle.js`)}=${cache}`;
+    const { code, text } = await run(process.execPath, [...flagsOf(bundle), '-e', cacheMaker, pair], { env: {} });
+    if (code !== 0) problems.push(`no code cache for ${name} with ${flagsOf(bundle).join(' ')}: ${text.trimEnd()}`);
   }
-  if (pairs.length === 0) return;
-  const { code, text } = await run(process.execPath, ['-e', cacheMaker, ...pairs], { env: {} });
-  if (code !== 0) say(`no code cache (start-up takes longer): ${text.trimEnd()}`);
 }
 
 /** One line for each thing without which nothing can be built. */
@@ -277,7 +315,7 @@ async function main() {
         }
         if (only === 'generate') return;
         for (const b of bundles) await buildBundle(b, stamps, problems);
-        await buildCaches(stamps);
+        await buildCaches(stamps, problems);
       })(),
     );
   }

@@ -123,5 +123,6 @@ NAPI_MODULE_INIT() {
   add(env, exports, fs_entries);
   add(env, exports, sock_entries);
   add(env, exports, proc_entries);
+  add(env, exports, spawn_entries);
   return exports;
 }

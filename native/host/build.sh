@@ -8,5 +8,5 @@ include=$(node -p "require('path').resolve(process.execPath,'../../include/node'
 mkdir -p "$out"
 cd "$here"
 "${CC:-gcc}" -shared -fPIC -O2 -std=gnu11 -Wall -Wextra -Werror -fvisibility=hidden -fstack-protector-strong -Wl,-z,relro,-z,now \
-  -I"$include" -o "$out/host.node.tmp" addon.c io.c fs.c sock.c proc.c
+  -I"$include" -o "$out/host.node.tmp" addon.c io.c fs.c sock.c proc.c spawn.c
 mv "$out/host.node.tmp" "$out/host.node"

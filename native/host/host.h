@@ -76,5 +76,6 @@ extern const struct host_entry io_entries[];
 extern const struct host_entry fs_entries[];
 extern const struct host_entry sock_entries[];
 extern const struct host_entry proc_entries[];
+extern const struct host_entry spawn_entries[];
 
 #endif

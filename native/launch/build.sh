@@ -13,7 +13,10 @@ if [ "$(uname -m)" != x86_64 ]; then
 fi
 "${CC:-gcc}" "${flags[@]}" -s -o "$dist/native/launch.new" "$here"/{launch,plan,util,root,creds,filter,sandbox,gofer,standin}.c
 mv -f "$dist/native/launch.new" "$dist/native/launch"
-"${CC:-gcc}" "${flags[@]}" -s -o "$bin/ringfence.new" "$here/ringfence.c"
+# The options of the entrypoint's own node, as the strings of a C array.
+options=$(node -p 'JSON.parse(require("fs").readFileSync(process.argv[1], "utf8")).ringfence.map((o) => JSON.stringify(o) + ",").join(" ")' \
+  "$here/../../runsc-compat/nodeflags.json")
+"${CC:-gcc}" "${flags[@]}" -DNODE_OPTIONS_LIST="$options" -s -o "$bin/ringfence.new" "$here/ringfence.c"
 mv -f "$bin/ringfence.new" "$bin/ringfence"
 node=$(node -p process.execPath 2>/dev/null || true)
 if [ -n "$node" ]; then echo "$node" >"$bin/.node"; fi

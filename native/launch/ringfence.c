@@ -22,6 +22,12 @@
 
 #define ENV_FD_MIN 200
 
+// Options for node: those under which the code cache was made (runsc-compat/nodeflags.json; build.sh puts them here).
+#ifndef NODE_OPTIONS_LIST
+#define NODE_OPTIONS_LIST
+#endif
+static const char *const node_options[] = {NODE_OPTIONS_LIST NULL};
+
 extern char **environ;
 
 static _Noreturn void fail(const char *what, const char *detail) {
@@ -104,10 +110,11 @@ int main(int argc, char **argv) {
   if (snprintf(script, sizeof script, "%s/dist/ringfence.cjs", home) >= (int)sizeof script) fail("the path of the installation is too long", home);
   if (access(script, R_OK) != 0) fail("the installation is not complete, run `npm run build` in it", script);
 
-  const char **args = calloc((size_t)argc + 3, sizeof *args);
+  const char **args = calloc((size_t)argc + 2 + sizeof node_options / sizeof *node_options, sizeof *args);
   if (args == NULL) fail("out of memory", NULL);
   int m = 0;
   args[m++] = "ringfence";
+  for (const char *const *o = node_options; *o != NULL; o++) args[m++] = *o;
   args[m++] = script;
   for (int i = 1; i < argc; i++) args[m++] = argv[i];
   // node raises the soft limit of descriptors at its start; the guest gets the caller's.

@@ -270,6 +270,19 @@ static napi_value yield_cpu(napi_env env, napi_callback_info info) {
   return answer_int(env, checked(sched_yield()));
 }
 
+// moveAway(): the calling thread goes on on another processor, where there is one. 0 or -errno.
+static napi_value move_away(napi_env env, napi_callback_info info) {
+  (void)info;
+  cpu_set_t all, others;
+  const int here = sched_getcpu();
+  if (here < 0 || sched_getaffinity(0, sizeof all, &all) < 0) return answer_int(env, -errno);
+  others = all;
+  CPU_CLR((unsigned)here, &others);
+  if (CPU_COUNT(&others) == 0) return answer_int(env, -EINVAL);
+  if (sched_setaffinity(0, sizeof others, &others) < 0) return answer_int(env, -errno);
+  return answer_int(env, checked(sched_setaffinity(0, sizeof all, &all)));
+}
+
 static double now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -418,7 +431,7 @@ static napi_value init(napi_env env, napi_value exports) {
   } calls[] = {
       {"arena", arena},         {"control", control},     {"space", space},         {"unmapSpace", unmap_space},
       {"send", send_message}, {"sendMaps", send_maps},   {"receive", receive_message}, {"pidfdOpen", pidfd_open_}, {"pidfdKill", pidfd_kill},
-      {"interrupt", interrupt}, {"close", close_},        {"wake", wake}, {"yieldCpu", yield_cpu},
+      {"interrupt", interrupt}, {"close", close_},        {"wake", wake}, {"yieldCpu", yield_cpu},  {"moveAway", move_away},
       {"settle", settle},       {"cpuTime", cpu_time},
       {"vmRead", vm_read},      {"vmWrite", vm_write},    {"epollCreate", epoll_new}, {"epollAdd", epoll_add},
       {"epollDrain", epoll_drain}, {"waitReady", wait_ready},   {"eventfd", eventfd_new}, {"cpus", cpus},        {"socketpair", socketpair_},

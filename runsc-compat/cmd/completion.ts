@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { CliError } from '../errors.ts';
+import { print } from '../output.ts';
 
 function longOptions(c: Command): string {
   return [...c.options.filter((o) => !o.hidden).map((o) => o.long ?? o.short ?? ''), '--help'].join(' ');
@@ -50,6 +51,6 @@ export function defineCompletion(program: Command): void {
     .addHelpText('after', '\nExample:\n  source <(ringfence completion bash)')
     .action((shell: string) => {
       if (shell !== 'bash') throw new CliError(`there is a completion script for bash only, not for "${shell}"`);
-      process.stdout.write(bashCompletion(program));
+      print(bashCompletion(program));
     });
 }

@@ -1,6 +1,5 @@
 // ringfence do: a command on the host's own file tree, which stays as it is.
 
-import { randomBytes } from 'node:crypto';
 import { realpathSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
@@ -11,7 +10,7 @@ import { type GlobalOptions, networkKind, openLogs } from '../context.ts';
 import { privateConnections } from '../control.ts';
 import { CliError, codeOf, EXIT_OWN } from '../errors.ts';
 import { Foreground } from '../foreground.ts';
-import { callerEnvironment, host, lastArguments } from '../host.ts';
+import { callerEnvironment, check, host, lastArguments } from '../host.ts';
 import { type AttachSource, startSandbox } from '../launch.ts';
 import { capabilitiesFor, ownRlimits, parseUser } from '../process.ts';
 
@@ -56,7 +55,9 @@ export function defineDo(program: Command, globals: () => GlobalOptions): void {
 }
 
 async function runDo(words: string[], options: DoOptions, globals: GlobalOptions): Promise<number> {
-  const id = `do-${process.pid}-${randomBytes(3).toString('hex')}`;
+  const chance = Buffer.alloc(3);
+  check(host().getrandom(chance), 'no random numbers');
+  const id = `do-${process.pid}-${chance.toString('hex')}`;
   const attach: AttachSource[] = [{ source: treeOf(options.root, '--root'), readonly: true, recursive: true }];
   const container = containerOf(id, lastArguments(words.length), options, attach);
   const terminal = Foreground.terminal();

@@ -9,6 +9,7 @@ import { type GlobalOptions, stateRoot } from '../context.ts';
 import { distFile, host } from '../host.ts';
 import { isTerminal } from '../console.ts';
 import { table } from '../table.ts';
+import { print } from '../output.ts';
 
 type Verdict = 'ok' | 'note' | 'missing';
 
@@ -99,7 +100,17 @@ function yama(): Finding {
 }
 
 function installation(): Finding[] {
-  const files = ['native/host.node', 'native/systrap.node', 'native/stub', 'native/launch', 'sentry.cjs', 'gofer.cjs', 'ringfence.cjs'];
+  const files = [
+    'native/host.node',
+    'native/systrap.node',
+    'native/stub',
+    'native/launch',
+    'sentry.cjs',
+    'gofer.cjs',
+    'ringfence.cjs',
+    'validator.cjs',
+    'pino.cjs',
+  ];
   const lacking = files.filter((f) => !existsSync(distFile(f)));
   const found = [finding('installation', lacking.length === 0, dirname(distFile('.')), `not built: ${lacking.join(', ')} (npm run build)`)];
   try {
@@ -177,7 +188,7 @@ export function defineDoctor(program: Command, globals: () => GlobalOptions): vo
       const found = examine(globals());
       const lines = table(found.map((f) => [f.verdict, f.what, f.detail]));
       const colour = isTerminal(1);
-      process.stdout.write(colour ? lines.replace(/^(ok|note|missing)\b/gm, (v) => styleText(COLOURS[v as Verdict], v)) : lines);
+      print(colour ? lines.replace(/^(ok|note|missing)\b/gm, (v) => styleText(COLOURS[v as Verdict], v)) : lines);
       if (found.some((f) => f.verdict === 'missing')) process.exitCode = 1;
     });
 }

@@ -163,7 +163,7 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   host().close(theirs);
   for (const fd of fds) if (fd > 2 + o.preserveFds) host().close(fd);
   if (!answer.ok) {
-    standin.child.kill('SIGKILL');
+    standin.kill('SIGKILL');
     const code = commandFailure(answer, config.args[0] ?? '');
     return detach ? EXIT_EXEC : code;
   }

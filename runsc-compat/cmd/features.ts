@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import * as capability from '../../src/abi/capability.ts';
 import { SPEC_VERSION, SPEC_VERSION_MIN, VERSION } from '../version.ts';
+import { print } from '../output.ts';
 
 /** The structure that `features` prints (runtime specification, features.md). */
 export function features(): Record<string, unknown> {
@@ -56,6 +57,6 @@ export function defineFeatures(program: Command): void {
     .description('Prints what the runtime can do, as JSON (features.md of the runtime specification).')
     .addHelpText('after', '\nExample:\n  ringfence features')
     .action(() => {
-      process.stdout.write(`${JSON.stringify(features(), null, 2)}\n`);
+      print(`${JSON.stringify(features(), null, 2)}\n`);
     });
 }

@@ -6,6 +6,7 @@ import { containers } from '../container.ts';
 import { CliError } from '../errors.ts';
 import { ContainerState, type OciState } from '../state.ts';
 import { table } from '../table.ts';
+import { print } from '../output.ts';
 
 /** Defines the command. */
 export function defineList(program: Command, globals: () => GlobalOptions): void {
@@ -25,11 +26,11 @@ export function defineList(program: Command, globals: () => GlobalOptions): void
         const s = c.read();
         if (s !== null) found.push(c.oci(s));
       }
-      if (o.quiet === true) process.stdout.write(found.map((s) => `${s.id}\n`).join(''));
-      else if (o.format === 'json') process.stdout.write(`${JSON.stringify(found)}\n`);
+      if (o.quiet === true) print(found.map((s) => `${s.id}\n`).join(''));
+      else if (o.format === 'json') print(`${JSON.stringify(found)}\n`);
       else {
         const rows = found.map((s) => [s.id, String(s.pid ?? 0), s.status, s.bundle, s.created ?? '', s.owner ?? '']);
-        process.stdout.write(table([['ID', 'PID', 'STATUS', 'BUNDLE', 'CREATED', 'OWNER'], ...rows]));
+        print(table([['ID', 'PID', 'STATUS', 'BUNDLE', 'CREATED', 'OWNER'], ...rows]));
       }
     });
 }

@@ -7,6 +7,7 @@ import { containers, demand } from '../container.ts';
 import { CliError } from '../errors.ts';
 import { processStart } from '../state.ts';
 import { table } from '../table.ts';
+import { print } from '../output.ts';
 
 /** Defines the command. */
 export function definePs(program: Command, globals: () => GlobalOptions): void {
@@ -30,7 +31,7 @@ export function definePs(program: Command, globals: () => GlobalOptions): void {
           .map((name) => /^exec-(\d+)-(\d+)$/.exec(name))
           .filter((m) => m !== null && processStart(Number(m[1])) === Number(m[2]))
           .map((m) => Number(m?.[1]));
-        process.stdout.write(`${JSON.stringify([state.pid, ...execs])}\n`);
+        print(`${JSON.stringify([state.pid, ...execs])}\n`);
         return;
       }
       const rows = (await demand(c, { method: 'ps', id }, 'cannot list the processes')).ps ?? [];
@@ -43,7 +44,7 @@ export function definePs(program: Command, globals: () => GlobalOptions): void {
         cpuTime(r.cpuTimeMs),
         r.cmd,
       ]);
-      process.stdout.write(table([['UID', 'PID', 'PPID', 'STIME', 'TTY', 'TIME', 'CMD'], ...lines]));
+      print(table([['UID', 'PID', 'PPID', 'STIME', 'TTY', 'TIME', 'CMD'], ...lines]));
     });
 }
 

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import type { GlobalOptions } from '../context.ts';
 import { containers } from '../container.ts';
+import { print } from '../output.ts';
 
 /** Defines the command. */
 export function defineState(program: Command, globals: () => GlobalOptions): void {
@@ -14,6 +15,6 @@ export function defineState(program: Command, globals: () => GlobalOptions): voi
     .addHelpText('after', '\nExample:\n  ringfence state web')
     .action((id: string) => {
       const c = containers(globals()).open(id);
-      process.stdout.write(`${JSON.stringify(c.oci(c.load()), null, 2)}\n`);
+      print(`${JSON.stringify(c.oci(c.load()), null, 2)}\n`);
     });
 }

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import type { GlobalOptions } from '../context.ts';
 import { containers, waitForEnd } from '../container.ts';
+import { print } from '../output.ts';
 
 /** Defines the command. */
 export function defineWait(program: Command, globals: () => GlobalOptions): void {
@@ -15,6 +16,6 @@ export function defineWait(program: Command, globals: () => GlobalOptions): void
     .action(async (id: string) => {
       const c = containers(globals()).open(id);
       await waitForEnd(c, c.load(), Number.POSITIVE_INFINITY);
-      process.stdout.write(`${JSON.stringify({ id, exitStatus: c.exitCode() })}\n`);
+      print(`${JSON.stringify({ id, exitStatus: c.exitCode() })}\n`);
     });
 }

@@ -4,16 +4,18 @@
 
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { EPOLLIN } from '../abi/epoll.ts';
 import { PR_SET_DUMPABLE } from '../abi/prctl.ts';
 import { RLIMIT_NOFILE } from '../abi/resource.ts';
 import { installLatin1 } from '../base/bytes.ts';
 import { Host } from '../host/host.ts';
 import { loadNative } from '../host/native.ts';
 import { hostPath } from '../host/paths.ts';
+import { Shrinker } from '../host/idle.ts';
 import { installFilter } from '../host/seccomp.ts';
 import type { GoferConfig } from '../wire/boot.ts';
 import { MAX_MESSAGE } from '../wire/gofer.ts';
-import { goferFilter } from './filter.ts';
+import { GOFER_PROGRAMS } from './filter.gen.ts';
 import { GoferServer } from './server.ts';
 
 const CONFIG_FD = 3;
@@ -53,7 +55,10 @@ export function serve(host: Host, server: GoferServer, socket: number): number {
   const buf = Buffer.alloc(MAX_MESSAGE);
   const received: number[] = [];
   const donate = new Int32Array(1);
+  const shrinker = new Shrinker(host.native);
   for (;;) {
+    const limit = shrinker.limit(-1);
+    if (limit >= 0) shrinker.waited(limit, host.waitFd(socket, EPOLLIN, limit) !== 0);
     const n = host.recvFdsBlocking(socket, buf, 0, buf.length, received);
     // Nobody may give us descriptors.
     while (received.length > 0) host.close(received.pop() as number);
@@ -87,14 +92,15 @@ function main(): void {
   log(config.logFd, 'debug', `serving ${config.attach.length} attach points`);
   // No core file, and nobody of the same uid on the host reads or traces it.
   host.native.prctl(PR_SET_DUMPABLE, 0, 0);
-  const filtered = installFilter(host.native, goferFilter(!process.execArgv.includes('--jitless')));
+  const program = GOFER_PROGRAMS[process.execArgv.includes('--jitless') ? 'jitless' : 'jit'];
+  const filtered = installFilter(host.native, Buffer.from(program, 'base64'));
   if (filtered < 0) {
     log(config.logFd, 'error', `no seccomp filter: errno ${-filtered}`);
     process.exit(1);
   }
   const r = serve(host, server, config.socketFd);
   if (r < 0) log(config.logFd, 'warn', `socket: errno ${-r}`);
-  process.exit(r < 0 ? 1 : 0);
+  host.native.exit(r < 0 ? 1 : 0);
 }
 
 main();

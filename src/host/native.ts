@@ -122,6 +122,11 @@ export interface Native {
   /** prctl(2) for operations with plain numbers. */
   prctl(op: number, x: number, y: number): number;
   setName(name: string): number;
+  /**
+   * V8 collects all that it can and gives its memory back to the host, malloc does, and code is mapped again when it is needed.
+   * Some 10 ms. 1, or 0 where V8 cannot be asked.
+   */
+  shrink(): number;
   /** Calling thread: effective, permitted, inheritable low words, then the high ones. */
   capget(words: Int32Array): number;
   capset(words: Int32Array): number;
@@ -139,6 +144,13 @@ export interface Native {
   setaffinity(mask: number): number;
   cpuCount(): number;
   uvBackendFd(): number;
+  /**
+   * spawn.c: starts the program `path` in a session of its own, with an empty environment and `fds` as its descriptors 0, 1, 2, ...
+   * `words`: its arguments, each ended by NUL. The pid, or -errno. The caller reaps it by waitpid.
+   */
+  spawn(path: string, words: Uint8Array, fds: Int32Array): number;
+  /** exit_group(2): ends this process now, without handlers. */
+  exit(status: number): never;
   /** mmap(2) MAP_SHARED; a number is -errno. Node 20 takes at most 4 GiB. */
   mapShared(fd: number, off: number, len: number, writable: number): ArrayBuffer | number;
 }

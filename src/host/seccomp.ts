@@ -71,7 +71,7 @@ class Program {
   }
 }
 
-/** The filter as an array of struct sock_filter, for Native.seccomp. */
+/** The filter as an array of struct sock_filter. tools/gen-filters.mjs does it for Sentry and Gofer when they are built. */
 export function compileFilter(plan: FilterPlan): Uint8Array {
   const p = new Program();
   const load = BPF_LD | BPF_W | BPF_ABS;
@@ -114,12 +114,12 @@ export function compileFilter(plan: FilterPlan): Uint8Array {
 }
 
 /**
- * Puts a filter onto all threads of this process, for ever, after no_new_privs. `log`: the host's kernel logs refused calls (audit).
- * 0 or -errno.
+ * Puts a filter (an array of struct sock_filter) onto all threads of this process, for ever, after no_new_privs. `log`: the host's kernel
+ * logs refused calls (audit). 0 or -errno.
  */
-export function installFilter(native: Native, plan: FilterPlan, log: boolean = false): number {
+export function installFilter(native: Native, program: Uint8Array, log: boolean = false): number {
   const err = native.prctl(PR_SET_NO_NEW_PRIVS, 1, 0);
   if (err < 0) return err;
-  const r = native.seccomp(compileFilter(plan), SECCOMP_FILTER_FLAG_TSYNC | (log ? SECCOMP_FILTER_FLAG_LOG : 0));
+  const r = native.seccomp(program, SECCOMP_FILTER_FLAG_TSYNC | (log ? SECCOMP_FILTER_FLAG_LOG : 0));
   return r > 0 ? -EPERM : r;
 }

@@ -21,11 +21,19 @@ class FakeContext {
   event = EVENT_SYSCALL;
   results: number[] = [];
   ended = false;
+  readonly delivering = false;
+  readonly wantsPatch = false;
   broken = false;
   resumeSyscall(result: number): void {
     if (this.broken) throw new Error('a context that cannot go on');
     this.results.push(result);
   }
+  takeCall(args: Uint32Array): number {
+    args.fill(0);
+    args[0] = this.regs[2 * REG_RDI] as number;
+    return this.regs[2 * REG_RAX] as number;
+  }
+  waits(): void {}
   resumeFull(): void {}
   interrupt(): void {}
   exit(): void {
@@ -57,7 +65,7 @@ beforeEach(() => {
   Object.assign(kernel.log, { error: (message: string, fields: Record<string, unknown>) => reports.push({ message, fields }) });
   const platform = kernel.platform as unknown as Record<string, unknown>;
   Object.assign(platform, {
-    running: 0,
+    spinAdvised: false,
     prepareSleep: () => {},
     poll: () => {
       const batch = events.splice(0);

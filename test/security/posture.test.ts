@@ -5,6 +5,7 @@ import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, readlinkSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import nodeFlags from '../../runsc-compat/nodeflags.json' with { type: 'json' };
 import { repository } from '../support/build.ts';
 import {
   GOFER_FATAL,
@@ -84,8 +85,8 @@ function check(name: string, uid: number, running: () => Running): void {
       expect(all(s).every((p) => p > 0 && lives(p))).toBe(true);
       expect(s.guests.length).toBe(2);
       expect(s.copies.length).toBeLessThanOrEqual(2);
-      expect(commandLine(s.sentry)).toBe('/bin/node /dist/sentry.cjs');
-      expect(commandLine(s.gofer)).toBe('/bin/node /dist/gofer.cjs');
+      expect(commandLine(s.sentry)).toBe(['/bin/node', ...nodeFlags.sentry, '/dist/sentry.cjs'].join(' '));
+      expect(commandLine(s.gofer)).toBe(['/bin/node', ...nodeFlags.gofer, '/dist/gofer.cjs'].join(' '));
     });
 
     test('identities', () => {
@@ -264,7 +265,7 @@ describe('posture', () => {
     test('of Sentry and Gofer refuse executable memory with --jitless', async () => {
       const r = await start(ringfence, 0, ['--jitless']);
       for (const pid of [r.sandbox.sentry, r.sandbox.gofer]) {
-        expect(commandLine(pid)).toMatch(/^\/bin\/node --jitless /);
+        expect(commandLine(pid)).toMatch(/^\/bin\/node (--\S+ )*--jitless /);
         expect(probe(pid, JITLESS_REFUSED)).toEqual(wanted(JITLESS_REFUSED));
         const own = readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n');
         // Code comes from files only, and is not writable.

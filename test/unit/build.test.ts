@@ -6,20 +6,29 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Script } from 'node:vm';
 import { describe, expect, test } from 'vitest';
+import nodeFlags from '../../runsc-compat/nodeflags.json' with { type: 'json' };
 
 const root = resolve(import.meta.dirname, '../..');
 const dist = join(root, 'dist');
 
-describe.each(['sentry', 'gofer', 'ringfence'])('bundle %s', (name) => {
+const bundles = [
+  ['sentry', nodeFlags.sentry],
+  ['gofer', nodeFlags.gofer],
+  ['ringfence', nodeFlags.ringfence],
+  ['validator', nodeFlags.ringfence],
+  ['pino', nodeFlags.ringfence],
+] as const;
+
+describe.each(bundles)('bundle %s', (name, flags) => {
   const text = readFileSync(join(dist, `${name}.bundle.js`), 'latin1');
-  const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(text).update(flags.join(' ')).digest('hex').slice(0, 16);
   const cache = join(dist, `${name}-${hash}-${process.versions.v8}.cache`);
 
   test('is plain ASCII, so that it may be read as latin1', () => {
     expect(Array.from(text).every((c) => c.charCodeAt(0) < 128)).toBe(true);
   });
 
-  test('has a loader that names the cache of this very text', () => {
+  test('has a loader that names the cache of this very text and these flags', () => {
     expect(readFileSync(join(dist, `${name}.cjs`), 'latin1')).toContain(`/${name}-${hash}-`);
     expect(existsSync(cache)).toBe(true);
   });
@@ -29,13 +38,17 @@ describe.each(['sentry', 'gofer', 'ringfence'])('bundle %s', (name) => {
       const fs = require('node:fs'), vm = require('node:vm');
       const s = new vm.Script(fs.readFileSync(process.argv[1], 'latin1'), { cachedData: fs.readFileSync(process.argv[2]) });
       process.exit(s.cachedDataRejected ? 1 : 0);`;
-    const r = spawnSync(process.execPath, ['-e', script, join(dist, `${name}.bundle.js`), cache], { env: {} });
+    const r = spawnSync(process.execPath, [...flags, '-e', script, join(dist, `${name}.bundle.js`), cache], { env: {} });
     expect(r.status).toBe(0);
+  });
+
+  test('names no module of node that takes long to load, but where it is first used', () => {
+    for (const m of text.matchAll(/^.*require\("node:(?:child_process|crypto|net|os|stream|tty)"\)/gm)) expect(m[0]).toContain('??=');
   });
 
   test('holds no module of npm that the product does not name', () => {
     expect(() => new Script(text)).not.toThrow();
-    for (const m of text.matchAll(/require\("([^"]+)"\)/g)) expect(m[1]).toMatch(/^node:|^[a-z_/]+$/);
+    for (const m of text.matchAll(/require\("([^"]+)"\)/g)) expect(m[1]).toMatch(/^node:|^[a-z_/]+$|^\.\/(validator|pino)\.cjs$/);
   });
 });
 

@@ -94,7 +94,11 @@ void answer(struct rf_block *b, s64 result) {
   if (load(&b->sentry_waits)) sys6(__NR_futex, (u64)&b->state, FUTEX_WAKE, 1, 0, 0, 0);
 }
 
+// Looks in the first moments only take the line from the Sentry, which is reading the call and will write its answer there.
+#define FIRST_PAUSES 10
+
 void wait_command(struct rf_block *b) {
+  for (u32 n = 0; n < FIRST_PAUSES; n++) pause();
   for (u32 n = load(&CONTROL->spin); n > 0; n--) {
     if (load(&b->state) == RF_STATE_GUEST) return;
     if (load(&b->command) == RF_COMMAND_SLEEP) break;

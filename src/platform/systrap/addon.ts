@@ -22,6 +22,8 @@ export interface SystrapAddon {
   close(fd: number): number;
   /** sched_yield(2): lets whoever waits for this processor go first. */
   yieldCpu(): number;
+  /** Goes on on another processor, where there is one. */
+  moveAway(): number;
   /** Wakes the stub that sleeps on the state word of the block at this address. */
   wake(block: number): number;
   /** Waits for the end of a block's command: the new state, -ESRCH (process died) or -ETIMEDOUT. */

@@ -4,7 +4,8 @@
 import type { SystrapAddon } from './addon.ts';
 import { CONTROL_SIZE, REGION_SIZE } from './layout.ts';
 
-const SLOTS = 128; // in a reservation
+/** In a reservation. V8 counts a reservation as memory of its own: above 32 MiB it collects garbage at once, above 64 MiB it starts to mark. */
+const SLOTS = 6;
 /** Regions of the dead that stay mapped until their slots are used again. */
 const MOST_STALE = 4;
 

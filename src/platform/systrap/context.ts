@@ -304,7 +304,8 @@ export class SystrapContext implements Context, Runner {
     this.answering = false;
     this.runs = true;
     this.looks = 0;
-    if (this.position < 0) this.engine.addRunning(this);
+    const atOnce = this.position >= 0;
+    if (!atOnce) this.engine.addRunning(this);
     if (this.addressSpace.dead) {
       this.engine.deaths = true; // poll() reports it
       return;
@@ -320,10 +321,7 @@ export class SystrapContext implements Context, Runner {
       order = COMMAND_START;
     }
     this.words[this.base + W_COMMAND] = order;
-    if (Atomics.exchange(this.words, this.base + W_STATE, STATE_GUEST) === STATE_SLEEPING) {
-      this.engine.addon.wake(this.address);
-      this.engine.woke = true;
-    }
+    if (Atomics.exchange(this.words, this.base + W_STATE, STATE_GUEST) === STATE_SLEEPING) this.engine.wake(this.address, atOnce);
   }
 
   /** Called by poll() for a state word that is not GUEST: takes the event over. False if nobody is to be told. */
@@ -331,6 +329,8 @@ export class SystrapContext implements Context, Runner {
     const w = this.words;
     const base = this.base;
     this.runs = false;
+    // The answer will be written to this line: a store now fetches it while the handler runs.
+    w[base + W_COMMAND] = 0;
     if (this.cold) {
       w[base + W_COLD] = 0;
       this.engine.removeRunning(this);

@@ -18,6 +18,11 @@ const PATCH_AFTER = 3;
 /** Bytes on their way to guest memory at a time. */
 const RANGES = 8;
 
+/** So many sleeping stubs between two looks are no accident. */
+const TOGETHER = 16;
+/** Looks between two moves to another processor. */
+const LEAST_PATIENCE = 32;
+const MOST_PATIENCE = 4096;
 /** How many processes may wait for their end. */
 const MOST_DOOMED = 8;
 /** How many processes may be left unmet. */
@@ -98,6 +103,11 @@ export class Engine {
   private readonly expected: Mortal[] = [];
   /** A stub was woken that may wait for the Sentry's own processor. */
   woke = false;
+  /** Calls answered at once whose stub slept already, since the last look at them. */
+  private slept = 0;
+  /** Looks to let pass before the next move, and how many that was the last time. */
+  private patience = 0;
+  private lastPatience = LEAST_PATIENCE;
   /** Address spaces in waiting. */
   readonly nursery = new Nursery(this);
   readonly mapMessage = new MapMessage();
@@ -157,6 +167,35 @@ export class Engine {
     if (spins === this.spinning) return;
     this.spinning = spins;
     Atomics.store(this.control, CONTROL_SPIN, spins);
+  }
+
+  /** A stub slept before the answer came. `atOnce`: to a call that did not block. */
+  wake(block: number, atOnce: boolean): void {
+    this.addon.wake(block);
+    this.woke = true;
+    if (atOnce) this.slept++;
+  }
+
+  /**
+   * To be called once in a while. Stubs that sleep before an answer that comes at once share this processor: whoever looks for the other
+   * keeps it from running, for as long as the host's scheduler leaves both where they are. Then the Sentry moves, and if that does not
+   * help, because other processors are busy too, not again for a while.
+   */
+  settle(): void {
+    const together = this.slept > TOGETHER;
+    this.slept = 0;
+    if (this.patience > 0) {
+      this.patience--;
+      return;
+    }
+    if (!together) {
+      this.lastPatience = LEAST_PATIENCE;
+      return;
+    }
+    if (!this.spinAdvised) return;
+    this.addon.moveAway();
+    this.patience = this.lastPatience;
+    this.lastPatience = Math.min(2 * this.lastPatience, MOST_PATIENCE);
   }
 
   setAsleep(asleep: boolean): void {

@@ -84,6 +84,7 @@ export class SystrapPlatform implements Platform {
       this.drainDue = false;
       this.polls = 0;
       engine.drain();
+      engine.settle();
       if (engine.cold.length > 0) count = this.look(engine.cold, false);
     }
     const gone = engine.deaths;

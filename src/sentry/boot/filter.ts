@@ -168,6 +168,8 @@ export function sentryFilter(o: SentryFilterOptions): FilterPlan {
     },
     o.jit ? { nr: nr.SYS_mprotect, arg: 0, mask: 0, values: [0] } : { nr: nr.SYS_mprotect, arg: 2, mask: PROT_EXEC, values: [0] },
     { nr: nr.SYS_mmap, arg: 2, mask: PROT_EXEC, values: [0] },
+    // Away from the processor that a guest needs.
+    { nr: nr.SYS_sched_setaffinity, arg: 0, mask: ALL, values: [0] },
     // A thread of a guest is interrupted; abort(3) of this process.
     { nr: nr.SYS_tgkill, arg: 2, mask: ALL, values: [SIGUSR1, SIGABRT] },
     { nr: nr.SYS_pidfd_send_signal, arg: 1, mask: ALL, values: [SIGKILL], and: [{ arg: 3, mask: ALL, values: [0] }] },

@@ -8,12 +8,13 @@ import { installLatin1 } from '../../base/bytes.ts';
 import { EPOLLIN } from '../../abi/epoll.ts';
 import { PR_SET_DUMPABLE } from '../../abi/prctl.ts';
 import { SOCK_CLOEXEC } from '../../abi/socket.ts';
+import { Shrinker } from '../../host/idle.ts';
 import { installFilter } from '../../host/seccomp.ts';
 import type { SystrapAddon } from '../../platform/systrap/addon.ts';
 import { NATIVE_FUTEX, NATIVE_MADVISE } from '../../platform/platform.ts';
 import { CPU_MODES, type CpuMode } from '../../platform/systrap/engine.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
-import type { BootConfig } from '../../wire/boot.ts';
+import { type BootConfig, CONTROL_FD } from '../../wire/boot.ts';
 import { Container } from '../control/container.ts';
 import { ControlServer } from '../control/server.ts';
 import { installEvents } from '../fs/event/install.ts';
@@ -26,7 +27,7 @@ import type { Task } from '../kernel/task.ts';
 import { Strace } from '../syscalls/strace.ts';
 import { handlers, names } from '../syscalls/table.ts';
 import { installTimers } from '../syscalls/timers.ts';
-import { sentryFilter } from './filter.ts';
+import { SENTRY_PROGRAMS } from './filter.gen.ts';
 import { openLog } from './log.ts';
 import { buildMounts } from './mounts.ts';
 
@@ -55,13 +56,17 @@ function confine(host: ReturnType<typeof loadHost>, config: BootConfig): void {
   // No core file, and nobody of the same uid on the host reads or traces it.
   host.native.prctl(PR_SET_DUMPABLE, 0, 0);
   const jit = !process.execArgv.includes('--jitless');
-  const r = installFilter(host.native, sentryFilter({ controlFd: config.controlFd, jit }), config.debug);
+  if (config.controlFd >= 0 && config.controlFd !== CONTROL_FD)
+    throw new Error('the control socket has a number that the filter does not know');
+  const which = config.controlFd < 0 ? (jit ? 'jit' : 'jitless') : jit ? 'jitControl' : 'jitlessControl';
+  const r = installFilter(host.native, Buffer.from(SENTRY_PROGRAMS[which], 'base64'), config.debug);
   if (r < 0) throw new Error(`the host's kernel refuses the seccomp filter (errno ${-r})`);
 }
 
+const native = join(dirname(process.argv[1] ?? ''), 'native');
+const host = loadHost(join(native, 'host.node'));
+
 function boot(): number {
-  const native = join(dirname(process.argv[1] ?? ''), 'native');
-  const host = loadHost(join(native, 'host.node'));
   installClock((id, out) => host.clock(id, out));
   installLatin1(Buffer.prototype.latin1Slice as never, Buffer.prototype.latin1Write as never);
   const config = JSON.parse(readAll(host, CONFIG_FD)) as BootConfig;
@@ -94,7 +99,14 @@ function boot(): number {
   const hostFs = new HostFdFs(host);
   const process0 = config.container.process;
   const container = new Container(kernel, config.container, mounts, (fd) => openHostFd(hostFs, fd, -1, process0.uid, process0.gid));
-  const loop = new Loop(kernel, { wait: (ms) => host.wait(ms === Infinity ? -1 : ms) }, handlers);
+  const shrinker = new Shrinker(host.native);
+  const wait = (ms: number): number => {
+    const limit = shrinker.limit(ms);
+    const n = host.wait(limit === Infinity ? -1 : limit);
+    shrinker.waited(limit, n !== 0);
+    return n;
+  };
+  const loop = new Loop(kernel, { wait }, handlers);
   loop.nameOf = (nr) => names.get(nr) ?? String(nr);
   loop.unknown = (t: Task, nr: number): void => {
     const name = names.get(nr) ?? String(nr);
@@ -136,4 +148,4 @@ function boot(): number {
   return 0;
 }
 
-process.exit(boot());
+host.native.exit(boot());

@@ -1,0 +1,172 @@
+// The stand-in of a container's process (native/launch/standin.c) as its parent has it: its socket, its words, its end.
+
+import { read } from 'node:fs';
+import { constants } from 'node:os';
+import { CliError, EXIT_OWN } from './errors.ts';
+import { distFile, errnoName, host } from './host.ts';
+
+const MSG_NOSIGNAL = 0x4000;
+const SHUT_RDWR = 2;
+const WNOHANG = 1;
+const LAST_WORDS_MS = 200;
+/** The longest that a timer can take. */
+const FOREVER_MS = 2 ** 31 - 1;
+
+/** A running launcher: the container's stand-in. */
+export class Standin {
+  /** -1 when it could not be started. */
+  readonly pid: number;
+  /** Lines that tell what went wrong before the guest ran. */
+  readonly errors: string[] = [];
+  /** Lines that tell what went wrong later. */
+  readonly warnings: string[] = [];
+  /** Resolves with true when the Sentry answers, false when it never will. */
+  readonly ready: Promise<boolean>;
+  /** Resolves with the exit status as a shell has it. */
+  readonly exit: Promise<number>;
+  private readonly socket: number;
+  /** Resolves at the end of the socket. */
+  private readonly silent: Promise<void>;
+  private readonly buffer = Buffer.allocUnsafe(4096);
+  /** The stand-in is in the namespaces that the plan names. */
+  private placed = false;
+  private reaped = false;
+  private pending = '';
+  private isReady: (ready: boolean) => void = () => {};
+  private onLine: () => void = () => {};
+  private stopWaiting: () => void = () => {};
+
+  /** `pid`: a child of this process, or the negative errno of its start. `socket`: our end of the launcher's. */
+  constructor(pid: number, socket: number) {
+    this.pid = pid < 0 ? -1 : pid;
+    this.socket = socket;
+    this.ready = new Promise((resolve) => {
+      this.isReady = resolve;
+    });
+    this.silent = new Promise((resolve) => this.listen(resolve));
+    if (pid < 0) this.errors.push(`cannot start ${distFile('native/launch')}: ${errnoName(pid)}`);
+    this.exit = pid < 0 ? Promise.resolve(EXIT_OWN) : this.end();
+  }
+
+  /** read(2) on the thread pool, until the end. */
+  private listen(done: () => void): void {
+    read(this.socket, this.buffer, 0, this.buffer.length, null, (error, n) => {
+      if (error !== null || n === 0) {
+        this.isReady(false);
+        host().close(this.socket);
+        done();
+        return;
+      }
+      this.heard(this.buffer.toString('utf8', 0, n));
+      this.listen(done);
+    });
+  }
+
+  private heard(text: string): void {
+    this.pending += text;
+    while (this.pending !== '' && 'EWP'.includes(this.pending.charAt(0))) {
+      const end = this.pending.indexOf('\n');
+      if (end < 0) return;
+      if (this.pending.startsWith('P')) this.placed = true;
+      else (this.pending.startsWith('E') ? this.errors : this.warnings).push(this.pending.slice(1, end));
+      this.pending = this.pending.slice(end + 1);
+      this.onLine();
+    }
+    if (this.pending !== '') this.isReady(true);
+    this.pending = '';
+  }
+
+  /** Waits for its end; what it said last is still on its way then. */
+  private async end(): Promise<number> {
+    const status = await this.reap();
+    const signal = status & 0x7f;
+    // A stand-in ends by itself, with its container's status: a signal that ends it is somebody else's.
+    if (signal !== 0) this.warnings.push(`the sandbox was killed (its stand-in, process ${this.pid}, by ${signalName(signal)})`);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((done) => {
+      timer = setTimeout(done, LAST_WORDS_MS);
+    });
+    await Promise.race([this.silent, late]);
+    clearTimeout(timer);
+    return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
+  }
+
+  private reap(): Promise<number> {
+    const status = new Int32Array(1);
+    return new Promise((resolve) => {
+      // Nobody else may keep this process alive.
+      const alive = setInterval(() => undefined, FOREVER_MS);
+      const look = (): void => {
+        if (host().waitpid(this.pid, WNOHANG, status) !== this.pid) return;
+        this.reaped = true;
+        this.stopWaiting();
+        resolve(status[0] as number);
+      };
+      this.stopWaiting = () => {
+        clearInterval(alive);
+        process.removeListener('SIGCHLD', look);
+      };
+      process.on('SIGCHLD', look);
+      look(); // it may have ended before we listened
+    });
+  }
+
+  /** Sends words to the launcher. It is seen at the end of the socket when nobody reads them. */
+  send(bytes: Uint8Array): void {
+    const none = new Int32Array(0);
+    for (let at = 0; at < bytes.length; ) {
+      const n = host().sendmsg(this.socket, bytes, at, bytes.length - at, none, 0, MSG_NOSIGNAL);
+      if (n <= 0) return;
+      at += n;
+    }
+  }
+
+  /** A signal for it, as long as it is there. */
+  kill(signal: NodeJS.Signals): void {
+    if (!this.reaped && this.pid > 0) host().kill(this.pid, constants.signals[signal]);
+  }
+
+  /** Waits until the stand-in is in its namespaces, or will never be. */
+  async inPlace(): Promise<void> {
+    if (this.placed) return;
+    const line = new Promise<void>((done) => {
+      this.onLine = () => {
+        if (this.placed) done();
+      };
+    });
+    await Promise.race([line, this.ready.then((r) => (r ? line : undefined)), this.exit]);
+    if (this.errors.length > 0) throw startFailure(this);
+  }
+
+  /** What failed, for a message; '' when nothing is known. */
+  problem(): string {
+    return this.errors.join('; ');
+  }
+
+  /** Ends everything at once: the launcher sees the end of its socket and leaves nothing behind. Only with a lifeline. */
+  async abandon(): Promise<void> {
+    host().shutdown(this.socket, SHUT_RDWR);
+    await this.exit;
+  }
+
+  /** The sandbox is on record: from now on it lives without this process. For one without a lifeline. */
+  recorded(): void {
+    this.send(Buffer.from('R'));
+  }
+
+  /** Lets go of the launcher, so that this process can end before it. */
+  release(): void {
+    this.stopWaiting();
+    host().shutdown(this.socket, SHUT_RDWR);
+  }
+}
+
+function signalName(signal: number): string {
+  for (const [name, value] of Object.entries(constants.signals)) if (value === signal) return name;
+  return `signal ${signal}`;
+}
+
+/** The error of a sandbox that ended before it was ready. */
+export function startFailure(standin: Standin): CliError {
+  return new CliError(standin.problem() || 'the sandbox ended before it was ready', EXIT_OWN);
+}
