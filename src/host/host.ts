@@ -1,6 +1,7 @@
 // The host as the Sentry, the Gofer and the entrypoint see it: HostIO over the addon, one epoll set, and the addon itself as `native`.
 
 import { EINTR, EMFILE, EMSGSIZE } from '../abi/errno.ts';
+import { RLIMIT_NOFILE } from '../abi/resource.ts';
 import type { HostIO, HostStat } from '../platform/hostio.ts';
 import { loadNative, type Native } from './native.ts';
 import { Poller, type Ready } from './poller.ts';
@@ -68,6 +69,13 @@ export class Host implements HostIO {
 
   dup(fd: number): number {
     return this.native.dup(fd);
+  }
+
+  descriptorLimit(): number {
+    const r = this.native.getrlimit(RLIMIT_NOFILE, this.statBuf);
+    if (r < 0) return r;
+    const soft = this.statBuf[0] as number;
+    return soft < 0 ? Infinity : soft;
   }
 
   memfd(name: string): number {

@@ -56,6 +56,8 @@ export interface HostIO {
   fsync(fd: number, dataOnly: boolean): number;
   close(fd: number): number;
   dup(fd: number): number;
+  /** Most descriptors that this process may have (RLIMIT_NOFILE); asked before it is confined. */
+  descriptorLimit(): number;
   /** memfd_create(2) with MFD_CLOEXEC. */
   memfd(name: string): number;
   /** poll(2) with timeout 0 of one descriptor: the POLL* bits that are ready now. */

@@ -101,6 +101,8 @@ export interface Context {
    * is read there is read once. Empty where the engine offers none.
    */
   readonly window: Uint8Array;
+  /** The same as words; what reserve() answers begins at one. */
+  readonly windowWords: Uint32Array;
   /** Copies the guest bytes [addr, addr + len) of this call to dst if they travelled; false: they did not. */
   receive(addr: number, dst: Uint8Array, off: number, len: number): boolean;
   /** src[off, off + len) travels to guest memory at `addr` as with deliver(). False: there is no room. */

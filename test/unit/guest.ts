@@ -1,7 +1,7 @@
 // Guests without an engine: the real kernel and tasks, with an array for memory. A test calls handlers as the loop would.
 
 import type { HostIO } from '../../src/platform/hostio.ts';
-import type { Context, Platform } from '../../src/platform/platform.ts';
+import type { Platform } from '../../src/platform/platform.ts';
 import { BLOCKED } from '../../src/base/result.ts';
 import { putU16, putU32, putU64 } from '../../src/base/bytes.ts';
 import { FDTable } from '../../src/sentry/kernel/fdtable.ts';
@@ -13,6 +13,7 @@ import { ThreadGroup } from '../../src/sentry/kernel/threadgroup.ts';
 import type { MemoryManager } from '../../src/sentry/mm/memory.ts';
 import { Credentials } from '../../src/sentry/vfs/creds.ts';
 import { FsContext } from '../../src/sentry/vfs/fscontext.ts';
+import { plainContext } from './context.ts';
 import { fakeHost, world } from './vfs-support.ts';
 
 const EFAULT = 14;
@@ -63,7 +64,7 @@ export class Guest {
     creds.effective = { lo: 0xffffffff, hi: 0x1ff };
     const table = new FDTable(() => 1024);
     const mm = this.memory as unknown as MemoryManager;
-    this.task = new Task(kernel, pid, {} as Context, mm, creds, fs, table, 'guest');
+    this.task = new Task(kernel, pid, plainContext(), mm, creds, fs, table, 'guest');
     const group = new ThreadGroup(
       kernel,
       pid,

@@ -11,7 +11,7 @@ import {
   setRecordLock,
   setWholeLock,
 } from '../../src/sentry/vfs/locks.ts';
-import { openPath } from '../../src/sentry/vfs/open.ts';
+import { openPath } from './open-path.ts';
 import { world } from './vfs-support.ts';
 
 function file(): { a: File; b: File; c: ReturnType<typeof world>['c'] } {

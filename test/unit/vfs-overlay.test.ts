@@ -6,7 +6,7 @@ import type { TmpFs } from '../../src/sentry/fs/tmpfs/tmpfs.ts';
 import { shrinkDentries } from '../../src/sentry/vfs/dentry.ts';
 import type { File } from '../../src/sentry/vfs/file.ts';
 import type { Mount } from '../../src/sentry/vfs/mount.ts';
-import { openPath } from '../../src/sentry/vfs/open.ts';
+import { openPath } from './open-path.ts';
 import { linkPath, mkdirPath, renamePath, rmdirPath, symlinkPath, unlinkPath } from '../../src/sentry/vfs/ops.ts';
 import { changeMode } from '../../src/sentry/vfs/setattr.ts';
 import { resolve, Walk } from '../../src/sentry/vfs/walk.ts';

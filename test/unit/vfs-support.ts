@@ -1,6 +1,7 @@
 // Doubles for file system tests: a host without a kernel, and a caller.
 
 import { ENXIO } from '../../src/abi/errno.ts';
+import { SEEK_HOLE } from '../../src/abi/uio.ts';
 import { installClock } from '../../src/base/clock.ts';
 import type { HostIO, HostStat } from '../../src/platform/hostio.ts';
 import type { TmpfsOptions } from '../../src/sentry/fs/tmpfs/options.ts';
@@ -64,8 +65,11 @@ export class FakeHost implements Partial<HostIO> {
     return 0;
   }
 
-  lseek(): number {
-    return -ENXIO;
+  /** All is data. */
+  lseek(fd: number, pos: number, whence: number): number {
+    const size = this.files.get(fd)!.length;
+    if (pos >= size) return -ENXIO;
+    return whence === SEEK_HOLE ? size : pos;
   }
 }
 

@@ -4,7 +4,7 @@ import { F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE, O_APPEND, O_CREAT, O_RDONLY, 
 import { parseTmpfsOptions } from '../../src/sentry/fs/tmpfs/options.ts';
 import type { TmpInode } from '../../src/sentry/fs/tmpfs/tmpfs.ts';
 import type { File } from '../../src/sentry/vfs/file.ts';
-import { openPath } from '../../src/sentry/vfs/open.ts';
+import { openPath } from './open-path.ts';
 import { unlinkPath } from '../../src/sentry/vfs/ops.ts';
 import { bytes, fakeHost, text, tmpfs, world } from './vfs-support.ts';
 

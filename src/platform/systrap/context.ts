@@ -117,6 +117,7 @@ export class SystrapContext implements Context, Runner {
   looks = 0;
   wantsPatch = false;
   readonly window: Uint8Array;
+  readonly windowWords: Uint32Array;
   fetchedLength = 0;
   /** First word of its window, where the ranges stand that travelled with a call. */
   private readonly windowBase: number;
@@ -160,6 +161,7 @@ export class SystrapContext implements Context, Runner {
     const window = space.slot.offset + WINDOWS_OFFSET + index * WINDOW_SIZE;
     this.windowBase = window / 4;
     this.window = index < WINDOWS ? new Uint8Array(space.slot.buffer, window, WINDOW_SIZE) : NO_WINDOW;
+    this.windowWords = new Uint32Array(this.window.buffer, this.window.byteOffset, this.window.length >>> 2);
     this.words[this.base + W_NATIVE] = space.native;
     space.attach(index, this);
   }

@@ -221,6 +221,31 @@ export class Task implements Caller, Wakeable {
     return this.copyOutNow(addr, src, off, len);
   }
 
+  /** Room in the context's window for `len` bytes to guest memory at `addr`, for ctx.deliver(). -1: none, copyOut() must do. */
+  outRoom(addr: number, len: number): number {
+    const at = this.ctx.reserve(len);
+    return at >= 0 && this.mm.mayWrite(addr, len) ? at : -1;
+  }
+
+  /** Where in the context's window the bytes at `addr` came with this call. -1: they did not, copyIn() must do. */
+  inRoom(addr: number, len: number): number {
+    const c = this.ctx;
+    return c.delivering ? -1 : c.fetched(addr, len);
+  }
+
+  /** As copyOut() of the first `count` words of `src`, whose bytes are `bytes`. */
+  copyOutWords(addr: number, src: Uint32Array, bytes: Uint8Array, count: number): number {
+    const c = this.ctx;
+    const len = count * 4;
+    const at = this.outRoom(addr, len);
+    if (at < 0) return this.copyOutNow(addr, bytes, 0, len);
+    const w = c.windowWords;
+    const to = at >>> 2;
+    for (let i = 0; i < count; i++) w[to + i] = src[i]!;
+    c.deliver(addr, at, len);
+    return 0;
+  }
+
   /** The same at once: for what others look at before this task goes on. */
   copyOutNow(addr: number, src: Uint8Array, off: number, len: number): number {
     if (this.ctx.delivering && this.ctx.flush() < 0) return -EFAULT;
@@ -304,6 +329,36 @@ export class Task implements Caller, Wakeable {
   /** A path argument. -EFAULT or -ENAMETOOLONG (PATH_MAX). */
   copyInPath(addr: number): string | number {
     return this.copyInString(addr, PATH_MAX);
+  }
+
+  /** As copyInPath(), as bytes in kernel.tmp without the NUL: their count. Valid until something else is read there. */
+  copyInPathBytes(addr: number): number {
+    const c = this.ctx;
+    const buf = this.kernel.tmp;
+    if (c.delivering) c.flush();
+    const from = c.fetchedFrom(addr);
+    if (from >= 0) {
+      // Each byte is read once: the guest may change the window meanwhile.
+      const w = c.window;
+      const n = c.fetchedLength < PATH_MAX ? c.fetchedLength : PATH_MAX;
+      for (let i = 0; i < n; i++) {
+        const b = w[from + i]!;
+        if (b === 0) return i;
+        buf[i] = b;
+      }
+    }
+    let done = 0;
+    while (done < PATH_MAX) {
+      const at = addr + done;
+      const want = Math.min(PATH_MAX - done, 4096 - (at % 4096));
+      const n = this.mm.readUpTo(at, buf, done, want);
+      if (n <= 0) return -EFAULT;
+      const end = done + n;
+      while (done < end && buf[done] !== 0) done++;
+      if (done < end) return done;
+      if (n < want) return -EFAULT;
+    }
+    return -ENAMETOOLONG;
   }
 
   /** An I/O vector. The array is reused by the next call; -EFAULT or -EINVAL is the caller's to judge for counts and sums. */

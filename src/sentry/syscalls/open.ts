@@ -32,7 +32,7 @@ import { getU32 } from '../../base/bytes.ts';
 import type { Task } from '../kernel/task.ts';
 import { trimDentries } from '../vfs/dentry.ts';
 import { openPath } from '../vfs/open.ts';
-import { dirFile } from './at.ts';
+import { startDir } from './at.ts';
 import { full, type Row } from './row.ts';
 
 /** The kernel's own O_LARGEFILE: 64-bit programs always have it, and F_GETFL shows it. */
@@ -59,21 +59,24 @@ const VALID_RESOLVE = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLI
 const CLOSE_RANGE_UNSHARE = 2;
 const CLOSE_RANGE_CLOEXEC = 4;
 const OPEN_HOW_SIZE = 24;
+const SLASH = 47;
 
-function open(t: Task, fd: number, path: string, flags: number, mode: number, resolveFlags: number): number {
-  const dir = dirFile(t, fd, path);
+/** Opens the path of `n` bytes that lies in kernel.tmp. */
+function open(t: Task, fd: number, n: number, flags: number, mode: number, resolveFlags: number): number {
+  const path = t.kernel.tmp;
+  const dir = startDir(t, fd, n > 0 && path[0] === SLASH);
   if (typeof dir === 'number') return dir;
-  const f = openPath(t, dir, path, flags, mode, resolveFlags);
+  const f = openPath(t, dir, path, n, flags, mode, resolveFlags);
   if (typeof f === 'number') return f;
   if ((f.flags & O_PATH) === 0) f.flags |= LARGEFILE;
   return t.fds.install(f, (flags & O_CLOEXEC) !== 0);
 }
 
 function openAddr(t: Task, fd: number, addr: number, flags: number, mode: number): number {
-  const path = t.copyInPath(addr);
-  if (typeof path === 'number') return path;
+  const n = t.copyInPathBytes(addr);
+  if (n < 0) return n;
   trimDentries(t.fs.rootDentry);
-  return open(t, fd, path, flags & VALID, mode, 0);
+  return open(t, fd, n, flags & VALID, mode, 0);
 }
 
 /** open(2). A descriptor or -errno. */
@@ -110,9 +113,9 @@ export function sys_openat2(t: Task): number {
   if (getU32(how, 12) !== 0 || (mode & ~0o7777) !== 0 || (!makes && mode !== 0)) return -EINVAL;
   if ((flags & O_PATH) !== 0 && (flags & ~(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) !== 0) return -EINVAL;
   if ((resolveFlags & RESOLVE_CACHED) !== 0 && (flags & (O_TRUNC | O_CREAT)) !== 0) return -EAGAIN;
-  const path = t.copyInPath(t.arg(1));
-  if (typeof path === 'number') return path;
-  return open(t, t.argI(0), path, flags, mode, resolveFlags);
+  const n = t.copyInPathBytes(t.arg(1));
+  if (n < 0) return n;
+  return open(t, t.argI(0), n, flags, mode, resolveFlags);
 }
 
 /** close(2). */

@@ -67,6 +67,10 @@ function partialResult(t: Task, f: File, done: number, err: number, mask: number
 
 /** Reads up to `len` bytes to guest address `addr`; `pos` SEQUENTIAL or an offset. */
 function readTo(t: Task, f: File, addr: number, len: number, pos: number, nowait: boolean): number {
+  if (f.direct) {
+    const at = t.outRoom(addr, len);
+    if (at >= 0) return readDirect(t, f, addr, len, pos, nowait, at);
+  }
   const buf = t.kernel.scratch;
   if (len > MAX_COUNT) len = MAX_COUNT;
   let done = 0;
@@ -91,6 +95,16 @@ function readTo(t: Task, f: File, addr: number, len: number, pos: number, nowait
   return done;
 }
 
+/** As readTo() with one copy less: to the place `at` of the window, from where the bytes go to the guest with the result. */
+function readDirect(t: Task, f: File, addr: number, len: number, pos: number, nowait: boolean, at: number): number {
+  const c = t.ctx;
+  const n = pos < 0 ? f.read(t, c.window, at, len) : f.pread(t, c.window, at, len, pos);
+  if (n <= 0) return n === 0 ? 0 : partialResult(t, f, 0, n, READABLE, nowait);
+  c.deliver(addr, at, n);
+  touched(f, IN_ACCESS);
+  return n;
+}
+
 /** How many of `len` bytes RLIMIT_FSIZE allows at `pos` of a regular file; -EFBIG (with SIGXFSZ) for none. */
 function sizeLimit(t: Task, f: File, pos: number, len: number): number {
   const limit = t.rlimit(RLIMIT_FSIZE);
@@ -112,6 +126,10 @@ function writeFrom(t: Task, f: File, addr: number, length: number, pos: number, 
     if ((f.inode.mode & 0o6000) !== 0) stripPrivileges(t, f.inode);
     if (f.discards) return len;
   }
+  if (f.direct) {
+    const at = t.inRoom(addr, len);
+    if (at >= 0) return writeDirect(t, f, len, pos, nowait, at);
+  }
   let done = t.rs.done;
   do {
     const left = len - done;
@@ -125,6 +143,15 @@ function writeFrom(t: Task, f: File, addr: number, length: number, pos: number, 
   } while (done < len);
   touched(f, IN_MODIFY);
   return done;
+}
+
+/** As the loop above for bytes that came with the call, to the place `at` of the window: with one copy less. */
+function writeDirect(t: Task, f: File, len: number, pos: number, nowait: boolean, at: number): number {
+  const w = t.ctx.window;
+  const n = pos < 0 ? f.write(t, w, at, len) : f.pwrite(t, w, at, len, pos);
+  if (n < 0) return partialResult(t, f, 0, n, WRITABLE, nowait);
+  touched(f, IN_MODIFY);
+  return n;
 }
 
 /** read(2). */

@@ -35,7 +35,7 @@ import type { FileSystem, StatFs } from '../vfs/filesystem.ts';
 import type { Inode } from '../vfs/inode.ts';
 import type { Mount } from '../vfs/mount.ts';
 import { isSpecial, MAY_EXEC, MAY_WRITE, permission } from '../vfs/permission.ts';
-import { found, walkAt, walkPath } from './at.ts';
+import { found, readPath, walkAt, walkRead } from './at.ts';
 import { full, type Row } from './row.ts';
 
 const TWO32 = 4294967296;
@@ -79,7 +79,7 @@ function putStat(t: Task, inode: Inode, addr: number): number {
   put64(30, 0);
   put64(32, 0);
   put64(34, 0);
-  return t.copyOut(addr, bytes, 0, STAT_SIZE);
+  return t.copyOutWords(addr, words, bytes, STAT_SIZE / 4);
 }
 
 /** stat(2). */
@@ -104,18 +104,14 @@ export function sys_fstat(t: Task): number {
 export function sys_newfstatat(t: Task): number {
   const flags = t.argI(3);
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) !== 0) return -EINVAL;
-  let path: string | number = '';
-  const addr = t.arg(1);
-  if (addr !== 0 || (flags & AT_EMPTY_PATH) === 0) {
-    path = t.copyInPath(addr);
-    if (typeof path === 'number') return path;
-  }
+  const n = readPath(t, t.arg(1), flags);
+  if (n < 0) return n;
   const fd = t.argI(0);
-  if (path.length === 0 && (flags & AT_EMPTY_PATH) !== 0 && fd !== AT_FDCWD) {
+  if (n === 0 && (flags & AT_EMPTY_PATH) !== 0 && fd !== AT_FDCWD) {
     const f = t.fds.get(fd);
     return f === null ? -EBADF : putStat(t, f.inode, t.arg(2));
   }
-  const err = walkPath(t, fd, path, flags);
+  const err = walkRead(t, fd, n, flags);
   return err < 0 ? err : putStat(t, found.dentry.inode!, t.arg(2));
 }
 
@@ -132,23 +128,19 @@ export function sys_statx(t: Task): number {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) !== 0) return -EINVAL;
   if ((flags & AT_STATX_SYNC_TYPE) === AT_STATX_SYNC_TYPE || (mask & STATX__RESERVED) !== 0) return -EINVAL;
   const fd = t.argI(0);
-  const addr = t.arg(1);
-  let path: string | number = '';
-  if (addr !== 0 || (flags & AT_EMPTY_PATH) === 0) {
-    path = t.copyInPath(addr);
-    if (typeof path === 'number') return path;
-  }
+  const n = readPath(t, t.arg(1), flags);
+  if (n < 0) return n;
   let inode: Inode;
   let mount: Mount | null;
   let mountRoot = false;
-  if (path.length === 0 && (flags & AT_EMPTY_PATH) !== 0 && fd !== AT_FDCWD) {
+  if (n === 0 && (flags & AT_EMPTY_PATH) !== 0 && fd !== AT_FDCWD) {
     const f = t.fds.get(fd);
     if (f === null) return -EBADF;
     inode = f.inode;
     mount = f.mount;
     mountRoot = mount !== null && mount.root === f.dentry;
   } else {
-    const err = walkPath(t, fd, path, flags);
+    const err = walkRead(t, fd, n, flags);
     if (err < 0) return err;
     inode = found.dentry.inode!;
     mount = found.mount;
@@ -178,7 +170,7 @@ export function sys_statx(t: Task): number {
   words[34] = devMajor(inode.fs.dev);
   words[35] = devMinor(inode.fs.dev);
   if (mount !== null) put64(36, mount.id);
-  return t.copyOut(t.arg(4), bytes, 0, STATX_SIZE);
+  return t.copyOutWords(t.arg(4), words, bytes, STATX_SIZE / 4);
 }
 
 const sf: StatFs = { type: 0, bsize: 0, blocks: 0, bfree: 0, bavail: 0, files: 0, ffree: 0, namelen: 0, flags: 0 };
@@ -263,13 +255,13 @@ export function sys_faccessat2(t: Task): number {
 
 function readlink(t: Task, fd: number, addr: number, buf: number, size: number): number {
   if (size <= 0) return -EINVAL;
-  const path = t.copyInPath(addr);
-  if (typeof path === 'number') return path;
+  const len = readPath(t, addr, 0);
+  if (len < 0) return len;
   // An empty path reads the link that the descriptor itself is (O_PATH|O_NOFOLLOW).
-  const err = walkPath(t, fd, path, AT_SYMLINK_NOFOLLOW | (path.length === 0 && fd !== AT_FDCWD ? AT_EMPTY_PATH : 0));
+  const err = walkRead(t, fd, len, AT_SYMLINK_NOFOLLOW | (len === 0 && fd !== AT_FDCWD ? AT_EMPTY_PATH : 0));
   if (err < 0) return err;
   const inode = found.dentry.inode!;
-  if ((inode.mode & S_IFMT) !== S_IFLNK) return path.length === 0 ? -ENOENT : -EINVAL;
+  if ((inode.mode & S_IFMT) !== S_IFLNK) return len === 0 ? -ENOENT : -EINVAL;
   const target = inode.readlink(t);
   if (typeof target === 'number') return target;
   const n = Math.min(target.length, size);

@@ -5,13 +5,14 @@
 
 import { ENOENT } from '../../abi/errno.ts';
 import { S_IFDIR, S_IFMT } from '../../abi/stat.ts';
+import { latin1Decode } from '../../base/bytes.ts';
 import type { Caller } from './caller.ts';
+import { cachedNames, findBytes, findName, hook, nextSalt, unhook } from './dcache.ts';
 import type { FileSystem } from './filesystem.ts';
 import type { Inode } from './inode.ts';
 
 /** How many dentries may be cached before unused ones are let go. */
 const CACHE_LIMIT = 200000;
-let cached = 0;
 let limit = CACHE_LIMIT;
 
 export class Dentry {
@@ -21,8 +22,18 @@ export class Dentry {
   /** null: the name is known to be absent. */
   inode: Inode | null;
   readonly fs: FileSystem;
-  /** Cached names of a directory, made on demand. */
-  children: Map<string, Dentry> | null = null;
+  /** Hash of the name; where the table of names keeps it, and whether it does. */
+  hash = 0;
+  chain: Dentry | null = null;
+  hooked = false;
+  /** Another number each time that the name came into the table; -1: it was taken out. 0: it never was in. */
+  stamp = 0;
+  /** Spreads the names of different directories over the table. */
+  readonly salt: number;
+  /** Cached names of a directory, as a list through nextSibling. */
+  firstChild: Dentry | null = null;
+  nextSibling: Dentry | null = null;
+  prevSibling: Dentry | null = null;
   /** How many mounts, in any namespace, stand on this dentry. */
   mounts = 0;
   /** Files, mounts, and working and root directories that hold it. */
@@ -35,6 +46,7 @@ export class Dentry {
     this.parent = parent === null ? (this as Dentry) : parent;
     this.inode = inode;
     this.fs = fs;
+    this.salt = nextSalt();
     if (inode !== null) inode.holds++;
   }
 
@@ -65,18 +77,21 @@ export function rootDentry(fs: FileSystem): Dentry {
 
 /** The dentry of `name` in `dir`, from the cache or by asking the file system; absent names answer a dentry without an inode. */
 export function lookupChild(c: Caller, dir: Dentry, name: string): Dentry | number {
-  const children = dir.children;
-  if (children !== null) {
-    const d = children.get(name);
-    if (d !== undefined) return dir.fs.volatileNames ? revalidate(c, dir, name, d) : d;
-  }
+  const d = findName(dir, name);
+  if (d !== null) return dir.fs.volatileNames ? revalidate(c, dir, d) : d;
   return lookupMiss(c, dir, name);
+}
+
+/** As lookupChild() for the name buf[from..to) with the hash `hash` (see hashByte): allocates nothing when the name is cached. */
+export function lookupBytes(c: Caller, dir: Dentry, buf: Uint8Array, from: number, to: number, hash: number): Dentry | number {
+  const d = findBytes(dir, buf, from, to, hash);
+  if (d !== null) return dir.fs.volatileNames ? revalidate(c, dir, d) : d;
+  return lookupMiss(c, dir, latin1Decode(buf, from, to));
 }
 
 /** The cached dentry of `name`, or null when the file system was not asked yet. */
 export function cachedChild(dir: Dentry, name: string): Dentry | null {
-  const d = dir.children === null ? undefined : dir.children.get(name);
-  return d === undefined ? null : d;
+  return findName(dir, name);
 }
 
 function lookupMiss(c: Caller, dir: Dentry, name: string): Dentry | number {
@@ -86,9 +101,9 @@ function lookupMiss(c: Caller, dir: Dentry, name: string): Dentry | number {
 }
 
 /** Asks a volatile file system again: the same inode keeps the dentry. */
-function revalidate(c: Caller, dir: Dentry, name: string, d: Dentry): Dentry | number {
+function revalidate(c: Caller, dir: Dentry, d: Dentry): Dentry | number {
   if (d.mounts > 0) return d;
-  const r = dir.inode!.lookup(c, name);
+  const r = dir.inode!.lookup(c, d.name);
   const inode = typeof r === 'number' ? null : r;
   if (typeof r === 'number' && r !== -ENOENT) return r;
   if (inode === d.inode) return d;
@@ -97,19 +112,14 @@ function revalidate(c: Caller, dir: Dentry, name: string, d: Dentry): Dentry | n
     return d;
   }
   dropDentry(d);
-  return addChild(dir, name, inode);
+  return addChild(dir, d.name, inode);
 }
 
 /** Puts a name into the cache. A removed directory takes none: the answer is then a dentry on its own. */
 export function addChild(dir: Dentry, name: string, inode: Inode | null): Dentry {
   const d = new Dentry(dir.fs, dir, name, inode);
-  if (dir.deleted) {
-    d.deleted = true;
-    return d;
-  }
-  if (dir.children === null) dir.children = new Map();
-  dir.children.set(name, d);
-  cached++;
+  if (dir.deleted) d.deleted = true;
+  else hook(d);
   return d;
 }
 
@@ -119,22 +129,24 @@ export function instantiate(d: Dentry, inode: Inode): void {
   inode.holds++;
 }
 
-/** Takes a dentry out of its parent's table: the name was removed, or is no longer believed. */
+/** Takes a dentry out of the table: the name was removed, or is no longer believed. */
 export function dropDentry(d: Dentry): void {
   if (d.deleted || d.parent === d) return;
   d.deleted = true;
-  const siblings = d.parent.children;
-  if (siblings !== null && siblings.get(d.name) === d) {
-    siblings.delete(d.name);
-    cached--;
-  }
+  if (d.hooked) unhook(d);
+  if (d.firstChild !== null) shrinkDentries(d);
   if (d.inode !== null && d.refs === 0) releaseInode(d.inode);
 }
 
 /** Takes back one reference that a file, mount or context held. */
 export function putDentry(d: Dentry): void {
-  d.refs--;
-  if (d.refs === 0 && d.deleted && d.inode !== null) releaseInode(d.inode);
+  if (--d.refs > 0) return;
+  if (!d.deleted) {
+    // The last user of a name below a directory that is gone.
+    if (d.parent.deleted) dropDentry(d);
+  } else if (d.inode !== null) {
+    releaseInode(d.inode);
+  }
 }
 
 /** Drops a hold; the last one lets the file system free what it keeps. */
@@ -144,17 +156,24 @@ export function releaseInode(inode: Inode): void {
 
 /** Moves `d` to `name` in `dir` (rename(2)). What stood there must have been dropped. */
 export function moveDentry(d: Dentry, dir: Dentry, name: string): void {
-  const siblings = d.parent.children;
-  if (siblings !== null && siblings.get(d.name) === d) siblings.delete(d.name);
+  if (d.hooked) unhook(d);
   d.parent = dir;
   d.name = name;
-  if (dir.children === null) dir.children = new Map();
-  dir.children.set(name, d);
+  hook(d);
+}
+
+/** Two names swap what they lead to (RENAME_EXCHANGE). */
+export function exchangeDentries(a: Dentry, b: Dentry): void {
+  const { parent, name } = a;
+  unhook(a);
+  moveDentry(a, b.parent, b.name);
+  moveDentry(b, parent, name);
 }
 
 /** Forgets an absent name at this place, so that another dentry can take it. */
 export function forgetNegative(dir: Dentry, name: string): void {
-  if (dir.children !== null && dir.children.delete(name)) cached--;
+  const d = findName(dir, name);
+  if (d !== null) unhook(d);
 }
 
 /**
@@ -162,10 +181,10 @@ export function forgetNegative(dir: Dentry, name: string): void {
  * beginning of a system call.
  */
 export function trimDentries(root: Dentry): void {
-  if (cached <= limit) return;
+  if (cachedNames() <= limit) return;
   shrinkDentries(root);
   // What is in use stays: look again only when much more has come.
-  limit = Math.max(CACHE_LIMIT, cached + cached / 2);
+  limit = Math.max(CACHE_LIMIT, cachedNames() * 1.5);
 }
 
 /** True when parts of the kernel hang on the inode object itself. */
@@ -176,16 +195,16 @@ function busy(i: Inode | null): boolean {
 /** Lets go of cached names below `root` that nothing uses: leaves first, absent names too. The count of names. */
 export function shrinkDentries(root: Dentry): number {
   let freed = 0;
-  if (root.children === null || root.fs.pinned) return 0;
-  for (const d of root.children.values()) {
-    if (d.children !== null) freed += shrinkDentries(d);
-    if (d.refs === 0 && d.mounts === 0 && (d.children === null || d.children.size === 0) && !busy(d.inode)) {
-      root.children.delete(d.name);
-      cached--;
+  for (let d = root.firstChild; d !== null; ) {
+    const next: Dentry | null = d.nextSibling;
+    if (d.firstChild !== null) freed += shrinkDentries(d);
+    if (d.refs === 0 && d.mounts === 0 && d.firstChild === null && !busy(d.inode)) {
+      unhook(d);
       freed++;
       d.deleted = true;
       if (d.inode !== null) releaseInode(d.inode);
     }
+    d = next;
   }
   return freed;
 }

@@ -34,6 +34,9 @@ export function setCloseHooks(last: (f: File) => void, each: (f: File, c: Caller
   dropLocks = each;
 }
 
+/** The queue of all files that are always ready: nothing ever happens in it. */
+export const QUIET: WaitQueue = new WaitQueue();
+
 export class File {
   /** Where it was opened; null for files without a name (pipes, sockets, eventfd). */
   mount: Mount | null;
@@ -46,7 +49,7 @@ export class File {
   /** References by descriptor tables, mappings and messages in flight. */
   refs = 1;
   /** Told when poll() may have changed. Kinds with a shared object (pipes) may share one queue. */
-  queue: WaitQueue = new WaitQueue();
+  queue: WaitQueue;
   /** True once the open path counted it at its mount, dentry and inode: the last close takes that back. */
   named = false;
   /** True if it counts among inode.writers. */
@@ -63,11 +66,12 @@ export class File {
   /** O_ASYNC: the membership in `queue` that sends the signal; ended with the description. */
   async: { remove(): void } | null = null;
 
-  constructor(inode: Inode, flags: number, mount: Mount | null = null, dentry: Dentry | null = null) {
+  constructor(inode: Inode, flags: number, mount: Mount | null = null, dentry: Dentry | null = null, queue: WaitQueue = new WaitQueue()) {
     this.inode = inode;
     this.flags = flags;
     this.mount = mount;
     this.dentry = dentry;
+    this.queue = queue;
   }
 
   get readable(): boolean {
@@ -85,6 +89,11 @@ export class File {
 
   /** True if what is written goes nowhere (/dev/null): it need not be fetched from the guest. */
   get discards(): boolean {
+    return false;
+  }
+
+  /** True if its reads and writes touch each byte of the buffer once: the buffer may then be memory that the guest can change meanwhile. */
+  get direct(): boolean {
     return false;
   }
 

@@ -23,8 +23,6 @@ export abstract class FileSystem {
   readonly dev: number;
   /** True when names may appear or vanish behind the Sentry's back: positive and negative dentries are revalidated. */
   volatileNames = false;
-  /** True when the dentry cache must not forget names to save memory (the cache is the only truth). */
-  pinned = false;
   /** Set by the dentry and mount layers. */
   rootDentry: Dentry | null = null;
   internalMount: Mount | null = null;

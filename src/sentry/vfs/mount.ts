@@ -1,9 +1,10 @@
 // Mounts: where the tree of a file system stands in the tree of names (mount_namespaces(7), Linux: fs/namespace.c).
 
 import { ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
-import { type Dentry, putDentry, rootDentry } from './dentry.ts';
+import { type Dentry, putDentry, rootDentry, shrinkDentries } from './dentry.ts';
 import type { FileSystem } from './filesystem.ts';
 import type { MountNamespace } from './namespace.ts';
+import { changed } from './pathcache.ts';
 
 /** Mount flags are ST_* bits (statvfs): RDONLY, NOSUID, NODEV, NOEXEC, NOATIME, NODIRATIME, RELATIME; this one is ours. */
 export const MNT_NOSYMFOLLOW = 0x2000;
@@ -22,7 +23,7 @@ export class Mount {
   /** Where it stands in `parent`. */
   point: Dentry | null = null;
   children: Mount[] = [];
-  flags: number;
+  #flags: number;
   source: string;
   ns: MountNamespace | null = null;
   /** Open files, and working and root directories in it. */
@@ -32,14 +33,23 @@ export class Mount {
     this.id = nextMountId++;
     this.fs = fs;
     this.root = root;
-    this.flags = flags;
+    this.#flags = flags;
     this.source = source;
     root.refs++;
     fs.mountCount++;
   }
 
+  get flags(): number {
+    return this.#flags;
+  }
+
+  set flags(flags: number) {
+    this.#flags = flags;
+    changed();
+  }
+
   get readonly(): boolean {
-    return (this.flags & ST_RDONLY) !== 0;
+    return (this.#flags & ST_RDONLY) !== 0;
   }
 
   /** The mount that stands directly on `d` in this mount, or null. */
@@ -57,6 +67,7 @@ export class Mount {
     point.mounts++;
     point.refs++;
     parent.children.push(this);
+    changed();
   }
 
   /** Takes this mount off its point; what stands in it stays with it. */
@@ -68,13 +79,16 @@ export class Mount {
     putDentry(this.point!);
     this.parent = null;
     this.point = null;
+    changed();
   }
 
   /** The mount is gone for good (its files may still be open). */
   kill(): void {
     this.ns = null;
     putDentry(this.root);
-    if (--this.fs.mountCount === 0) this.fs.release();
+    if (--this.fs.mountCount > 0) return;
+    if (this.fs.rootDentry !== null) shrinkDentries(this.fs.rootDentry);
+    this.fs.release();
   }
 
   /** The words of mountinfo's sixth field. */

@@ -30,7 +30,7 @@ import { releaseFileLocks, releasePosixLocks } from './locks.ts';
 import { MNT_NOSYMFOLLOW, type Mount } from './mount.ts';
 import { notifyDentry, notifyInode, notifyName } from './notify.ts';
 import { MAY_EXEC, MAY_READ, MAY_WRITE, mayCreate, mountPermission, ownerOrCapable, permission, stripPrivileges } from './permission.ts';
-import { LAST_NORM, LOOKUP_DIRECTORY, LOOKUP_EMPTY, LOOKUP_FOLLOW, LOOKUP_PARENT, resolve, Walk, walkOn } from './walk.ts';
+import { LAST_NORM, LOOKUP_DIRECTORY, LOOKUP_EMPTY, LOOKUP_FOLLOW, LOOKUP_PARENT, resolve, resolveBytes, Walk, walkOn } from './walk.ts';
 
 /** Flags that do not stay with the description. */
 const CREATION = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
@@ -162,24 +162,40 @@ function openFound(c: Caller, mount: Mount, dentry: Dentry, flags: number): File
 }
 
 /**
- * open(2) by path. `dir`: where relative paths start, null for the working directory; `mode`: permission bits of a new file before the
+ * open(2) by the path buf[0..len). `dir`: where relative paths start, null for the working directory; `mode`: permission bits of a new file before the
  * umask; `resolveFlags`: RESOLVE_* of openat2(2). A description with one reference, or -errno (or BLOCKED from a FIFO).
  */
-export function openPath(c: Caller, dir: File | null, path: string, flags: number, mode: number, resolveFlags = 0): File | number {
+export function openPath(
+  c: Caller,
+  dir: File | null,
+  buf: Uint8Array,
+  len: number,
+  flags: number,
+  mode: number,
+  resolveFlags: number,
+): File | number {
   if ((flags & O_PATH) !== 0) flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  if ((flags & O_TMPFILE) === O_TMPFILE) return openTmpfile(c, dir, path, flags, mode, resolveFlags);
+  if ((flags & O_TMPFILE) === O_TMPFILE) return openTmpfile(c, dir, buf, len, flags, mode, resolveFlags);
   if ((flags & O_CREAT) !== 0) {
     if ((flags & O_DIRECTORY) !== 0) return -EINVAL;
-    return openCreate(c, dir, path, flags, mode, resolveFlags);
+    return openCreate(c, dir, buf, len, flags, mode, resolveFlags);
   }
   const lookup = resolveFlags | ((flags & O_NOFOLLOW) !== 0 ? 0 : LOOKUP_FOLLOW) | ((flags & O_DIRECTORY) !== 0 ? LOOKUP_DIRECTORY : 0);
-  const err = resolve(c, dir, path, lookup, walk);
+  const err = resolveBytes(c, dir, buf, len, lookup, walk);
   if (err < 0) return err;
   return openFound(c, walk.mount, walk.dentry, flags);
 }
 
-function openCreate(c: Caller, dir: File | null, path: string, flags: number, mode: number, resolveFlags: number): File | number {
-  let err = resolve(c, dir, path, resolveFlags | LOOKUP_PARENT, walk);
+function openCreate(
+  c: Caller,
+  dir: File | null,
+  buf: Uint8Array,
+  len: number,
+  flags: number,
+  mode: number,
+  resolveFlags: number,
+): File | number {
+  let err = resolveBytes(c, dir, buf, len, resolveFlags | LOOKUP_PARENT, walk);
   for (;;) {
     if (err < 0) return err;
     if (walk.last !== LAST_NORM) return (flags & O_EXCL) !== 0 ? -EEXIST : -EISDIR;
@@ -222,9 +238,17 @@ function openCreate(c: Caller, dir: File | null, path: string, flags: number, mo
   }
 }
 
-function openTmpfile(c: Caller, dir: File | null, path: string, flags: number, mode: number, resolveFlags: number): File | number {
+function openTmpfile(
+  c: Caller,
+  dir: File | null,
+  buf: Uint8Array,
+  len: number,
+  flags: number,
+  mode: number,
+  resolveFlags: number,
+): File | number {
   if ((flags & O_ACCMODE) === O_RDONLY) return -EINVAL;
-  const err = resolve(c, dir, path, resolveFlags | LOOKUP_DIRECTORY | LOOKUP_FOLLOW, walk);
+  const err = resolveBytes(c, dir, buf, len, resolveFlags | LOOKUP_DIRECTORY | LOOKUP_FOLLOW, walk);
   if (err < 0) return err;
   const mount = walk.mount;
   const parent = walk.dentry;

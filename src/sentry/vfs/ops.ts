@@ -6,7 +6,7 @@ import { IN_ATTRIB, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF, IN_MOVED
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_ISVTX } from '../../abi/stat.ts';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../../abi/uio.ts';
 import type { Caller } from './caller.ts';
-import { type Dentry, dropDentry, forgetNegative, instantiate, lookupChild, moveDentry } from './dentry.ts';
+import { type Dentry, dropDentry, exchangeDentries, forgetNegative, instantiate, lookupChild, moveDentry } from './dentry.ts';
 import type { File } from './file.ts';
 import type { Inode } from './inode.ts';
 import { nextCookie, notifyInode, notifyName } from './notify.ts';
@@ -217,11 +217,7 @@ export function renamePath(c: Caller, oldDir: File | null, oldPath: string, newD
   if (err < 0) return err;
   const cookie = nextCookie();
   if (exchange) {
-    // The two dentries swap places.
-    moveDentry(t, from, name);
-    d.parent = to;
-    d.name = newName;
-    to.children!.set(newName, d);
+    exchangeDentries(d, t);
     notifyName(from.inode!, name, IN_MOVED_TO, targetIsDir, nextCookie());
     notifyName(to.inode!, newName, IN_MOVED_FROM, targetIsDir, cookie);
   } else {

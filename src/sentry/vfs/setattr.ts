@@ -11,6 +11,7 @@ import { ATTR_ATIME, ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_UID, type
 import type { Mount } from './mount.ts';
 import { notifyDentry, notifyInode } from './notify.ts';
 import { truncateDentry } from './open.ts';
+import { changed } from './pathcache.ts';
 import { MAY_WRITE, ownerOrCapable, permission } from './permission.ts';
 
 const attr = new SetAttr();
@@ -24,6 +25,7 @@ function apply(c: Caller, inode: Inode, dentry: Dentry | null): number {
   attr.mask |= ATTR_CTIME;
   const err = inode.setattr(c, attr);
   if (err < 0) return err;
+  if ((inode.mode & S_IFMT) === S_IFDIR && (attr.mask & (ATTR_MODE | ATTR_UID | ATTR_GID)) !== 0) changed();
   if (dentry !== null) notifyDentry(dentry, IN_ATTRIB);
   else notifyInode(inode, IN_ATTRIB);
   return 0;

@@ -1,7 +1,7 @@
 // The path walk (path_resolution(7); Linux: fs/namei.c): from a path of latin1 characters to a mount and a dentry.
 //
-// The result lives in a Walk that the caller owns and reuses: a walk over cached names without symbolic links allocates nothing but the
-// component strings.
+// The result lives in a Walk that the caller owns and reuses: a walk over cached names allocates nothing. A walk runs to its end before the
+// next one begins: file systems that are asked on the way do not walk themselves.
 
 import { EACCES, EAGAIN, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV } from '../../abi/errno.ts';
 import {
@@ -13,10 +13,14 @@ import {
   RESOLVE_NO_XDEV,
 } from '../../abi/fcntl.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT } from '../../abi/stat.ts';
+import { PATH_MAX } from '../../abi/uio.ts';
+import { latin1Decode, latin1Write } from '../../base/bytes.ts';
 import type { Caller } from './caller.ts';
-import { cachedChild, Dentry, lookupChild } from './dentry.ts';
+import { findBytes, HASH_SEED, hashByte } from './dcache.ts';
+import { Dentry, lookupBytes } from './dentry.ts';
 import type { File } from './file.ts';
 import { internalMount, MNT_NOSYMFOLLOW, type Mount } from './mount.ts';
+import { findPath, keepPath, MAX_KEPT } from './pathcache.ts';
 import { maySearch } from './permission.ts';
 
 /** Flags of resolve(); the low six bits are RESOLVE_* of openat2(2). */
@@ -34,6 +38,10 @@ export const LAST_DOTDOT = 2;
 /** The path was "/" (or only slashes). */
 export const LAST_ROOT = 3;
 
+/** Paths with these flags are walked each time. */
+const NOT_KEPT = LOOKUP_PARENT | 0x3f;
+/** begin(): there is something to walk. */
+const GO = 1;
 const MAX_LINKS = 40;
 const NAME_LIMIT = 255;
 const SLASH = 47;
@@ -52,6 +60,24 @@ export class Walk {
   links = 0;
   rootMount!: Mount;
   rootDentry!: Dentry;
+  /** The walk went by no "..", and through no file system whose names come and go by themselves. */
+  lasting = false;
+  /** All directories on the way may be searched by anyone. */
+  open = false;
+}
+
+/** Walks so far: what a file system learnt of the time during one of them is still true. */
+export let walks = 0;
+
+/** Paths that came as strings, as bytes. */
+let text: Uint8Array = new Uint8Array(2 * PATH_MAX);
+/** What is left to walk once a symbolic link was met: its target and the rest of the path, flush with the end. */
+let rest: Uint8Array = new Uint8Array(4 * PATH_MAX);
+
+/** Writes a path into `text`; its length. */
+function encode(path: string): number {
+  if (path.length > text.length) text = new Uint8Array(path.length * 2);
+  return latin1Write(path, text, 0);
 }
 
 /**
@@ -59,35 +85,62 @@ export class Walk {
  * with `out` filled, or -errno. The final name exists unless LOOKUP_PARENT is given.
  */
 export function resolve(c: Caller, dir: File | null, path: string, flags: number, out: Walk): number {
+  const len = encode(path);
+  const err = begin(c, dir, text, len, flags, out);
+  return err !== GO ? err : walkBytes(c, out, text, 0, len, flags);
+}
+
+/** As resolve() for the path buf[0..len), which nothing below may overwrite. Known paths allocate nothing. `buf` begins at a word. */
+export function resolveBytes(c: Caller, dir: File | null, buf: Uint8Array, len: number, flags: number, out: Walk): number {
+  const err = begin(c, dir, buf, len, flags, out);
+  if (err !== GO) return err;
+  if (len > MAX_KEPT || (flags & NOT_KEPT) !== 0) return walkBytes(c, out, buf, 0, len, flags);
+  const { mount, dentry, rootMount, rootDentry } = out;
+  const known = findPath(buf, len, flags, mount, dentry, rootMount, rootDentry, c.creds);
+  if (known !== null) {
+    if (known.absent) return -ENOENT;
+    out.mount = known.mount!;
+    out.dentry = known.dentry!;
+    return 0;
+  }
+  const r = walkBytes(c, out, buf, 0, len, flags);
+  if (out.lasting && (r === 0 || (r === -ENOENT && out.dentry.inode === null)) && !out.dentry.deleted)
+    keepPath(len, flags, mount, dentry, rootMount, rootDentry, out.open ? null : c.creds, out.mount, out.dentry);
+  return r;
+}
+
+/** Sets `out` to where the path buf[0..len) begins. GO, or what resolve() answers without a walk. */
+function begin(c: Caller, dir: File | null, buf: Uint8Array, len: number, flags: number, out: Walk): number {
   const fs = c.fs;
   out.links = 0;
   out.rootMount = fs.rootMount;
   out.rootDentry = fs.rootDentry;
-  if (path.charCodeAt(0) === SLASH && (flags & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) === 0) {
+  const absolute = len > 0 && buf[0] === SLASH;
+  if (absolute && (flags & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) === 0) {
     out.mount = fs.rootMount;
     out.dentry = fs.rootDentry;
-    return walkOn(c, out, path, flags);
+    return GO;
   }
-  if (path.length === 0 && (flags & LOOKUP_EMPTY) === 0) return -ENOENT;
+  if (len === 0 && (flags & LOOKUP_EMPTY) === 0) return -ENOENT;
   if (dir === null) {
     out.mount = fs.cwdMount;
     out.dentry = fs.cwdDentry;
   } else {
-    if (path.length > 0 && (dir.inode.mode & S_IFMT) !== S_IFDIR) return -ENOTDIR;
+    if (len > 0 && (dir.inode.mode & S_IFMT) !== S_IFDIR) return -ENOTDIR;
     if (dir.mount === null || dir.dentry === null) nameAnonymous(dir);
     out.mount = dir.mount!;
     out.dentry = dir.dentry!;
   }
-  if (path.length === 0) {
+  if (len === 0) {
     out.last = LAST_DOT;
     return (flags & LOOKUP_DIRECTORY) !== 0 && !out.dentry.isDir ? -ENOTDIR : 0;
   }
   if ((flags & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) !== 0) {
-    if ((flags & RESOLVE_BENEATH) !== 0 && path.charCodeAt(0) === SLASH) return -EXDEV;
+    if ((flags & RESOLVE_BENEATH) !== 0 && absolute) return -EXDEV;
     out.rootMount = out.mount;
     out.rootDentry = out.dentry;
   }
-  return walkOn(c, out, path, flags);
+  return GO;
 }
 
 /** Gives an open file without a name (pipe, socket, eventfd) a mount and dentry of its own, so that magic links can lead to it. */
@@ -101,97 +154,157 @@ export function nameAnonymous(f: File): void {
 
 /** Goes on from (out.mount, out.dentry), for example with the target of a symbolic link that the caller chose to follow. */
 export function walkOn(c: Caller, out: Walk, target: string, flags: number): number {
+  return walkBytes(c, out, text, 0, encode(target), flags);
+}
+
+/**
+ * Puts the target of a link in front of what follows it: buf[from..to), with a slash between unless the link was the last. The new path
+ * lies in rest[answer..rest.length).
+ */
+function splice(target: string, slash: boolean, buf: Uint8Array, from: number, to: number): number {
+  const left = to - from;
+  const need = target.length + 1 + left;
+  let at = rest.length - left;
+  if (need > rest.length) {
+    const wider = new Uint8Array(need * 2);
+    at = wider.length - left;
+    wider.set(buf.subarray(from, to), at);
+    rest = wider;
+  } else if (buf !== rest && left > 0) {
+    rest.set(buf.subarray(from, to), at);
+  }
+  if (slash) rest[--at] = SLASH;
+  at -= target.length;
+  latin1Write(target, rest, at);
+  return at;
+}
+
+/** Ends a walk at a path of slashes. */
+function atRoot(out: Walk): number {
+  out.mount = out.rootMount;
+  out.dentry = out.rootDentry;
+  out.last = LAST_ROOT;
+  out.name = '/';
+  out.trailing = true;
+  return 0;
+}
+
+/** LAST_DOT, LAST_DOTDOT or LAST_NORM. */
+function kindOf(buf: Uint8Array, from: number, to: number): number {
+  if (buf[from] !== DOT || to - from > 2) return LAST_NORM;
+  if (to === from + 1) return LAST_DOT;
+  return buf[from + 1] === DOT ? LAST_DOTDOT : LAST_NORM;
+}
+
+/** Goes one step up from (out.mount, out.dentry): at the root of the walk it stays, at the root of a mount it goes on from there. */
+function stepUp(out: Walk, flags: number): number {
+  let { mount, dentry } = out;
+  for (;;) {
+    if (dentry === out.rootDentry && mount === out.rootMount) {
+      if ((flags & RESOLVE_BENEATH) !== 0) return -EXDEV;
+      break;
+    }
+    if (dentry !== mount.root) {
+      dentry = dentry.parent;
+      break;
+    }
+    if (mount.parent === null) break;
+    if ((flags & RESOLVE_NO_XDEV) !== 0) return -EXDEV;
+    dentry = mount.point!;
+    mount = mount.parent;
+  }
+  while (dentry.mounts > 0) {
+    const m = mount.mountedOn(dentry);
+    if (m === null) break;
+    mount = m;
+    dentry = m.root;
+  }
+  out.mount = mount;
+  out.dentry = dentry;
+  return 0;
+}
+
+/** The walk proper, from (out.mount, out.dentry) along path[pos..limit), which is not empty. */
+function walkBytes(c: Caller, out: Walk, path: Uint8Array, pos: number, limit: number, flags: number): number {
   const cr = c.creds;
   let mount = out.mount;
   let dentry = out.dentry;
-  let path = target;
-  let pos = 0;
-  if (path.charCodeAt(0) === SLASH) {
-    if ((flags & RESOLVE_BENEATH) !== 0) return -EXDEV;
-    if ((flags & RESOLVE_NO_XDEV) !== 0 && mount !== out.rootMount) return -EXDEV;
-    mount = out.rootMount;
-    dentry = out.rootDentry;
-    do pos++;
-    while (path.charCodeAt(pos) === SLASH);
-    if (pos === path.length) {
-      out.mount = mount;
-      out.dentry = dentry;
-      out.last = LAST_ROOT;
-      out.name = '/';
-      out.trailing = true;
-      return 0;
-    }
-  }
+  let restart = true;
+  out.lasting = true;
+  out.open = true;
+  walks++;
   for (;;) {
+    if (restart) {
+      // At the beginning of a path: the caller's, or the target of a link.
+      restart = false;
+      if (path[pos] === SLASH) {
+        if ((flags & RESOLVE_BENEATH) !== 0) return -EXDEV;
+        if ((flags & RESOLVE_NO_XDEV) !== 0 && mount !== out.rootMount) return -EXDEV;
+        mount = out.rootMount;
+        dentry = out.rootDentry;
+        do pos++;
+        while (pos < limit && path[pos] === SLASH);
+        if (pos === limit) return atRoot(out);
+      }
+    }
     const dirInode = dentry.inode!;
-    if ((dirInode.mode & S_IFMT) !== S_IFDIR) return -ENOTDIR;
-    if (maySearch(cr, dirInode) < 0) return -EACCES;
-    let end = path.indexOf('/', pos);
+    const dirMode = dirInode.mode;
+    if ((dirMode & S_IFMT) !== S_IFDIR) return -ENOTDIR;
+    if ((dirMode & 0o111) !== 0o111) {
+      if (maySearch(cr, dirInode) < 0) return -EACCES;
+      out.open = false;
+    }
+    if (dentry.fs.volatileNames) out.lasting = false;
+    let end = pos;
+    let hash = HASH_SEED;
+    while (end < limit) {
+      const b = path[end]!;
+      if (b === SLASH) break;
+      hash = hashByte(hash, b);
+      end++;
+    }
     let next = end;
-    if (end < 0) {
-      end = path.length;
-      next = end;
-    } else {
-      do next++;
-      while (path.charCodeAt(next) === SLASH);
-    }
-    const last = next >= path.length;
-    let kind = LAST_NORM;
-    if (path.charCodeAt(pos) === DOT) {
-      if (end === pos + 1) kind = LAST_DOT;
-      else if (end === pos + 2 && path.charCodeAt(pos + 1) === DOT) kind = LAST_DOTDOT;
-    }
+    while (next < limit && path[next] === SLASH) next++;
+    const last = next === limit;
+    const kind = kindOf(path, pos, end);
+    if (end - pos > NAME_LIMIT) return -ENAMETOOLONG;
     if (last && (flags & LOOKUP_PARENT) !== 0) {
-      if (end - pos > NAME_LIMIT) return -ENAMETOOLONG;
       out.mount = mount;
       out.dentry = dentry;
-      out.name = path.substring(pos, end);
+      out.name = latin1Decode(path, pos, end);
       out.last = kind;
       out.trailing = next > end;
       return 0;
     }
     if (kind === LAST_NORM) {
-      if (end - pos > NAME_LIMIT) return -ENAMETOOLONG;
-      const name = path.substring(pos, end);
-      if ((flags & RESOLVE_CACHED) !== 0 && (dentry.fs.volatileNames || cachedChild(dentry, name) === null)) return -EAGAIN;
-      const child = lookupChild(c, dentry, name);
+      if ((flags & RESOLVE_CACHED) !== 0 && (dentry.fs.volatileNames || findBytes(dentry, path, pos, end, hash) === null)) return -EAGAIN;
+      const child = lookupBytes(c, dentry, path, pos, end, hash);
       if (typeof child === 'number') return child;
       const inode = child.inode;
-      if (inode === null) return -ENOENT;
+      if (inode === null) {
+        out.mount = mount;
+        out.dentry = child;
+        return -ENOENT;
+      }
       if ((inode.mode & S_IFMT) === S_IFLNK && (!last || next > end || (flags & LOOKUP_FOLLOW) !== 0)) {
         if (++out.links > MAX_LINKS || (flags & RESOLVE_NO_SYMLINKS) !== 0 || (mount.flags & MNT_NOSYMFOLLOW) !== 0) return -ELOOP;
         const j = inode.jump(c);
-        if (j !== null) {
-          if (typeof j === 'number') return j;
-          if ((flags & RESOLVE_NO_MAGICLINKS) !== 0) return -ELOOP;
-          if ((flags & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) !== 0) return -EXDEV;
-          if ((flags & RESOLVE_NO_XDEV) !== 0 && j.mount !== mount) return -EXDEV;
-          mount = j.mount;
-          dentry = j.dentry;
-        } else {
+        if (j === null) {
           const t = inode.readlink(c);
           if (typeof t === 'number') return t;
           if (t.length === 0) return -ENOENT;
-          path = !last ? `${t}/${path.substring(next)}` : next > end ? `${t}/` : t;
-          pos = 0;
-          if (t.charCodeAt(0) === SLASH) {
-            if ((flags & RESOLVE_BENEATH) !== 0) return -EXDEV;
-            if ((flags & RESOLVE_NO_XDEV) !== 0 && mount !== out.rootMount) return -EXDEV;
-            mount = out.rootMount;
-            dentry = out.rootDentry;
-            do pos++;
-            while (path.charCodeAt(pos) === SLASH);
-            if (pos === path.length) {
-              out.mount = mount;
-              out.dentry = dentry;
-              out.last = LAST_ROOT;
-              out.name = '/';
-              out.trailing = true;
-              return 0;
-            }
-          }
+          pos = splice(t, !last || next > end, path, next, limit);
+          path = rest;
+          limit = rest.length;
+          restart = true;
           continue;
         }
+        if (typeof j === 'number') return j;
+        if ((flags & RESOLVE_NO_MAGICLINKS) !== 0) return -ELOOP;
+        if ((flags & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) !== 0) return -EXDEV;
+        if ((flags & RESOLVE_NO_XDEV) !== 0 && j.mount !== mount) return -EXDEV;
+        mount = j.mount;
+        dentry = j.dentry;
       } else {
         dentry = child;
         while (dentry.mounts > 0) {
@@ -203,27 +316,13 @@ export function walkOn(c: Caller, out: Walk, target: string, flags: number): num
         }
       }
     } else if (kind === LAST_DOTDOT) {
-      // At the root of the walk ".." stays; at the root of a mount it goes on from the mount point.
-      for (;;) {
-        if (dentry === out.rootDentry && mount === out.rootMount) {
-          if ((flags & RESOLVE_BENEATH) !== 0) return -EXDEV;
-          break;
-        }
-        if (dentry !== mount.root) {
-          dentry = dentry.parent;
-          break;
-        }
-        if (mount.parent === null) break;
-        if ((flags & RESOLVE_NO_XDEV) !== 0) return -EXDEV;
-        dentry = mount.point!;
-        mount = mount.parent;
-      }
-      while (dentry.mounts > 0) {
-        const m = mount.mountedOn(dentry);
-        if (m === null) break;
-        mount = m;
-        dentry = m.root;
-      }
+      out.lasting = false;
+      out.mount = mount;
+      out.dentry = dentry;
+      const err = stepUp(out, flags);
+      if (err < 0) return err;
+      mount = out.mount;
+      dentry = out.dentry;
     }
     if (last) {
       if ((next > end || (flags & LOOKUP_DIRECTORY) !== 0) && !dentry.isDir) return -ENOTDIR;

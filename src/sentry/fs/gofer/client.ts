@@ -1,6 +1,6 @@
 // The Sentry's end of the gofer protocol: one request, one answer, one after the other. The answers are checked (src/wire/gofer.ts).
 
-import { EAGAIN, EIO, EMFILE, EPROTO } from '../../../abi/errno.ts';
+import { E2BIG, EAGAIN, EIO, EMFILE, EPROTO } from '../../../abi/errno.ts';
 import { POLLIN, POLLOUT } from '../../../abi/poll.ts';
 import type { HostIO } from '../../../platform/hostio.ts';
 import {
@@ -19,6 +19,7 @@ import {
   OP_WALK,
 } from '../../../wire/gofer.ts';
 import { Decoder, decodeReply, Encoder, encodeRequest } from '../../../wire/gofercodec.ts';
+import { IdleList } from './idle.ts';
 
 /** How long an answer may take before the gofer counts as dead, in ms. */
 const TIME_LIMIT = 60000;
@@ -42,6 +43,8 @@ export class GoferClient {
   donated = -1;
   /** Broke off: every call answers -EIO. */
   dead = false;
+  /** Files of all its trees that keep descriptors for the next open. */
+  readonly idle: IdleList;
   /** Messages so far, for tests and statistics. */
   calls = 0;
 
@@ -49,6 +52,7 @@ export class GoferClient {
   constructor(host: HostIO, fd: number) {
     this.host = host;
     this.fd = fd;
+    this.idle = new IdleList(host.descriptorLimit());
   }
 
   /** Sends `q` with operation `op` and waits for the answer in `r`. Its status: >= 0 or -errno. */
@@ -125,13 +129,16 @@ export class GoferClient {
     return err < 0 ? err : this.donated;
   }
 
-  /** All entries of a directory (but "." and ".."), each with an identifier that the caller now holds. Or -errno. */
-  readdir(id: number): NodeInfo[] | number {
+  /**
+   * All entries of a directory (but "." and ".."), each with an identifier that the caller now holds. Or -errno: -E2BIG when there are
+   * more than `most`.
+   */
+  readdir(id: number, most = Infinity): NodeInfo[] | number {
     const all: NodeInfo[] = [];
     for (let page = 0; ; page++) {
       this.q.id = id;
       this.q.page = page;
-      const err = this.call(OP_READDIR);
+      const err = all.length > most ? -E2BIG : this.call(OP_READDIR);
       if (err < 0) {
         for (const n of all) this.clunk(n.id);
         return err;

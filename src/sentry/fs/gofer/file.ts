@@ -5,7 +5,7 @@ import { FALLOC_FL_KEEP_SIZE, O_APPEND } from '../../../abi/fcntl.ts';
 import { SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET } from '../../../abi/uio.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
-import { type DirSink, File, type MapBacking } from '../../vfs/file.ts';
+import { type DirSink, File, type MapBacking, QUIET } from '../../vfs/file.ts';
 import { ATTR_MTIME, ATTR_SIZE, SetAttr } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { stripPrivileges } from '../../vfs/permission.ts';
@@ -19,9 +19,13 @@ export class GoferFile extends File {
   private readonly node: GoferNode;
 
   constructor(node: GoferNode, flags: number, mount: Mount, dentry: Dentry) {
-    super(node, flags, mount, dentry);
+    super(node, flags, mount, dentry, QUIET);
     this.node = node;
     node.acquire();
+  }
+
+  override get direct(): boolean {
+    return true;
   }
 
   protected override release(): void {
@@ -49,7 +53,7 @@ export class GoferFile extends File {
     stripPrivileges(c, node);
     const n = node.session.client.host.pwrite(node.wfd, buf, off, len, pos);
     if (n > 0) {
-      node.dirty = true;
+      node.markDirty();
       if (pos + n > node.size) node.size = pos + n;
     }
     return n;
@@ -128,7 +132,7 @@ export class GoferFile extends File {
     err = node.session.client.host.fallocate(node.wfd, mode, offset, len);
     if (err < 0) return err;
     if ((mode & FALLOC_FL_KEEP_SIZE) === 0) node.refreshNow();
-    else node.dirty = true;
+    else node.markDirty();
     return 0;
   }
 
@@ -147,10 +151,10 @@ export class GoferFile extends File {
 /** A directory listing: taken when reading starts, so that positions stay true while names come and go. */
 export class GoferDirectory extends File {
   private readonly node: GoferNode;
-  private entries: ListedName[] | null = null;
+  private entries: readonly ListedName[] | null = null;
 
   constructor(node: GoferNode, flags: number, mount: Mount, dentry: Dentry) {
-    super(node, flags, mount, dentry);
+    super(node, flags, mount, dentry, QUIET);
     this.node = node;
   }
 

@@ -37,13 +37,15 @@ import type { GoferSession } from './session.ts';
 const BELIEF = NSEC_PER_SEC;
 /** Most names that a directory of a shared tree remembers. */
 const MAX_RECENT = 8192;
+/** A directory is listed after this many questions for single names, and one more for each LISTED_SIZE bytes of its own size. */
+const LIST_AFTER = 8;
+const LISTED_SIZE = 1024;
+/** A listing of more names than this for each question costs more than it saves. */
+const LISTED_NAMES = 64;
 const EMPTY = new Uint8Array(0);
 
-/** What a directory knows of a name. */
-interface Entry {
-  ino: number;
-  /** DT_*; 0 in shared trees: the name is absent. */
-  type: number;
+/** What a directory knows of a name. Of type 0 in shared trees: it is absent. */
+interface Entry extends ListedName {
   /** Listed and not yet looked up: the identifier is ours to use or give back. */
   info: NodeInfo | null;
   /** Shared trees: the inode that was found, and when. */
@@ -56,6 +58,12 @@ export class GoferInode extends GoferNode {
   private target: string;
   /** Directories. Exclusive trees: all its names, once it was listed. Shared: names that were asked lately. */
   private entries: Map<string, Entry> | null = null;
+  /** All names as list() told them, good until one comes or goes; in shared trees for a while at most. */
+  private listing: readonly ListedName[] | null = null;
+  private listedAt = 0;
+  /** Names that the gofer was asked for, one message each. */
+  private asked = 0;
+  private listAfter = LIST_AFTER;
   private evicted = false;
 
   constructor(fs: FileSystem, session: GoferSession, info: NodeInfo) {
@@ -71,11 +79,12 @@ export class GoferInode extends GoferNode {
     const e = this.entries === null ? undefined : this.entries.get(name);
     if (this.session.exclusive) {
       if (e !== undefined && e.info !== null) return this.claim(e);
+      if (this.entries === null && this.worthListing()) return this.lookup(_c, name);
       if (e === undefined && this.entries !== null) return -ENOENT;
       const info = this.session.client.walk(this.id, name);
       return typeof info === 'number' ? info : this.instantiate(info);
     }
-    const now = monotonicNs();
+    const now = this.session.walkTime();
     if (e !== undefined && now - e.at < BELIEF) {
       if (e.type === 0) return -ENOENT;
       if (e.info !== null) return this.claim(e);
@@ -95,6 +104,18 @@ export class GoferInode extends GoferNode {
     const inode = this.instantiate(info);
     this.remember(name, inode, now);
     return inode;
+  }
+
+  /**
+   * Asked for one name after the other, a directory is listed as a whole: then all names are known, and which are absent too. True when
+   * it was.
+   */
+  private worthListing(): boolean {
+    this.asked++;
+    if (this.asked < this.listAfter || this.size > this.asked * LISTED_SIZE) return false;
+    if (typeof this.list(this.asked * LISTED_NAMES) !== 'number') return true;
+    this.listAfter = this.asked * 4;
+    return false;
   }
 
   private isSame(info: NodeInfo): boolean {
@@ -124,6 +145,8 @@ export class GoferInode extends GoferNode {
   /** Turns what a listing told into an inode. */
   private claim(e: Entry): GoferInode {
     const inode = this.instantiate(e.info!);
+    // The listing may be older than what another inode of the file did to it before it was let go.
+    if (this.session.wasChanged(inode.ino)) inode.markDirty();
     e.info = null;
     if (!this.session.exclusive) e.inode = inode;
     return inode;
@@ -137,6 +160,7 @@ export class GoferInode extends GoferNode {
     const old = this.entries.get(name);
     if (old !== undefined && old.info !== null) this.session.client.clunk(old.info.id);
     this.entries.set(name, {
+      name,
       ino: inode === null ? 0 : inode.ino,
       type: inode === null ? 0 : inode.mode >> 12,
       info: null,
@@ -147,19 +171,21 @@ export class GoferInode extends GoferNode {
 
   /** A name now leads to `inode`, or (null) nowhere: by our own doing. */
   private note(name: string, inode: GoferInode | null): void {
-    this.dirty = true;
+    this.listing = null;
+    this.markDirty();
     if (!this.session.exclusive) {
       this.remember(name, inode, monotonicNs());
     } else if (this.entries !== null) {
       const old = this.entries.get(name);
       if (old !== undefined && old.info !== null) this.session.client.clunk(old.info.id);
       if (inode === null) this.entries.delete(name);
-      else this.entries.set(name, { ino: inode.ino, type: inode.mode >> 12, info: null, inode: null, at: 0 });
+      else this.entries.set(name, { name, ino: inode.ino, type: inode.mode >> 12, info: null, inode: null, at: 0 });
     }
   }
 
   /** Drops what is known of names. */
   private forget(): void {
+    this.listing = null;
     if (this.entries === null) return;
     for (const e of this.entries.values()) if (e.info !== null) this.session.client.clunk(e.info.id);
     this.entries = null;
@@ -167,38 +193,39 @@ export class GoferInode extends GoferNode {
   }
 
   override drop(): void {
-    if ((this.mode & S_IFMT) === S_IFDIR) this.forget();
-    else this.closeDescriptors();
+    this.forget();
   }
 
-  override list(): ListedName[] | number {
+  override list(most = Infinity): readonly ListedName[] | number {
     const exclusive = this.session.exclusive;
-    const out: ListedName[] = [];
+    if (this.listing !== null && (exclusive || monotonicNs() - this.listedAt < BELIEF)) return this.listing;
     if (exclusive && this.entries !== null) {
-      for (const [name, e] of this.entries) out.push({ name, ino: e.ino, type: e.type });
-      return out;
+      this.listing = [...this.entries.values()];
+      return this.listing;
     }
-    const all = this.session.client.readdir(this.id);
+    const all = this.session.client.readdir(this.id, most);
     if (typeof all === 'number') return all;
     const now = exclusive ? 0 : monotonicNs();
     const old = this.entries;
     const entries = new Map<string, Entry>();
+    const listing: Entry[] = [];
     for (const info of all) {
-      const type = (info.attr.mode & S_IFMT) >> 12;
+      const e: Entry = { name: info.name, ino: info.attr.ino, type: (info.attr.mode & S_IFMT) >> 12, info, inode: null, at: now };
       const known = old === null ? undefined : old.get(info.name);
-      const e: Entry = { ino: info.attr.ino, type, info, inode: null, at: now };
       if (known !== undefined && known.inode !== null && !known.inode.evicted && known.inode.isSame(info)) {
         known.inode.adopt(info);
         e.inode = known.inode;
         e.info = null;
       }
       entries.set(info.name, e);
-      out.push({ name: info.name, ino: info.attr.ino, type });
+      listing.push(e);
     }
     this.forget();
     this.entries = entries;
+    this.listing = listing;
+    this.listedAt = now;
     this.session.addListed(this, all.length);
-    return out;
+    return listing;
   }
 
   // Changes of names.
@@ -223,7 +250,7 @@ export class GoferInode extends GoferNode {
     const err = client.call(op);
     if (err === -EMFILE) {
       // It was made, but its descriptor was lost: open() asks for another.
-      this.session.dropIdle();
+      this.session.client.idle.dropAll();
       const info = client.walk(this.id, name);
       if (typeof info === 'number') return err;
       const inode = new GoferInode(this.fs, this.session, info);
@@ -239,7 +266,7 @@ export class GoferInode extends GoferNode {
     const inode = new GoferInode(this.fs, this.session, client.r.node!);
     inode.rfd = fd;
     inode.wfd = fd;
-    if (fd >= 0) this.session.addIdle(inode);
+    if (fd >= 0) client.idle.add(inode);
     this.note(name, inode);
     return inode;
   }
@@ -324,7 +351,7 @@ export class GoferInode extends GoferNode {
     if (this.nlink > 0) this.nlink--;
     this.dirty = this.nlink > 0 || this.opens > 0;
     if (this.nlink === 0 && this.opens === 0) {
-      this.session.removeIdle(this);
+      this.session.client.idle.remove(this);
       this.closeDescriptors();
     }
   }
@@ -357,8 +384,8 @@ export class GoferInode extends GoferNode {
     if (err < 0) return err;
     newDir.note(newName, inode);
     this.note(name, exchange ? target : null);
-    inode.dirty = true;
-    if (exchange) target!.dirty = true;
+    inode.markDirty();
+    if (exchange) target!.markDirty();
     else if (target !== null) target.lostName();
     return 0;
   }
@@ -390,7 +417,7 @@ export class GoferInode extends GoferNode {
       // The host sets the times when the size changes; the same size needs them set.
       mask &= a.size !== this.size ? ~(ATTR_SIZE | ATTR_MTIME) : ~ATTR_SIZE;
       this.size = a.size;
-      this.dirty = true;
+      this.markDirty();
       if (mask === 0) return 0;
     }
     q.id = this.id;
@@ -406,6 +433,7 @@ export class GoferInode extends GoferNode {
     const err = client.call(OP_SETATTR);
     if (err < 0) return err;
     this.apply(client.r.attr!);
+    this.changed = true;
     return 0;
   }
 
@@ -431,7 +459,7 @@ export class GoferInode extends GoferNode {
     q.flags = flags;
     const err = this.xattr(OP_SETXATTR, name);
     q.bytes = EMPTY;
-    if (err === 0) this.dirty = true;
+    if (err === 0) this.markDirty();
     return err;
   }
 
@@ -445,14 +473,15 @@ export class GoferInode extends GoferNode {
   override removexattr(_c: Caller, name: string): number {
     if (!name.startsWith('user.')) return -EOPNOTSUPP;
     const err = this.xattr(OP_REMOVEXATTR, name);
-    if (err === 0) this.dirty = true;
+    if (err === 0) this.markDirty();
     return err;
   }
 
   override evict(): void {
     if (this.evicted) return;
     this.evicted = true;
-    this.session.removeIdle(this);
+    if (this.changed && this.nlink > 0) this.session.noteChanged(this.ino);
+    this.session.client.idle.remove(this);
     this.session.removeLinked(this.hostDev, this.ino, this);
     this.forget();
     this.closeDescriptors();

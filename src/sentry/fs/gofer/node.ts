@@ -8,6 +8,7 @@ import { type HostStat, newHostStat } from '../../../platform/hostio.ts';
 import type { Attr, NodeInfo } from '../../../wire/gofer.ts';
 import type { FileSystem } from '../../vfs/filesystem.ts';
 import { Inode } from '../../vfs/inode.ts';
+import type { Idle } from './idle.ts';
 import type { Droppable, GoferSession } from './session.ts';
 
 const scratch = newHostStat();
@@ -20,7 +21,7 @@ export interface ListedName {
   type: number;
 }
 
-export abstract class GoferNode extends Inode implements Droppable {
+export abstract class GoferNode extends Inode implements Droppable, Idle {
   readonly session: GoferSession;
   /** What the gofer calls it; 0 when it was given back. */
   id: number;
@@ -31,8 +32,14 @@ export abstract class GoferNode extends Inode implements Droppable {
   wfd = -1;
   /** Open descriptions. */
   opens = 0;
+  /** Idle: in the list of those that keep descriptors without a user. */
+  idlePrev: Idle | null = null;
+  idleNext: Idle | null = null;
+  idle = false;
   /** Cached attributes are no longer those of the host (written, mapped for writing, entries changed). */
   dirty = false;
+  /** The file was changed through this inode: a listing from before may tell something else. */
+  changed = false;
   /** A guest may store to it without our knowledge: always ask. */
   mappedShared = false;
   /** When the attributes were true, in ns of the monotonic clock (shared trees only). */
@@ -64,6 +71,12 @@ export abstract class GoferNode extends Inode implements Droppable {
     this.ctimeNsec = a.ctimeNsec;
     this.dirty = false;
     if (!this.session.exclusive) this.checkedAt = monotonicNs();
+  }
+
+  /** The host has newer attributes, by our own doing. */
+  markDirty(): void {
+    this.dirty = true;
+    this.changed = true;
   }
 
   override refresh(): number {
@@ -127,7 +140,7 @@ export abstract class GoferNode extends Inode implements Droppable {
     const { client } = this.session;
     const fd = client.open(this.id, flags);
     if (fd !== -EMFILE) return fd;
-    this.session.dropIdle();
+    this.session.client.idle.dropAll();
     return client.open(this.id, flags);
   }
 
@@ -140,21 +153,21 @@ export abstract class GoferNode extends Inode implements Droppable {
   /** One description more. */
   acquire(): void {
     this.opens++;
-    if (this.opens === 1) this.session.removeIdle(this);
+    if (this.idle) this.session.client.idle.remove(this);
   }
 
   /** One description less; descriptors of the last one are kept a while, unless the file is gone. */
   unacquire(): void {
     if (--this.opens > 0) return;
     if (this.nlink === 0 || this.id === 0) this.closeDescriptors();
-    else if (this.rfd >= 0 || this.wfd >= 0) this.session.addIdle(this);
+    else if (this.rfd >= 0 || this.wfd >= 0) this.session.client.idle.add(this);
   }
 
   closeDescriptors(): void {
     const host = this.session.client.host;
     if (this.mappedShared) {
       this.mappedShared = false;
-      this.dirty = true;
+      this.markDirty();
     }
     if (this.wfd >= 0 && this.wfd !== this.rfd) host.close(this.wfd);
     if (this.rfd >= 0) host.close(this.rfd);
@@ -165,6 +178,6 @@ export abstract class GoferNode extends Inode implements Droppable {
   /** Droppable: called by the session when too much is cached. */
   abstract drop(): void;
 
-  /** The entries of a directory but "." and "..", or -errno. */
-  abstract list(): ListedName[] | number;
+  /** The entries of a directory but "." and "..", or -errno: -E2BIG when the gofer tells of more than `most`. */
+  abstract list(most?: number): readonly ListedName[] | number;
 }

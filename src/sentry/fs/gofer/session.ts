@@ -1,12 +1,15 @@
 // What all inodes of one gofer file system share: the client, the mode, and the bounds of its caches.
 
+import { monotonicNs } from '../../../base/clock.ts';
 import type { Inode } from '../../vfs/inode.ts';
+import { walks } from '../../vfs/walk.ts';
 import type { GoferClient } from './client.ts';
 
-/** Most host descriptors kept open for files that no guest has open. */
-const MAX_IDLE = 256;
 /** Most directory entries with attributes kept for names that were listed but not yet looked up. */
 const MAX_LISTED = 100000;
+
+/** Most inode numbers kept of files that were changed and then forgotten. */
+const MAX_CHANGED = 50000;
 
 /** Something whose cached state can be dropped without loss. */
 export interface Droppable {
@@ -21,16 +24,28 @@ export class GoferSession {
   readonly readonly: boolean;
   /** Files with several names, by host device and inode number, so that all names lead to one inode. */
   private readonly linked = new Map<number, Map<number, Inode>>();
-  /** Files with host descriptors that no description uses, the longest unused first. */
-  private readonly idle = new Set<Droppable>();
   /** Directories with unclaimed entries, the oldest listing first, and how many entries they have in all. */
   private readonly listed = new Map<Droppable, number>();
   private listedCount = 0;
+  /** Inode numbers of files that were changed through inodes that are gone. */
+  private readonly changed = new Set<number>();
+  private anyChanged = false;
+  private walk = -1;
+  private time = 0;
 
   constructor(client: GoferClient, exclusive: boolean, readonly: boolean) {
     this.client = client;
     this.exclusive = exclusive;
     this.readonly = readonly;
+  }
+
+  /** CLOCK_MONOTONIC in ns, read once a walk: for the names that it asks for. */
+  walkTime(): number {
+    if (this.walk !== walks) {
+      this.walk = walks;
+      this.time = monotonicNs();
+    }
+    return this.time;
   }
 
   /** The inode of a file with several names, or null when none is known. */
@@ -54,25 +69,18 @@ export class GoferSession {
     if (m !== undefined && m.get(ino) === inode) m.delete(ino);
   }
 
-  /** `f` has descriptors and no user any more: they are kept until too many are. */
-  addIdle(f: Droppable): void {
-    this.idle.delete(f);
-    this.idle.add(f);
-    while (this.idle.size > MAX_IDLE) {
-      const first = this.idle.values().next().value!;
-      this.idle.delete(first);
-      first.drop();
+  /** A file that was changed is let go of. */
+  noteChanged(ino: number): void {
+    if (this.changed.size >= MAX_CHANGED) {
+      this.changed.clear();
+      this.anyChanged = true;
     }
+    this.changed.add(ino);
   }
 
-  removeIdle(f: Droppable): void {
-    this.idle.delete(f);
-  }
-
-  /** Closes all descriptors that no description uses: the Sentry has run out of them. */
-  dropIdle(): void {
-    for (const f of this.idle) f.drop();
-    this.idle.clear();
+  /** True if a file of that inode number may have been changed since it was listed. */
+  wasChanged(ino: number): boolean {
+    return this.anyChanged || this.changed.has(ino);
   }
 
   addListed(d: Droppable, count: number): void {

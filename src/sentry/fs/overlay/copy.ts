@@ -10,14 +10,20 @@ import type { TmpInode } from '../tmpfs/tmpfs.ts';
 
 /** Attributes that the overlay keeps for itself. */
 export const PRIVATE_PREFIX = 'trusted.overlay.';
-const COPY_CHUNK = 1 << 20;
+/** Data of larger files is copied block by block, when it is changed. */
+const COPY_AT_ONCE = 1 << 18;
+const COPY_CHUNK = 1 << 16;
 
-/** Copies the first `most` bytes of a lower file. 0 or -errno. */
+/** Gives `u` the first `most` bytes of a lower file. 0 or -errno. */
 export function copyData(c: Caller, lower: Inode, u: TmpInode, most: number): number {
   const size = Math.min(lower.size, most);
   if (size === 0) return 0;
   const f = lower.open(c, O_RDONLY, internalMount(lower.fs), rootDentry(lower.fs));
   if (typeof f === 'number') return f;
+  if (size > COPY_AT_ONCE) {
+    const below = f.mapping(c, 0, size, false, false);
+    if (typeof below !== 'number' && u.copyOf(f, below, size) === 0) return 0;
+  }
   const buf = new Uint8Array(Math.min(size, COPY_CHUNK));
   let pos = 0;
   let err = 0;

@@ -5,7 +5,7 @@ import { O_ACCMODE, O_APPEND } from '../../../abi/fcntl.ts';
 import { SEEK_CUR, SEEK_SET } from '../../../abi/uio.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
-import { type DirSink, File, type MapBacking } from '../../vfs/file.ts';
+import { type DirSink, File, type MapBacking, QUIET } from '../../vfs/file.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { RegularFile } from '../../vfs/regular.ts';
 import type { OverlayInode } from './inode.ts';
@@ -17,9 +17,13 @@ export class OverlayFile extends RegularFile {
   private real: File;
 
   constructor(inode: OverlayInode, real: File, flags: number, mount: Mount, dentry: Dentry) {
-    super(inode, flags, mount, dentry);
+    super(inode, flags, mount, dentry, QUIET);
     this.node = inode;
     this.real = real;
+  }
+
+  override get direct(): boolean {
+    return true;
   }
 
   /** The real description; a new one when the file was copied up since. */
@@ -93,7 +97,7 @@ export class OverlayDirFile extends File {
   #list: Listed[] | null = null;
 
   constructor(inode: OverlayInode, flags: number, mount: Mount, dentry: Dentry) {
-    super(inode, flags, mount, dentry);
+    super(inode, flags, mount, dentry, QUIET);
     this.node = inode;
   }
 

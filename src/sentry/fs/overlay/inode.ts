@@ -500,7 +500,7 @@ export class OverlayInode extends Inode {
     if (low !== null) {
       fs.byLower.delete(low.inode!);
       low.refs--;
-      if (low.refs === 0 && (low.children === null || low.children.size === 0)) dropDentry(low);
+      if (low.refs === 0 && low.firstChild === null) dropDentry(low);
     }
   }
 }

@@ -16,7 +16,7 @@ import { S_IFMT } from '../../../abi/stat.ts';
 import { SEEK_CUR, SEEK_SET } from '../../../abi/uio.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
-import { type DirSink, File, type MapBacking } from '../../vfs/file.ts';
+import { type DirSink, File, type MapBacking, QUIET } from '../../vfs/file.ts';
 import { ATTR_ATIME, ATTR_CTIME, ATTR_MTIME } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { RegularFile } from '../../vfs/regular.ts';
@@ -28,8 +28,12 @@ export class TmpFile extends RegularFile {
   readonly node: TmpInode;
 
   constructor(inode: TmpInode, flags: number, mount: Mount | null, dentry: Dentry | null) {
-    super(inode, flags, mount, dentry);
+    super(inode, flags, mount, dentry, QUIET);
     this.node = inode;
+  }
+
+  override get direct(): boolean {
+    return true;
   }
 
   override pread(_c: Caller, buf: Uint8Array, off: number, len: number, pos: number): number {
@@ -56,13 +60,13 @@ export class TmpFile extends RegularFile {
   override mapping(_c: Caller, offset: number, _len: number, shared: boolean, write: boolean): MapBacking | number {
     const i = this.node;
     if (shared && write && i.seals > 0 && (i.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) return -EPERM;
-    const fd = i.toMemfd();
-    return fd < 0 ? fd : { fd, offset };
+    const b = i.backing(!shared);
+    return typeof b === 'number' ? b : { fd: b.fd, offset: b.offset + offset };
   }
 
   protected override seekHole(offset: number, hole: boolean): number {
     const i = this.node;
-    if (i.memfd < 0) return super.seekHole(offset, hole);
+    if (i.memfd < 0 || i.partial) return super.seekHole(offset, hole);
     return i.tmp.host.lseek(i.memfd, offset, hole ? 4 : 3);
   }
 
@@ -115,7 +119,7 @@ export class TmpDirFile extends File {
   #at = -1;
 
   constructor(inode: TmpInode, flags: number, mount: Mount, dentry: Dentry) {
-    super(inode, flags, mount, dentry);
+    super(inode, flags, mount, dentry, QUIET);
     this.node = inode;
   }
 

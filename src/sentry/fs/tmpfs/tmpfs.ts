@@ -1,25 +1,24 @@
-// tmpfs(5): files in the Sentry's memory. Small files are byte arrays; larger or mapped ones live in a memfd, which mappings are made of.
+// tmpfs(5): names and attributes in the Sentry's memory. Where the data of files is: storage.ts.
 
 import { EEXIST, EINVAL, ENODATA, ENOENT, ENOSPC, ENOTEMPTY, EPERM } from '../../../abi/errno.ts';
-import { F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK } from '../../../abi/fcntl.ts';
+import { F_SEAL_SEAL } from '../../../abi/fcntl.ts';
 import { TMPFS_MAGIC } from '../../../abi/mount.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../abi/stat.ts';
 import { RENAME_EXCHANGE } from '../../../abi/uio.ts';
 import { XATTR_CREATE, XATTR_REPLACE } from '../../../abi/xattr.ts';
-import { type HostIO, newHostStat } from '../../../platform/hostio.ts';
+import type { HostIO } from '../../../platform/hostio.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { File } from '../../vfs/file.ts';
 import { anonDev, FileSystem, type StatFs } from '../../vfs/filesystem.ts';
-import { ATTR_ATIME, ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_SIZE, ATTR_UID, Inode, type SetAttr } from '../../vfs/inode.ts';
+import { ATTR_ATIME, ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_SIZE, ATTR_UID, type Inode, type SetAttr } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { initOwner } from '../../vfs/permission.ts';
 import type { TmpfsOptions } from './options.ts';
+import { StoredInode } from './storage.ts';
 import { TmpDirFile, TmpFile } from './tmpfile.ts';
 
 const PAGE = 4096;
-/** Byte arrays grow to this size, then the file moves to a memfd. */
-const ARRAY_LIMIT = 1 << 20;
 const DIR_ENTRY_SIZE = 20;
 const NAME_LENGTH = 255;
 const ALL_TIMES = ATTR_ATIME | ATTR_MTIME | ATTR_CTIME;
@@ -83,23 +82,12 @@ export interface TmpEntry {
   position: number;
 }
 
-const hostStat = newHostStat();
-
-const noBytes = new Uint8Array(0);
-
-export class TmpInode extends Inode {
-  readonly tmp: TmpFs;
+export class TmpInode extends StoredInode {
+  declare readonly tmp: TmpFs;
   entries: Map<string, TmpEntry> | null = null;
   nextPosition = 2;
-  /** Contents while memfd is -1; longer than `size` when it has room. */
-  data: Uint8Array = noBytes;
-  memfd = -1;
-  /** Pages charged to the file system. */
-  charged = 0;
   target = '';
   xattrs: Map<string, Uint8Array> | null = null;
-  /** F_SEAL_*, -1 for files that cannot be sealed. */
-  seals = -1;
   /** Written since the last read: relatime wants the next read to be noted. */
   atimeStale = false;
   /** Made by O_TMPFILE: may still be linked into a directory. */
@@ -108,166 +96,11 @@ export class TmpInode extends Inode {
   label = '';
 
   constructor(fs: TmpFs, ino: number, mode: number) {
-    super(fs, ino, mode);
-    this.tmp = fs;
+    super(fs, fs, ino, mode);
     if ((mode & S_IFMT) === S_IFDIR) {
       this.entries = new Map();
       this.nlink = 2;
     }
-  }
-
-  override refresh(): number {
-    if (this.memfd >= 0 && this.tmp.host.fstat(this.memfd, hostStat) === 0) this.blocks = hostStat.blocks;
-    return 0;
-  }
-
-  // Storage.
-
-  /** Charges pages up to `end` of a write at `pos`. 0 or -ENOSPC. */
-  private charge(pos: number, end: number): number {
-    const size = this.size;
-    if (end <= size) return 0;
-    const from = Math.max(Math.ceil(size / PAGE), Math.floor(pos / PAGE));
-    const more = Math.ceil(end / PAGE) - from;
-    if (more <= 0) return 0;
-    if ((this.tmp.pages + more) * PAGE > this.tmp.limits.size) return -ENOSPC;
-    this.charged += more;
-    this.tmp.pages += more;
-    this.blocks = this.charged * (PAGE / 512);
-    return 0;
-  }
-
-  private uncharge(size: number): void {
-    const keep = Math.min(this.charged, Math.ceil(size / PAGE));
-    this.tmp.pages -= this.charged - keep;
-    this.charged = keep;
-    this.blocks = keep * (PAGE / 512);
-  }
-
-  /** Moves the contents to a memfd, where mappings can share them. The descriptor or -errno. */
-  toMemfd(): number {
-    if (this.memfd >= 0) return this.memfd;
-    const host = this.tmp.host;
-    const fd = host.memfd('ringfence');
-    if (fd < 0) return fd;
-    let err = host.ftruncate(fd, this.size);
-    for (let done = 0; err >= 0 && done < this.size && done < this.data.length; ) {
-      err = host.pwrite(fd, this.data, done, Math.min(this.size, this.data.length) - done, done);
-      if (err === 0) break;
-      done += err;
-    }
-    if (err < 0) {
-      host.close(fd);
-      return err;
-    }
-    this.memfd = fd;
-    this.data = noBytes;
-    return fd;
-  }
-
-  /** Makes the array hold `end` bytes, or moves to a memfd. 0 or -errno. */
-  private reserve(end: number): number {
-    if (this.memfd >= 0) return 0;
-    if (end > ARRAY_LIMIT) {
-      const fd = this.toMemfd();
-      return fd < 0 ? fd : 0;
-    }
-    if (end > this.data.length) {
-      let n = this.data.length === 0 ? 64 : this.data.length * 2;
-      while (n < end) n *= 2;
-      const grown = new Uint8Array(n);
-      grown.set(this.data.length > this.size ? this.data.subarray(0, this.size) : this.data);
-      this.data = grown;
-    }
-    return 0;
-  }
-
-  readAt(buf: Uint8Array, off: number, len: number, pos: number): number {
-    const left = this.size - pos;
-    if (left <= 0) return 0;
-    let n = len < left ? len : left;
-    if (this.memfd >= 0) return this.tmp.host.pread(this.memfd, buf, off, n, pos);
-    const have = this.data.length - pos;
-    if (n <= have) {
-      copy(buf, off, this.data, pos, n);
-    } else {
-      if (have > 0) copy(buf, off, this.data, pos, have);
-      buf.fill(0, off + Math.max(0, have), off + n);
-    }
-    if (n < 0) n = 0;
-    return n;
-  }
-
-  writeAt(buf: Uint8Array, off: number, len: number, pos: number): number {
-    let end = pos + len;
-    if (end > this.size) {
-      if (this.seals > 0 && (this.seals & F_SEAL_GROW) !== 0) return -EPERM;
-      if (this.charge(pos, end) < 0) {
-        // As much as fits in what is left.
-        const room = Math.floor(this.tmp.limits.size / PAGE) - this.tmp.pages;
-        const fits = Math.max(Math.ceil(this.size / PAGE), Math.floor(pos / PAGE)) * PAGE + Math.max(0, room) * PAGE;
-        if (fits <= pos) return -ENOSPC;
-        end = Math.min(end, fits);
-        len = end - pos;
-        if (this.charge(pos, end) < 0) return -ENOSPC;
-      }
-    }
-    const err = this.reserve(end);
-    if (err < 0) return err;
-    if (this.memfd >= 0) {
-      const n = this.tmp.host.pwrite(this.memfd, buf, off, len, pos);
-      if (n > 0 && pos + n > this.size) this.size = pos + n;
-      return n;
-    }
-    if (pos > this.size) this.data.fill(0, this.size, pos);
-    copy(this.data, pos, buf, off, len);
-    if (end > this.size) this.size = end;
-    return len;
-  }
-
-  /** Cuts or extends. 0 or -errno. */
-  resize(size: number): number {
-    if (this.seals > 0) {
-      if (size < this.size && (this.seals & F_SEAL_SHRINK) !== 0) return -EPERM;
-      if (size > this.size && (this.seals & F_SEAL_GROW) !== 0) return -EPERM;
-    }
-    if (this.memfd >= 0) {
-      const err = this.tmp.host.ftruncate(this.memfd, size);
-      if (err < 0) return err;
-    } else if (size > this.size) {
-      // The tail of the array may hold old bytes; beyond the array reads give zero.
-      if (this.data.length > this.size) this.data.fill(0, this.size);
-      if (size > ARRAY_LIMIT) {
-        const fd = this.toMemfd();
-        if (fd < 0) return fd;
-        const err = this.tmp.host.ftruncate(fd, size);
-        if (err < 0) return err;
-      }
-    } else if (size === 0) {
-      this.data = noBytes;
-    }
-    if (size < this.size) this.uncharge(size);
-    this.size = size;
-    return 0;
-  }
-
-  /** fallocate(2) with mode 0: storage for [0, end). 0 or -errno. */
-  preallocate(pos: number, end: number): number {
-    const err = this.charge(pos, end);
-    if (err < 0) return err;
-    if (end > ARRAY_LIMIT || this.memfd >= 0) {
-      const fd = this.toMemfd();
-      if (fd < 0) return fd;
-      return this.tmp.host.fallocate(fd, 1, pos, end - pos);
-    }
-    return 0;
-  }
-
-  /** Zeroes [pos, end) within the size. 0 or -errno. */
-  zero(pos: number, end: number): number {
-    if (this.memfd >= 0) return this.tmp.host.fallocate(this.memfd, 3, pos, end - pos);
-    this.data.fill(0, Math.min(pos, this.data.length), Math.min(end, this.data.length));
-    return 0;
   }
 
   // Directories.
@@ -461,16 +294,6 @@ export class TmpInode extends Inode {
   override evict(): void {
     if (this.nlink > 0) return;
     this.tmp.inodes--;
-    this.uncharge(0);
-    this.data = noBytes;
-    if (this.memfd >= 0) this.tmp.host.close(this.memfd);
-    this.memfd = -1;
-    this.size = 0;
+    this.discard();
   }
-}
-
-/** Copies `n` bytes; short ones without making views. */
-function copy(dst: Uint8Array, to: number, src: Uint8Array, from: number, n: number): void {
-  if (n <= 32) for (let i = 0; i < n; i++) dst[to + i] = src[from + i]!;
-  else dst.set(src.subarray(from, from + n), to);
 }
