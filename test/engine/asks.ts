@@ -21,7 +21,8 @@ export class Asks {
   private readonly blocked: Task[] = [];
   private stepping: Task | null = null;
   private repair: number[] | null = null;
-  private storming = false;
+  /** Interrupts are sent at random moments until so many have come. */
+  private storm = 0;
   /** Interrupts that are still to be sent, and the context that has not come since the last one. */
   private left = 0;
   private awaited: Context | null = null;
@@ -80,8 +81,8 @@ export class Asks {
         this.repair = [a, b, d];
         return 0;
       case 7:
-        this.storming = a !== 0;
-        k.nap = this.storming ? 0 : 10;
+        this.storm = a;
+        k.nap = a !== 0 ? 0 : 10;
         return 0;
       case 8:
         return k.counts.get(a) ?? 0;
@@ -175,7 +176,7 @@ export class Asks {
   private turn(): void {
     const { k } = this;
     this.random = (this.random * 16807) % 2147483647;
-    if (this.storming && this.random % 65536 < 8192) for (const t of k.tasks) t.context.interrupt();
+    if (k.interrupts < this.storm && this.random % 65536 < 8192) for (const t of k.tasks) t.context.interrupt();
     if (this.native >= 0 && ++this.quiet > 20) {
       for (const t of k.tasks) t.context.addressSpace.setNative(this.native);
       this.native = -1;

@@ -70,9 +70,14 @@ test.each(['shapes', 'lookalike', 'crowd', 'storm', 'fault', 'forks', 'gs'])('on
   expect(host('sites', name)).toBe(`ok ${name}\n`);
 });
 
+test.each(['state', 'futex'])('on the host: %s', (name) => {
+  expect(host('traffic', name)).toBe(`ok ${name}\n`);
+});
+
 describe.each(modes)('call sites, %s', (_name, cpus, patch) => {
   test.each(['shapes', 'crowd', 'fault', 'forks', 'gs', 'unpatch', 'unpatch_threads', 'lookalike'])('%s', async (name) => {
     const { k } = await run('sites', name, cpus, patch);
+    if (name !== 'fault') expect(k.faults).toEqual([]);
     expect(k.output).toBe(`ok ${name}\n`);
     if (name !== 'lookalike') expect(k.platform.statistics().patched > 0).toBe(patch);
   });
@@ -98,7 +103,7 @@ describe.each(modes)('call sites, %s', (_name, cpus, patch) => {
 });
 
 describe.each(modes)('bytes and calls of the engine, %s', (_name, cpus, patch) => {
-  test.each(['window', 'waiters', 'vectors', 'frame', 'native_site'])('%s', async (name) => {
+  test.each(['window', 'waiters', 'state', 'vectors', 'frame', 'native_site'])('%s', async (name) => {
     const { k, asks } = await run('traffic', name, cpus, patch);
     expect(k.output).toBe(`ok ${name}\n`);
     expect(asks.strange).toEqual([]);

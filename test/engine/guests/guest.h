@@ -24,7 +24,7 @@ enum {
   ASK_UNPATCH,   // Context.unpatch
   ASK_STEP,      // (on): single-step from here on, or no more
   ASK_REPAIR,    // (address): the next fault's rdx shall be that
-  ASK_STORM,     // (on): interrupts all the time
+  ASK_STORM,     // (count): interrupts at random moments, until so many have come
   ASK_COUNT,     // (nr): how many calls of that number the kernel saw
   ASK_RESTARTS,  // calls of the engine's own that were interrupted
   ASK_NATIVE,    // (calls): AddressSpace.setNative, a little later

@@ -346,7 +346,7 @@ static void step(void) {
 
 static void *carry(void *n) {
   // A sum that lives in registers over rewritten calls.
-  for (int round = 0; round < 200; round++) {
+  for (int round = 0; round < 50; round++) {
     uint64_t sum = 0, count = 0;
     long r;
     __asm__ volatile("xor %%ebx, %%ebx\n"
@@ -375,7 +375,7 @@ static void *carry(void *n) {
 // Interrupts at any moment of a loop of rewritten calls.
 static void storm(void) {
   pthread_t t;
-  ask(ASK_STORM, 1L);
+  ask(ASK_STORM, 2000L);
   MUST(pthread_create(&t, NULL, carry, NULL) == 0);
   carry(NULL);
   MUST(pthread_join(t, NULL) == 0);

@@ -266,7 +266,7 @@ static void waiters(void) {
 // Calls that the engine makes itself, as fast as they can be made, with interrupts at any moment: each must be made.
 static void native_storm(void) {
   rewrite();
-  ask(ASK_STORM, 1L);
+  ask(ASK_STORM, 1L << 30);
   const double until = now() + 1;
   while (now() < until) {
     for (int i = 0; i < 1000; i++) SAME(FUTEX(&words[0], FUTEX_WAKE, 1, 0), 0);
@@ -332,6 +332,64 @@ static void vectors(void) {
   }
 }
 
+// mov $nr,%eax; syscall: rewritten after the third time.
+#define LEAF "mov $39, %%eax\nsyscall\n"
+#define EACH(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define ABOVE(X) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
+#define LOAD_X(n) "movups " #n "*64(%[in]), %%xmm" #n "\n"
+#define STORE_X(n) "movups %%xmm" #n ", " #n "*64(%[out])\n"
+#define LOAD_Y(n) "vmovups " #n "*64(%[in]), %%ymm" #n "\n"
+#define STORE_Y(n) "vmovups %%ymm" #n ", " #n "*64(%[out])\n"
+#define LOAD_Z(n) "vmovups " #n "*64(%[in]), %%zmm" #n "\n"
+#define STORE_Z(n) "vmovups %%zmm" #n ", " #n "*64(%[out])\n"
+
+static void over_call_sse(const void *in, void *out) {
+  long r;
+  __asm__ volatile(EACH(LOAD_X) LEAF EACH(STORE_X) : "=&a"(r) : [in] "r"(in), [out] "r"(out) : "rcx", "r11", "memory");
+}
+
+__attribute__((target("avx"))) static void over_call_avx(const void *in, void *out) {
+  long r;
+  __asm__ volatile(EACH(LOAD_Y) LEAF EACH(STORE_Y) "vzeroupper\n" : "=&a"(r) : [in] "r"(in), [out] "r"(out) : "rcx", "r11", "memory");
+}
+
+__attribute__((target("avx512f"))) static void over_call_avx512(const void *in, void *out) {
+  long r;
+  uint32_t mask = 0xa5c3, got = 0;
+  __asm__ volatile("kmovw %[mask], %%k3\n" EACH(LOAD_Z) ABOVE(LOAD_Z) LEAF EACH(STORE_Z) ABOVE(STORE_Z) "kmovw %%k3, %[got]\nvzeroupper\n"
+                   : "=&a"(r), [got] "=&r"(got)
+                   : [in] "r"(in), [out] "r"(out), [mask] "r"(mask)
+                   : "rcx", "r11", "memory");
+  MUST(got == mask);
+}
+
+// Vector, x87 and control registers over rewritten calls.
+static void state(void) {
+  static const struct {
+    size_t registers, bytes;
+  } kinds[] = {{16, 16}, {16, 32}, {32, 64}}; // SSE, AVX, AVX-512
+  static uint64_t in[32][8], out[32][8];
+  const int has[] = {1, __builtin_cpu_supports("avx"), __builtin_cpu_supports("avx512f")};
+  for (size_t kind = 0; kind < 3; kind++) {
+    for (uint64_t n = 0; n < 10 && has[kind]; n++) {
+      for (uint64_t i = 0; i < 256; i++) in[i / 8][i % 8] = 0x9e3779b97f4a7c15ULL * (i + 256 * n + 1);
+      memset(out, 0, sizeof out);
+      uint32_t mxcsr = n % 2 ? 0x3f80 : 0x7fbf, mxcsr_got = 0; // rounding, and flags that stick
+      uint16_t control = n % 2 ? 0x0f7f : 0x027f, control_got = 0;
+      long double x = 3.25L + (long double)n, y = 0;
+      __asm__ volatile("ldmxcsr %0\nfldcw %1\nfldt %2" : : "m"(mxcsr), "m"(control), "m"(x));
+      if (kind == 0) over_call_sse(in, out);
+      else if (kind == 1) over_call_avx(in, out);
+      else over_call_avx512(in, out);
+      __asm__ volatile("fstpt %0\nfnstcw %1\nstmxcsr %2\nfninit" : "=m"(y), "=m"(control_got), "=m"(mxcsr_got));
+      const uint32_t initial = 0x1f80;
+      __asm__ volatile("ldmxcsr %0" : : "m"(initial));
+      MUST(mxcsr_got == mxcsr && control_got == control && x == y);
+      for (size_t i = 0; i < kinds[kind].registers; i++) MUST(memcmp(in[i], out[i], kinds[kind].bytes) == 0);
+    }
+  }
+}
+
 static int forgery;
 
 static void after_forgery(int signal) {
@@ -381,7 +439,7 @@ int main(int argc, char **argv) {
     const char *name;
     void (*run)(void);
   } all[] = {{"window", window},   {"futex", futex},   {"waiters", waiters}, {"native_storm", native_storm}, {"native_site", native_site},
-             {"cold", cold},       {"vectors", vectors}, {"forged", forged},   {"frame", frame}};
+             {"cold", cold}, {"state", state},       {"vectors", vectors}, {"forged", forged},   {"frame", frame}};
   hosted = ask(ASK_HOSTED) == 1;
   for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
     if (argc < 2 || strcmp(argv[1], all[i].name) != 0) continue;
