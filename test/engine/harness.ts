@@ -4,7 +4,7 @@ import { mkdirSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import type { MiniKernel, Task } from './kernel.ts';
 
-const GUESTS = ['guest', 'hello'];
+const GUESTS = ['guest', 'hello', 'sites', 'traffic'];
 
 /** Runs native/systrap/build.sh and compiles the guests; the answer is where they are. */
 export function buildEngine(root: string, directory: string): string {

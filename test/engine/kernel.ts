@@ -1,6 +1,5 @@
 // A kernel of few calls, enough for static glibc programs, to drive the engine alone.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import {
   type AddressSpace,
@@ -8,27 +7,21 @@ import {
   EVENT_FAULT,
   EVENT_GONE,
   EVENT_INTERRUPTED,
+  EVENT_RESTART,
   EVENT_SYSCALL,
-  REG_EFLAGS,
   REG_FS_BASE,
   REG_ORIG_RAX,
-  REG_R8,
-  REG_R10,
   REG_RAX,
   REG_RBX,
   REG_RDI,
-  REG_RDX,
   REG_RIP,
-  REG_RSI,
   REG_RSP,
 } from '../../src/platform/platform.ts';
 import type { SystrapAddon } from '../../src/platform/systrap/addon.ts';
-import { SystrapPlatform } from '../../src/platform/systrap/platform.ts';
+import { type SystrapOptions, SystrapPlatform } from '../../src/platform/systrap/platform.ts';
+import { codeProtection, load, protect, reg, STACK_TOP, setReg } from './program.ts';
 
-const PROT_RWX = 7;
 const MAP_PRIVATE = 2;
-const STACK_TOP = 0x7fe000000000;
-const STACK_SIZE = 1 << 20;
 export const BLOCKED = -100000;
 
 export interface FaultRecord {
@@ -47,6 +40,8 @@ export interface Process {
   brk: number;
   next: number; // where the next mmap goes
   handler: number;
+  /** What was mapped or protected, in this order: the last one that touches an address counts. */
+  code: { start: number; end: number; prot: number }[];
   threads: number;
   status: number; // -1: runs
   reaped: boolean;
@@ -69,6 +64,12 @@ export class MiniKernel {
   output = '';
   faults: FaultRecord[] = [];
   syscalls = 0;
+  /** EVENT_SYSCALL by number. */
+  readonly counts = new Map<number, number>();
+  /** Calls that the engine made itself and that were interrupted. */
+  restarts = 0;
+  /** The most contexts that were cold at a time. */
+  coldest = 0;
   gone = 0;
   interrupts = 0;
   /** For the answers of the harness. */
@@ -80,22 +81,38 @@ export class MiniKernel {
   processes: Process[] = [];
   /** Called for numbers of 1000 up. */
   special: (t: Task, nr: number, args: number[]) => number = () => -38;
+  /** Calls that a test answers instead of this kernel. */
+  readonly answers = new Map<number, (t: Task, args: number[]) => number>();
+  /** Called once in every turn of the loop. */
+  onTurn: () => void = () => {};
+  /** True: the fault was handled, and the thread resumed. */
+  onFault: (t: Task, fault: FaultRecord) => boolean = () => false;
+  /** By default the call is made again. */
+  onRestart: (t: Task) => void = (t) => {
+    setReg(t.context, REG_RIP, reg(t.context, REG_RIP) - 2);
+    setReg(t.context, REG_RAX, reg(t.context, REG_ORIG_RAX));
+    t.context.resumeFull();
+  };
   onInterrupt: (t: Task) => void = (t) => t.context.resumeFull();
   /** How often the loop looks for an event before it sleeps. */
   spins: number;
+  /** How long a sleep may last, ms. */
+  nap = 10;
   private turns = 0;
   private lastId = 1;
   private readonly child: ChildProcess;
   private readonly scratch = Buffer.alloc(65536);
+  private readonly words = new Uint32Array(12);
 
-  constructor(directory: string, cpus?: number) {
+  constructor(directory: string, cpus?: number, options: Partial<SystrapOptions> = {}) {
     this.addon = createRequire(`${directory}/`)(`${directory}/systrap.node`) as SystrapAddon;
     this.spins = cpus === 1 ? 1 : 2000;
     const pair = new Int32Array(2);
     this.addon.socketpair(pair);
     this.child = spawn(`${directory}/stub`, [], { stdio: ['ignore', 'ignore', 'inherit', pair[1] as number] });
     this.addon.close(pair[1] as number);
-    this.platform = new SystrapPlatform({ addon: this.addon, stubFd: pair[0] as number, ...(cpus === undefined ? {} : { cpus }) });
+    const given = cpus === undefined ? options : { ...options, cpus };
+    this.platform = new SystrapPlatform({ addon: this.addon, stubFd: pair[0] as number, ...given });
     this.platform.stopped = (c) => this.stopped(c);
   }
 
@@ -117,6 +134,7 @@ export class MiniKernel {
       brk: 0,
       next: 0x100000000,
       handler: 0,
+      code: [],
       threads: 1,
       status: -1,
       reaped: false,
@@ -124,41 +142,30 @@ export class MiniKernel {
     };
     this.processes.push(process);
     const t = this.addTask(c, process, process.pid);
-    const image = readFileSync(file);
-    const phoff = Number(image.readBigUInt64LE(32));
-    for (let i = 0; i < image.readUInt16LE(56); i++) {
-      const p = phoff + i * 56;
-      if (image.readUInt32LE(p) !== 1) continue;
-      const [offset, vaddr, , filesz, memsz] = [8, 16, 24, 32, 40].map((o) => Number(image.readBigUInt64LE(p + o))) as number[];
-      const first = (vaddr as number) & ~4095;
-      const end = ((vaddr as number) + (memsz as number) + 4095) & ~4095;
-      const r = c.mmap(first, end - first, PROT_RWX, MAP_PRIVATE, -1, 0);
-      if (r < 0 || c.addressSpace.write(vaddr as number, image, offset as number, filesz as number) < 0) throw new Error(`load: ${r}`);
-      process.brk = Math.max(process.brk, end);
-    }
-    process.brk = (process.brk + 0xffffff) & ~0xffffff;
-    if (c.mmap(STACK_TOP - STACK_SIZE, STACK_SIZE, 3, MAP_PRIVATE, -1, 0) < 0) throw new Error('stack');
-    const strings = [file, ...args].map((s) => Buffer.from(`${s}\0`, 'latin1'));
-    let at = STACK_TOP - 4096;
-    const words = [strings.length];
-    for (const s of strings) {
-      c.addressSpace.write(at, s, 0, s.length);
-      words.push(at);
-      at += s.length;
-    }
-    const vdso = this.platform.vdsoAddress;
-    words.push(0, 0, 3, 0x400000 + phoff, 4, 56, 5, image.readUInt16LE(56), 6, 4096, 25, STACK_TOP - 64, 33, vdso, 0, 0);
-    const stack = new Float64Array(words);
-    const bytes = Buffer.alloc(words.length * 8);
-    stack.forEach((w, i) => bytes.writeBigUInt64LE(BigInt(w), i * 8));
-    const sp = STACK_TOP - 8192;
-    c.addressSpace.write(sp, bytes, 0, bytes.length);
-    setReg(c, REG_RIP, Number(image.readBigUInt64LE(24)));
-    setReg(c, REG_RSP, sp);
-    setReg(c, REG_EFLAGS, 0x202);
-    c.fpLoad(0);
-    c.resumeFull();
+    load(this.platform, c, process, file, args);
     return t;
+  }
+
+  /** execve(2): the program in a new address space. */
+  exec(t: Task, file: string, args: string[]): number {
+    const c = this.platform.newAddressSpace();
+    if (typeof c === 'number') return c;
+    t.context.exit();
+    t.context = c;
+    c.owner = t;
+    t.process.code = [];
+    t.process.handler = 0;
+    load(this.platform, c, t.process, file, args);
+    return BLOCKED;
+  }
+
+  /** Guest memory as the answer of a call: with the resume if there is room. */
+  put(c: Context, address: number, bytes: Uint8Array): number {
+    const at = c.reserve(bytes.length);
+    if (at < 0) return c.flush() < 0 ? -14 : c.addressSpace.write(address, bytes, 0, bytes.length);
+    c.window.set(bytes, at);
+    c.deliver(address, at, bytes.length);
+    return 0;
   }
 
   addTask(context: Context, process: Process, tid: number): Task {
@@ -174,15 +181,18 @@ export class MiniKernel {
     const deadline = Date.now() + limit;
     let idle = 0;
     while (this.tasks.size > 0) {
+      this.onTurn();
       if (platform.poll() > 0) {
         idle = 0;
         if (++this.turns % 1024 === 0) await new Promise((resolve) => setTimeout(resolve, 1)); // the tests' timers
         continue;
       }
+      const { cold } = platform.statistics();
+      if (cold > this.coldest) this.coldest = cold;
       if (++idle < this.spins && platform.spinAdvised) continue;
       idle = 0;
       platform.prepareSleep(true);
-      if (platform.poll() === 0 && this.tasks.size > 0) addon.waitReady(platform.doorbell, 10);
+      if (platform.poll() === 0 && this.tasks.size > 0) addon.waitReady(platform.doorbell, this.nap);
       platform.prepareSleep(false);
       if (Date.now() > deadline) throw new Error(`the guest did not end: ${this.output}`);
       if (++this.turns % 16 === 0 || platform.statistics().running === 0) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -194,12 +204,23 @@ export class MiniKernel {
     if (c.event === EVENT_SYSCALL) {
       this.syscalls++;
       if (reg(c, REG_RIP) > this.platform.maxAddress && reg(c, REG_RIP) < this.platform.maxAddress + 0x100000) return this.stubCall(c);
-      const nr = reg(c, REG_ORIG_RAX);
-      const r = this.syscall(t, nr);
-      if (r !== BLOCKED) c.resumeSyscall(r);
+      const nr = c.takeCall(this.words);
+      this.counts.set(nr, (this.counts.get(nr) ?? 0) + 1);
+      const w = this.words;
+      const args = [0, 2, 4, 6, 8, 10].map((i) => (w[i + 1] as number) * 4294967296 + (w[i] as number));
+      this.offer(t);
+      const r = this.syscall(t, nr, args);
+      if (r === BLOCKED) c.flush();
+      else c.resumeSyscall(r);
+    } else if (c.event === EVENT_RESTART) {
+      this.restarts++;
+      this.offer(t);
+      this.onRestart(t);
     } else if (c.event === EVENT_FAULT) {
       const rip = reg(c, REG_RIP);
-      this.faults.push({ signal: c.faultSignal, code: c.faultCode, address: c.faultAddress, trap: c.faultTrap, error: c.faultError, rip });
+      const fault = { signal: c.faultSignal, code: c.faultCode, address: c.faultAddress, trap: c.faultTrap, error: c.faultError, rip };
+      this.faults.push(fault);
+      if (this.onFault(t, fault)) return;
       if (t.process.handler === 0) return this.exitProcess(t.process, c.faultSignal);
       const sp = reg(c, REG_RSP) > 65536 ? reg(c, REG_RSP) - 1024 : STACK_TOP - 65536;
       setReg(c, REG_RSP, sp - (sp % 16) - 8);
@@ -208,11 +229,20 @@ export class MiniKernel {
       c.resumeFull();
     } else if (c.event === EVENT_INTERRUPTED) {
       this.interrupts++;
+      this.offer(t);
       this.onInterrupt(t);
     } else if (c.event === EVENT_GONE) {
       this.gone++;
       this.exitProcess(t.process, 9);
     }
+  }
+
+  /** The call site of this event is worth rewriting: has the engine do it where the code allows. */
+  private offer(t: Task): void {
+    const c = t.context;
+    if (!c.wantsPatch) return;
+    const prot = codeProtection(t.process, reg(c, REG_RIP));
+    if (prot >= 0) c.patch(prot);
   }
 
   /** Hostile code called into the stub: returns to the address on its stack with ENOSYS. */
@@ -270,7 +300,7 @@ export class MiniKernel {
     if (statusAt !== 0) {
       const word = Buffer.alloc(4);
       word.writeInt32LE(done.status);
-      t.context.addressSpace.write(statusAt, word, 0, 4);
+      if (this.put(t.context, statusAt, word) < 0) return -14;
     }
     return done.pid;
   }
@@ -295,7 +325,16 @@ export class MiniKernel {
     const id = ++this.lastId;
     let process = t.process;
     if ((flags & 0x10000) === 0) {
-      process = { ...t.process, pid: id, parent: t.process, threads: 0, status: -1, reaped: false, waiter: null };
+      process = {
+        ...t.process,
+        code: [...t.process.code],
+        pid: id,
+        parent: t.process,
+        threads: 0,
+        status: -1,
+        reaped: false,
+        waiter: null,
+      };
       this.processes.push(process);
     }
     process.threads++;
@@ -314,14 +353,12 @@ export class MiniKernel {
     return BLOCKED;
   }
 
-  private syscall(t: Task, nr: number): number {
+  private syscall(t: Task, nr: number, args: number[]): number {
     const c = t.context;
     const p = t.process;
-    const a0 = reg(c, REG_RDI);
-    const a1 = reg(c, REG_RSI);
-    const a2 = reg(c, REG_RDX);
-    const a3 = reg(c, REG_R10);
-    const a4 = reg(c, REG_R8);
+    const [a0, a1, a2, a3, a4] = args as [number, number, number, number, number];
+    const answer = this.answers.get(nr);
+    if (answer !== undefined) return answer(t, args);
     switch (nr) {
       case 1: {
         if (c.addressSpace.read(a1, this.scratch, 0, Math.min(a2, 65536)) < 0) return -14;
@@ -332,9 +369,11 @@ export class MiniKernel {
         const at = (a3 & 16) !== 0 ? a0 : p.next;
         if ((a3 & 16) === 0) p.next += Math.ceil(a1 / 4096) * 4096 + 65536;
         const r = c.mmap(at, a1, a2, a3, -1, 0);
+        if (r === 0) p.code.push({ start: at, end: at + a1, prot: a2 });
         return r < 0 ? r : at;
       }
       case 10:
+        return protect(c, p, a0, a1, a2);
       case 11:
       case 28:
         return c.hostcall(nr, a0, a1, a2, 0, 0, 0);
@@ -392,17 +431,7 @@ export class MiniKernel {
         p.handler = a0;
         return 0;
       default:
-        return nr > 1000 ? this.special(t, nr, [a0, a1, a2, a3, a4]) : -38;
+        return nr > 1000 ? this.special(t, nr, args) : -38;
     }
   }
-}
-
-/** A register as a double. */
-export function reg(c: Context, i: number): number {
-  return (c.regs[2 * i + 1] as number) * 4294967296 + (c.regs[2 * i] as number);
-}
-
-export function setReg(c: Context, i: number, value: number): void {
-  c.regs[2 * i] = value;
-  c.regs[2 * i + 1] = Math.floor(value / 4294967296);
 }
