@@ -25,6 +25,7 @@ int main(void) {
   N(CONTEXTS);
   N(BLOCK_SIZE);
   N(WINDOWS);
+  N(WINDOW_DATA);
   N(WINDOW_SIZE);
   N(WINDOWS_OFFSET);
   N(REGION_SIZE);

@@ -99,7 +99,7 @@ static int add(struct fill *f, u64 address, u64 length, int string) {
   // What is not the guest's own, the stub's memory above all, is no argument.
   if (address < RF_MIN_ADDRESS || address >= RF_STUB_BASE || f->count == RF_IN_RANGES) return 0;
   if (string && length > RF_STUB_BASE - address) length = RF_STUB_BASE - address;
-  if (length > RF_STUB_BASE - address || length > RF_WINDOW_SIZE - f->used) return 0;
+  if (length > RF_STUB_BASE - address || length > RF_WINDOW_DATA || length > RF_WINDOW_SIZE - f->used) return 0;
   char *to = f->window + f->used;
   if (string) {
     length = (u64)stub_copy_string(to, (const void *)address, length);
@@ -134,7 +134,7 @@ static void add_shape(struct fill *f, const struct shape *s, const u64 *args) {
     break;
   case COUNTED: {
     const u64 count = args[s->n & 7];
-    if (count != 0 && count <= RF_WINDOW_SIZE) add(f, a, count * ((s->n >> 3) + 1U), 0);
+    if (count != 0 && count <= RF_WINDOW_DATA) add(f, a, count * ((s->n >> 3) + 1U), 0);
     break;
   }
   case VECTOR:

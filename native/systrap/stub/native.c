@@ -63,9 +63,12 @@ int native_call(struct rf_block *b, struct rf_thread *t, int in_signal) {
   const u64 *r = b->regs;
   const u64 args[6] = {r[14], r[13], r[12], r[7], r[9], r[8]};
   s64 result;
-  if (r[15] == __NR_futex) {
+  const u32 op = (u32)args[1] & (u32)FUTEX_CMD_MASK;
+  if (r[15] == __NR_futex && (op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET)) {
     result = wait_call(b, args, in_signal);
     if (result == -EINTR) return -EINTR;
+  } else if (r[15] == __NR_futex) {
+    result = sys6(__NR_futex, args[0], args[1], args[2], args[3], args[4], args[5]);
   } else {
     result = sys3(__NR_madvise, args[0], args[1], args[2]);
   }

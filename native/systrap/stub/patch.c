@@ -17,6 +17,9 @@
 #define JMP32 0xe9
 #define TAIL_AT 20 // of a PAIR: after two lea and the jump through memory
 
+#define TRAP_INT3 3
+#define FLAG_TRAP 0x100
+
 #define KIND_FREE 0
 #define KIND_LEAF 1
 #define KIND_PAIR 2
@@ -44,6 +47,10 @@ static volatile u64 busy_slot;
 // The guest has a GS base of its own.
 static volatile u32 given_up;
 static u32 membarrier_registered;
+
+// One thread at a time rewrites.
+static u32 lock;
+#define LOCK_TRIES 1000000
 
 #define MEMBARRIER_SYNC_CORE 32
 #define MEMBARRIER_REGISTER_SYNC_CORE 64
@@ -136,6 +143,21 @@ static int always_faults(u32 byte) {
   return 0;
 }
 
+// Is the 0xb8 at `p` no opcode, but part of an instruction that ends in four immediate bytes? `p` has seven bytes before it. Then it is
+// displacement or SIB byte of one of a few, or belongs to a register of the upper eight.
+static int in_another(const unsigned char *p) {
+  if ((p[-1] & 0xf1) == 0x41) return 1; // REX.B
+  for (int back = 2; back <= 6; back++) {
+    const unsigned char op = p[-back];
+    if (op != 0x69 && op != 0x81 && op != 0xc7 && op != 0xf7) continue;
+    const unsigned char modrm = p[1 - back];
+    const int sib = (modrm & 7) == 4;
+    const int displacement = modrm >> 6 == 1 ? 1 : modrm >> 6 == 2 ? 4 : 0;
+    if (modrm >> 6 != 3 && back == 1 + sib + displacement) return 1;
+  }
+  return 0;
+}
+
 // A free slot that a jump at `from` reaches, for a PAIR one whose displacement has a fault in its second byte.
 static struct slot *find_slot(u64 from, int pair) {
   for (u32 i = 0; i < 2; i++) {
@@ -216,6 +238,20 @@ static void synchronise(int threads) {
 
 static void store(u64 at, unsigned char byte) { __atomic_store_n((unsigned char *)at, byte, __ATOMIC_SEQ_CST); }
 
+// Bytes of a PAIR before they are a jump again, the same with care: the second instruction is whole before its first byte is back.
+static void write_original(u64 at, const unsigned char *old) {
+  store(at, 0xcc);
+  synchronise(1);
+  store(at + 1, old[1]);
+  store(at + 3, old[3]);
+  store(at + 4, old[4]);
+  synchronise(1);
+  store(at + 2, old[2]);
+  synchronise(1);
+  store(at, old[0]);
+  synchronise(1);
+}
+
 // Writes five bytes of code at `at`. With other threads about: int3 first, which holds up whoever comes (PLACE_AGAIN), and the byte that
 // stands where a PAIR's second instruction was before its neighbours, so that no mixture is ever executed.
 static void write_jump(u64 at, const unsigned char *jump, int threads) {
@@ -240,13 +276,15 @@ static s64 protect(u64 address, u64 length, u64 prot) {
 
 // Rewrites the call at `site`, whose pages are private, executable and not writable (`prot`); `nr` is what was called there. 0, or -errno:
 // it has no shape that is known to be safe, no slot is near, or a page cannot be changed.
-s64 patch_site(u64 site, u64 prot, int threads, u64 nr) {
-  unsigned char code[24];
-  if (given_up || site < RF_MIN_ADDRESS + 8 || site > RF_STUB_BASE - 32) return -EINVAL;
+static s64 rewrite(u64 site, u64 prot, int threads, u64 nr) {
+  unsigned char before[32] = {0};
+  unsigned char *code = before + 8;
+  if (given_up || site < RF_MIN_ADDRESS + 16 || site > RF_STUB_BASE - 32) return -EINVAL;
   if (stub_copy(code, (const void *)(site - 5), 5 + 16) < 0 || code[5] != 0x0f || code[6] != 0x05) return -EINVAL;
+  stub_copy(before, (const void *)(site - 13), 8); // what cannot be read is no code
   u32 number;
   __builtin_memcpy(&number, code + 1, 4);
-  const int leaf = code[0] == 0xb8 && number == nr;
+  const int leaf = code[0] == 0xb8 && number == nr && !in_another(code);
   if (code[0] == JMP32) {
     const struct slot *other = slot_at(site + (u64)(s64)(int)number);
     if (other != 0 && other->kind == KIND_LEAF && other->site == site) return -EINVAL; // done, and somebody came past the jump
@@ -295,9 +333,19 @@ s64 patch_site(u64 site, u64 prot, int threads, u64 nr) {
   return 0;
 }
 
+s64 patch_site(u64 site, u64 prot, int threads, u64 nr) {
+  if (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE)) return -EINVAL;
+  const s64 r = rewrite(site, prot, threads, nr);
+  __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
+  return r;
+}
+
 // Puts every call site back as it was. A thread that stands in a slot goes on there.
 void forget_sites(void) {
   given_up = 1;
+  // Another thread may be rewriting; one that did so when this process was copied from another is not here and will not end.
+  for (u32 i = 0; i < LOCK_TRIES && __atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE); i++) __asm__ volatile("pause");
+  sys3(__NR_membarrier, MEMBARRIER_REGISTER_SYNC_CORE, 0, 0);
   for (u32 i = 0; i < 2; i++) {
     struct slot *s = (struct slot *)islands[i];
     if (!mapped((u64)s)) continue;
@@ -310,22 +358,39 @@ void forget_sites(void) {
       unsigned char old[5] = {0x0f, 0x05, s->old[0], s->old[1], s->old[2]};
       if (s->kind == KIND_LEAF) memcpy(old, s->code, 5);
       if (protect(at, 5, PROT_READ | PROT_WRITE | PROT_EXEC) < 0) continue;
-      memcpy((void *)at, old, 5);
+      busy_slot = (u64)s;
+      busy_site = at;
+      write_original(at, old);
+      busy_site = 0;
       protect(at, 5, PROT_READ | PROT_EXEC);
     }
   }
+  __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
 }
 
 // The slot that the jump at `at` leads to, if it is one of ours.
 static struct slot *jump_slot(u64 at) {
   unsigned char code[5];
   if (stub_copy(code, (const void *)at, 5) < 0 || code[0] != JMP32) return 0;
-  s64 displacement = 0;
   int d;
   __builtin_memcpy(&d, code + 1, 4);
-  displacement = d;
-  struct slot *s = slot_at(at + 5 + (u64)displacement);
-  return s != 0 && s->kind == KIND_PAIR && s->site == at ? s : 0;
+  struct slot *s = slot_at(at + 5 + (u64)(s64)d);
+  if (s == 0 || s->kind == KIND_FREE) return 0;
+  return (s->kind == KIND_LEAF ? s->site - 5 : s->site) == at ? s : 0;
+}
+
+// Was the syscall at `site` rewritten once, and is it as it was?
+static int put_back(u64 site) {
+  unsigned char code[2];
+  if (!given_up || stub_copy(code, (const void *)site, 2) < 0 || code[0] != 0x0f || code[1] != 0x05) return 0;
+  for (u32 i = 0; i < 2; i++) {
+    if (!mapped(islands[i])) continue;
+    const struct slot *s = (const struct slot *)islands[i];
+    for (u32 k = 0; k < SLOTS; k++) {
+      if (s[k].kind == KIND_PAIR && s[k].site == site) return 1;
+    }
+  }
+  return 0;
 }
 
 // Says what a signal's instruction pointer means to the guest, and puts the registers right: PLACE_GUEST, just that; PLACE_CALL, it was on
@@ -340,10 +405,15 @@ enum place place_of(struct sigcontext *m, int signal, int code) {
       m->rip = s->site + 2 + (offset >= TAIL_AT + (u64)s->length ? s->length : 0);
       return PLACE_TAIL;
     }
+    if (signal == RF_INTERRUPT_SIGNAL) return PLACE_AGAIN; // the call's event serves as well
     if (s->kind == KIND_LEAF) {
       u32 nr;
       __builtin_memcpy(&nr, s->code + 1, 4);
       m->rax = nr;
+      if (signal == SIGTRAP && (m->eflags & FLAG_TRAP)) {
+        m->rip = s->site; // a step over the mov
+        return PLACE_TAIL;
+      }
     }
     m->rip = s->site + 2;
     m->rcx = m->rip;
@@ -362,8 +432,16 @@ enum place place_of(struct sigcontext *m, int signal, int code) {
     m->rip = busy_slot + TAIL_AT;
     return PLACE_AGAIN;
   }
+  if (signal == SIGTRAP && m->trapno == TRAP_INT3 && jump_slot(at) != 0) {
+    m->rip = at; // it was being rewritten when the thread came, and is now
+    return PLACE_AGAIN;
+  }
   s = jump_slot(at - 2);
-  if (s == 0) return PLACE_GUEST;
+  if (s == 0 || s->kind != KIND_PAIR) {
+    if (!put_back(at - 2)) return PLACE_GUEST;
+    m->rip = at;
+    return PLACE_AGAIN;
+  }
   m->rip = (u64)s + TAIL_AT;
   return PLACE_AGAIN;
 }

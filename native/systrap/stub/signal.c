@@ -109,7 +109,8 @@ void stub_thread_main(u32 index, struct stub_ucontext *uc) {
 }
 
 // The Sentry has let the guest go on, or the stub was about to on its own: what is in the block is what the guest shall have.
-static int leaves(struct rf_block *b, const struct rf_thread *t) {
+// What comes with the registers is done here, once more perhaps: the stub does not go on where it was.
+static int leaves(struct rf_block *b, const struct rf_thread *t, char *fp) {
   if (t->phase == PHASE_FINISHED) return 1;
   if (t->phase != PHASE_SHOWN || load(&b->state) != RF_STATE_GUEST) return 0;
   const u32 command = load(&b->command);
@@ -117,7 +118,7 @@ static int leaves(struct rf_block *b, const struct rf_thread *t) {
     deliver(b, command);
     return 1;
   }
-  return (command & 0xff) == RF_COMMAND_RESUME_FULL;
+  return (command & 0xff) == RF_COMMAND_RESUME_FULL && prepare_full(b, command, fp);
 }
 
 enum found { FOUND_GUEST, FOUND_HANDLED, FOUND_ESCAPE };
@@ -142,7 +143,8 @@ static enum found at_work(struct rf_block *b, struct rf_thread *t, int signal, s
     m->rip = (u64)stub_wait_interrupted;
     return FOUND_HANDLED;
   }
-  if (!leaves(b, t)) return FOUND_HANDLED; // the event that is about to be shown, or that is shown, serves as well
+  // The event that is about to be shown, or that is shown, serves as well.
+  if (!leaves(b, t, (char *)m->fpstate)) return FOUND_HANDLED;
   load_regs(b, t, m);
   m->rip = b->regs[16];
   return FOUND_GUEST;
@@ -227,7 +229,7 @@ void stub_signal(int signal, const struct stub_siginfo *info, struct stub_uconte
     }
   } else {
     place = place_of(m, signal, info->code);
-    if (place == PLACE_AGAIN || (place == PLACE_CALL && signal == RF_INTERRUPT_SIGNAL)) return;
+    if (place == PLACE_AGAIN) return;
   }
   b->fp_size = fp_bytes((const char *)m->fpstate);
   if (place == PLACE_CALL || (signal == SIGSYS && info->arch == AUDIT_ARCH_X86_64)) {

@@ -77,6 +77,7 @@ import {
   W_STATE,
   W_USAGE_READY,
   W_WANT_INTERRUPT,
+  WINDOW_DATA,
   WINDOW_SIZE,
   WINDOWS,
   WINDOWS_OFFSET,
@@ -264,14 +265,14 @@ export class SystrapContext implements Context, Runner {
     if (!this.answering) return -1;
     const e = this.engine;
     if (e.sender !== this) {
-      if (len > WINDOW_SIZE || e.sender !== null) return -1;
+      if (len > WINDOW_DATA || e.sender !== null) return -1;
       e.room = this.firstRoom();
       e.ranges = 0;
     } else {
       if (e.ranges === OUT_RANGES) return -1;
       if (e.rangeAt[0] === IN_SMALL && !this.spill()) return -1;
     }
-    return e.room + len <= WINDOW_SIZE ? e.room : -1;
+    return e.room + len <= (this.ranges === 0 ? WINDOW_DATA : WINDOW_SIZE) ? e.room : -1;
   }
 
   /** What travelled to the window may still be asked for: the first free byte behind it. */
@@ -418,6 +419,7 @@ export class SystrapContext implements Context, Runner {
     const w = this.words;
     const base = this.base;
     this.runs = false;
+    this.wantsPatch = false;
     // The answer will be written to this line: a store now fetches it while the handler runs.
     w[base + W_COMMAND] = 0;
     if (this.cold) {

@@ -4,9 +4,11 @@
 // handler, the resume) allocates nothing.
 
 import { EFAULT, EINTR, ENOSYS } from '../../abi/errno.ts';
+import { FUTEX_CMD_MASK, FUTEX_WAIT, FUTEX_WAIT_BITSET } from '../../abi/futex.ts';
+import { SYS_futex } from '../../abi/nr.ts';
 import { SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGTRAP } from '../../abi/signal.ts';
 import { monotonicNs } from '../../base/clock.ts';
-import { BLOCKED, ERESTART_RESTARTBLOCK, ERESTARTSYS, NO_RESULT, TASK_EXITED } from '../../base/result.ts';
+import { BLOCKED, ERESTART_RESTARTBLOCK, ERESTARTNOINTR, ERESTARTSYS, NO_RESULT, TASK_EXITED } from '../../base/result.ts';
 import {
   type Context,
   EVENT_FAULT,
@@ -64,6 +66,13 @@ function takeTracedCall(t: Task): void {
   }
   t.nr = r[2 * REG_ORIG_RAX + 1] === 0 ? r[2 * REG_ORIG_RAX]! : -1;
   t.rs.reset();
+}
+
+/** What a call that the engine makes answers when it is interrupted: only a wait may end, one with a timeout whatever SA_RESTART says. */
+function restartOf(t: Task): number {
+  const op = t.argU(1) & FUTEX_CMD_MASK;
+  if (t.nr !== SYS_futex || (op !== FUTEX_WAIT && op !== FUTEX_WAIT_BITSET)) return ERESTARTNOINTR;
+  return t.arg(3) === 0 ? ERESTARTSYS : ERESTART_RESTARTBLOCK;
 }
 
 /** The bytes around a call site that rewriting it looks at. */
@@ -222,8 +231,7 @@ export class Loop {
       t.rs.reset();
       t.syscalls++;
       t.nativeCall = true;
-      // futex(2) with a timeout ends with EINTR whatever SA_RESTART says.
-      this.toUser(t, true, t.arg(3) === 0 ? -ERESTARTSYS : -ERESTART_RESTARTBLOCK);
+      this.toUser(t, true, -restartOf(t));
     } else if (e === EVENT_FAULT) {
       this.fault(t, c);
     } else if (e === EVENT_GONE) {

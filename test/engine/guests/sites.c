@@ -102,7 +102,7 @@ struct shape {
   uint8_t before_bytes;
   const char *behind;
   uint8_t behind_bytes;
-  uint8_t good; // it may be rewritten
+  uint8_t good; // it may be rewritten; 2: what it does depends on where it stands
 };
 
 #define SHAPE(name, before, behind, good) {name, before, sizeof before - 1, behind, sizeof behind - 1, good}
@@ -133,14 +133,18 @@ static const struct shape shapes[] = {
     SHAPE("movl imm32, 0x10(rdx)", "", "\xc7\x42\x10\1\2\3\4", 1),
     SHAPE("cmovs eax, ebx", "", "\x0f\x48\xd8", 1),
     SHAPE("movzbl al, ebx", "", "\x0f\xb6\xd8", 1),
+    SHAPE("cmpb 0, 0x10(rdx)", "", "\x80\x7a\x10\0", 1),
+    SHAPE("neg rax", "", "\x48\xf7\xd8", 1),
+    SHAPE("test 1, eax", "", "\xf7\xc0\1\0\0\0", 1),
+    SHAPE("nopl 0(rax)", "", "\x0f\x1f\x40\0", 1),
     SHAPE("syscall", "", "\x0f\x05\x90", 0),
     SHAPE("xor edi, edi", "", "\x31\xff", 0),
     SHAPE("nop", "", "\x90", 0),
     SHAPE("jmp", "", "\xeb\0\x90", 0),
     SHAPE("jns", "", "\x79\0\x90", 0),
     SHAPE("jmp rel32", "", "\xe9\0\0\0\0", 0),
-    SHAPE("mov 0(rip), rax", "", "\x48\x8b\x05\0\0\0\0", 0),
-    SHAPE("lea 0(rip), rbx", "", "\x48\x8d\x1d\0\0\0\0", 0),
+    SHAPE("mov 0(rip), rax", "", "\x48\x8b\x05\0\0\0\0", 2),
+    SHAPE("lea 0(rip), rbx", "", "\x48\x8d\x1d\0\0\0\0", 2),
     SHAPE("movups", "", "\x0f\x10\xc1", 0),
     SHAPE("push rax, pop rbx", "", "\x50\x5b\x90", 0),
 };
@@ -217,7 +221,7 @@ static void shapes_case(void) {
   }
   // Their insides: the second instruction of a pair, the call behind mov $nr.
   for (size_t i = 0; i < SHAPES; i++) {
-    if (!shapes[i].good) continue;
+    if (shapes[i].good != 1) continue;
     const int leaf = shapes[i].before_bytes != 0;
     for (int n = 0; n < 3; n++) {
       if (leaf) {
