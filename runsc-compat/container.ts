@@ -4,7 +4,7 @@ import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
-import { type GlobalOptions, networkKind, openLogs, stateRoot } from './context.ts';
+import { engineOptions, type GlobalOptions, networkKind, openLogs, stateRoot } from './context.ts';
 import { type Control, connectIn, listenIn, SandboxGone } from './control.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
@@ -125,6 +125,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       straceFd: logs.strace,
       debug: globals.debug === true,
       jitless: globals.jitless === true,
+      engine: engineOptions(globals),
       crashFd: crash,
       exitFd: exit,
       lifeline: o.foreground,

@@ -13,7 +13,28 @@ export interface GlobalOptions {
   strace?: boolean;
   jitless?: boolean;
   platform?: string;
+  platformOption?: string[];
+  cpuMode?: string;
   network?: string;
+}
+
+/** How a sandbox's engine is run. */
+export interface EngineOptions {
+  /** What is done with processors that nobody needs. */
+  cpuMode: string;
+  /** Call sites are rewritten. */
+  patch: boolean;
+}
+
+/** What --cpu-mode and --platform-option say. */
+export function engineOptions(options: GlobalOptions, status = 1): EngineOptions {
+  let patch = true;
+  for (const word of options.platformOption ?? []) {
+    const m = /^patch=(on|off)$/.exec(word);
+    if (m === null) throw new CliError(`unknown platform option "${word}": there is patch=on and patch=off`, status);
+    patch = m[1] === 'on';
+  }
+  return { cpuMode: options.cpuMode ?? 'balanced', patch };
 }
 
 export type Network = 'none' | 'host' | 'sandbox';

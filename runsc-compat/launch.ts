@@ -9,7 +9,7 @@ import { openSync } from 'node:fs';
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM } from '../src/abi/socket.ts';
 import { displayName } from '../src/host/paths.ts';
 import { type BootConfig, CONTROL_FD, type ContainerConfig, type GoferConfig, type StdioFds } from '../src/wire/boot.ts';
-import type { Network } from './context.ts';
+import type { EngineOptions, Network } from './context.ts';
 import { check, distFile, host } from './host.ts';
 import { DIST_IN_ROOT, NODE_IN_ROOT, nodeRootPlan } from './nodefiles.ts';
 import nodeFlags from './nodeflags.json' with { type: 'json' };
@@ -64,6 +64,7 @@ export interface SandboxRequest {
   debug: boolean;
   /** V8 interprets only. */
   jitless: boolean;
+  engine: EngineOptions;
   /** Where the programs' own standard error goes. */
   crashFd: number;
   /** The exit status is written here; -1: nowhere. */
@@ -137,6 +138,8 @@ export function startSandbox(r: SandboxRequest): Standin {
     logFd: sentryFd(r.logFd, SENTRY.log),
     debug: r.debug,
     straceFd: sentryFd(r.straceFd, SENTRY.strace),
+    cpuMode: r.engine.cpuMode,
+    patch: r.engine.patch,
     readyFd: SENTRY.ready,
     standinFd: SENTRY.standin,
     container: r.container,

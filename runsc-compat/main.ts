@@ -3,6 +3,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { defineCompletion } from './cmd/completion.ts';
 import { defineCreate } from './cmd/create.ts';
+import { defineDebug } from './cmd/debug.ts';
 import { defineDelete } from './cmd/delete.ts';
 import { defineDo } from './cmd/do.ts';
 import { defineDoctor } from './cmd/doctor.ts';
@@ -72,6 +73,17 @@ function build(): Command {
     .option('--strace', 'log every system call')
     .option('--jitless', 'run Sentry and Gofer without compiled JavaScript: slower, and nothing in them becomes executable')
     .addOption(new Option('--platform <name>', 'how system calls are trapped').choices(['systrap']).default('systrap'))
+    .option(
+      '--platform-option <name=value>',
+      'patch=off: call sites are not rewritten, every call traps',
+      (v: string, all: string[]) => [...all, v],
+      [],
+    )
+    .addOption(
+      new Option('--cpu-mode <mode>', 'how long Sentry and guest look for each other before they sleep, while processors are free')
+        .choices(['latency', 'balanced', 'density'])
+        .default('balanced'),
+    )
     .option('--network <kind>', 'none, host or sandbox')
     .addOption(new Option('--rootless <kind>').hideHelp());
   for (const flags of [...IGNORED, ...IGNORED_SWITCHES]) program.addOption(new Option(flags).hideHelp());
@@ -97,6 +109,7 @@ Examples:
   defineExec(program, globals);
   defineList(program, globals);
   definePs(program, globals);
+  defineDebug(program, globals);
   definePause(program, globals);
   defineWait(program, globals);
   defineSpec(program);

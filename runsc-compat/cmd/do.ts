@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { hostPath } from '../../src/host/paths.ts';
 import type { ContainerConfig, MountConfig } from '../../src/wire/boot.ts';
-import { type GlobalOptions, networkKind, openLogs } from '../context.ts';
+import { engineOptions, type GlobalOptions, networkKind, openLogs } from '../context.ts';
 import { privateConnections } from '../control.ts';
 import { CliError, codeOf, EXIT_OWN } from '../errors.ts';
 import { Foreground } from '../foreground.ts';
@@ -79,6 +79,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     straceFd: logs.strace,
     debug: globals.debug === true,
     jitless: globals.jitless === true,
+    engine: engineOptions(globals, EXIT_OWN),
     crashFd: 2,
     exitFd: -1,
     lifeline: true,

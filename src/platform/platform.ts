@@ -220,6 +220,8 @@ export interface Platform {
   /** Announces that the Sentry is about to block (true) or is awake (false). After prepareSleep(true), call poll() once more before
    * blocking: an event between the two rings the doorbell. */
   prepareSleep(asleep: boolean): void;
+  /** What the engine has done so far, by name: for people. */
+  statistics(): Readonly<Record<string, number>>;
   /** Kills every address space and releases host resources. */
   shutdown(): void;
 }

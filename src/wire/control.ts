@@ -27,6 +27,7 @@ export type ControlRequest =
   | { method: 'wait'; id: string; pid: number }
   | { method: 'state'; id: string }
   | { method: 'ps'; id: string }
+  | { method: 'statistics'; id: string }
   | { method: 'pause'; id: string }
   | { method: 'resume'; id: string }
   | { method: 'resize'; id: string; pid: number; rows: number; cols: number }
@@ -52,5 +53,6 @@ export type ControlResponse =
       stopped?: number;
       state?: 'created' | 'running' | 'paused' | 'stopped';
       ps?: PsRow[];
+      statistics?: Record<string, number>;
     }
   | { ok: false; error: string /** negative errno where one applies */; errno?: number };

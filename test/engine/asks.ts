@@ -67,9 +67,9 @@ export class Asks {
       case 1:
         return this.patching ? 1 : 0;
       case 2:
-        return k.platform.statistics().patched;
+        return k.platform.statistics()['call sites rewritten'];
       case 3:
-        return k.platform.statistics().refused;
+        return k.platform.statistics()['call sites left alone'];
       case 4:
         c.unpatch();
         return 0;

@@ -187,7 +187,7 @@ export class MiniKernel {
         if (++this.turns % 1024 === 0) await new Promise((resolve) => setTimeout(resolve, 1)); // the tests' timers
         continue;
       }
-      const { cold } = platform.statistics();
+      const cold = platform.statistics()['threads without a call for long'];
       if (cold > this.coldest) this.coldest = cold;
       if (++idle < this.spins && platform.spinAdvised) continue;
       idle = 0;
@@ -195,7 +195,8 @@ export class MiniKernel {
       if (platform.poll() === 0 && this.tasks.size > 0) addon.waitReady(platform.doorbell, this.nap);
       platform.prepareSleep(false);
       if (Date.now() > deadline) throw new Error(`the guest did not end: ${this.output}`);
-      if (++this.turns % 16 === 0 || platform.statistics().running === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      if (++this.turns % 16 === 0 || platform.statistics()['threads in the guest'] === 0)
+        await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
 

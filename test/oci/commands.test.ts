@@ -31,6 +31,7 @@ describe('what is printed', () => {
       'exec',
       'list',
       'ps',
+      'debug',
       'pause',
       'resume',
       'wait',
@@ -90,6 +91,18 @@ describe('what is printed', () => {
 });
 
 describe('errors', () => {
+  test('options of the engine', () => {
+    const option = bench.run(['--platform-option', 'patch=maybe', 'do', '--', 'true']);
+    expect(option).toEqual({
+      status: 125,
+      stdout: '',
+      stderr: 'ringfence: unknown platform option "patch=maybe": there is patch=on and patch=off\n',
+    });
+    const mode = bench.run(['--cpu-mode', 'eager', 'list']);
+    expect(mode.status).toBe(1);
+    expect(mode.stderr).toContain('latency, balanced, density');
+  });
+
   test('a container that does not exist', () => {
     for (const c of [
       ['state', 'x'],
@@ -98,6 +111,7 @@ describe('errors', () => {
       ['delete', 'x'],
       ['exec', 'x', 'true'],
       ['ps', 'x'],
+      ['debug', 'x'],
       ['pause', 'x'],
       ['wait', 'x'],
     ]) {

@@ -199,6 +199,28 @@ describe('create, start, kill, delete', () => {
     expect(bench.run(['delete', id]).status).toBe(0);
   });
 
+  test('debug counts what a sandbox does, and says which call sites were rewritten', async () => {
+    for (const [mode, patch] of [
+      ['latency', 'on'],
+      ['density', 'off'],
+    ] as const) {
+      const id = `count-${mode}`;
+      const bundle = bench.bundle(['sh', '-c', 'i=0; while [ $i -lt 500 ]; do read x < /etc/passwd; i=$((i + 1)); done; sleep 1000']);
+      expect(bench.run(['--cpu-mode', mode, '--platform-option', `patch=${patch}`, 'create', '--bundle', bundle, id]).stderr).toBe('');
+      expect(bench.run(['start', id]).stderr).toBe('');
+      const counts = (): Record<string, number> => JSON.parse(bench.run(['debug', '--format', 'json', id]).stdout);
+      for (let i = 0; i < 100 && (counts()['system calls'] ?? 0) < 1500; i++) await new Promise((done) => setTimeout(done, 50));
+      const c = counts();
+      expect(c['system calls']).toBeGreaterThanOrEqual(1500);
+      expect(c['tasks']).toBeGreaterThanOrEqual(1);
+      expect(c['messages to the Gofer']).toBeGreaterThan(0);
+      if (patch === 'on') expect(c['call sites rewritten']).toBeGreaterThan(0);
+      else expect(c['call sites rewritten']).toBe(0);
+      expect(bench.run(['debug', id]).stdout).toMatch(/^COUNT +VALUE\n/);
+      expect(bench.run(['delete', '--force', id]).status).toBe(0);
+    }
+  });
+
   test('pause and resume', async () => {
     const bundle = bench.bundle(['sh', '-c', 'while :; do echo x >> /ticks; sleep 0.05; done']);
     bench.detached(['run', '-d', '-b', bundle, 'c8']);

@@ -136,10 +136,14 @@ export class SystrapPlatform implements Platform {
     return count;
   }
 
-  /** Call sites rewritten and refused, contexts that run and of these the cold ones: for people. */
-  statistics(): { patched: number; refused: number; running: number; cold: number } {
+  statistics(): Readonly<Record<string, number>> {
     const e = this.engine;
-    return { patched: e.patched, refused: e.refused, running: e.running.length + e.cold.length, cold: e.cold.length };
+    return {
+      'call sites rewritten': e.patched,
+      'call sites left alone': e.refused,
+      'threads in the guest': e.running.length + e.cold.length,
+      'threads without a call for long': e.cold.length,
+    };
   }
 
   prepareSleep(asleep: boolean): void {

@@ -227,7 +227,9 @@ export function buildMounts(kernel: Kernel, config: ContainerConfig, goferFd: nu
   registerMemDevices(kernel.host);
   registerFileSystems(kernel, cpuLines);
   for (const [name, value] of Object.entries(config.sysctl)) kernel.sysctls.set(name, value);
-  const b = new Builder(kernel, config, connectGofer(kernel.host, goferFd));
+  const client = connectGofer(kernel.host, goferFd);
+  kernel.counters.set('messages to the Gofer', () => client.calls);
+  const b = new Builder(kernel, config, client);
   for (const m of config.mounts) b.mount(m);
   b.devices();
   for (const p of config.readonlyPaths) b.freeze(p);

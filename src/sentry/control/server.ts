@@ -124,6 +124,8 @@ export class ControlServer {
         return { ok: true, state: c.state, ...(c.init === null ? {} : { pid: c.init.tgid }) };
       case 'ps':
         return { ok: true, ps: this.ps() };
+      case 'statistics':
+        return { ok: true, statistics: this.statistics() };
       case 'pause':
         if (c.state !== 'running') return { ok: false, error: `the container is ${c.state}`, errno: -EINVAL };
         c.pause();
@@ -142,6 +144,14 @@ export class ControlServer {
         for (const d of fds) this.host.close(d);
         return { ok: false, error: 'unknown method', errno: -EINVAL };
     }
+  }
+
+  private statistics(): Record<string, number> {
+    const k = this.kernel;
+    const out: Record<string, number> = { tasks: k.tasks.size, forks: k.forks, 'system calls': 0, ...k.platform.statistics() };
+    for (const t of k.tasks.values()) out['system calls']! += t.syscalls;
+    for (const [name, count] of k.counters) out[name] = count();
+    return out;
   }
 
   private exec(r: Extract<ControlRequest, { method: 'exec' }>, fds: number[]): ControlResponse {

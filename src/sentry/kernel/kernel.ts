@@ -53,6 +53,8 @@ export class Kernel {
   /** CLOCK_MONOTONIC ns when the sandbox began. */
   bootNs = 0;
   forks = 0;
+  /** Counts that others keep, by name, for people (`ringfence debug`). */
+  readonly counters: Map<string, () => number> = new Map();
   /** Told (log, control) of calls without a handler, once each. */
   readonly unsupported: Set<string> = new Set();
   /** Told after a successful execve (posix timers). */
