@@ -27,6 +27,10 @@ class ArrayMemory {
     return addr >= 4096 && addr + len <= SIZE;
   }
 
+  mayWrite(): boolean {
+    return true;
+  }
+
   read(addr: number, buf: Uint8Array, off: number, len: number): number {
     if (len === 0) return 0;
     if (!this.ok(addr, len)) return -EFAULT;

@@ -16,6 +16,10 @@ const SIZE = 1 << 21;
 class FlatMemory {
   readonly bytes: Uint8Array = new Uint8Array(SIZE);
 
+  mayWrite(): boolean {
+    return true;
+  }
+
   read(addr: number, dst: Uint8Array, off: number, len: number): number {
     if (addr + len > SIZE) return -EFAULT;
     const b = this.bytes;

@@ -150,9 +150,8 @@ function doSelect(t: Task, ns: number): number {
   setPoller(t);
   buf.fill(0, bytes * 3, bytes * 6);
   let ready = 0;
-  for (let fd = 0; fd < n; fd++) {
+  for (let fd = next(buf, bytes, 0, n); fd < n; fd = next(buf, bytes, fd + 1, n)) {
     const want = wanted(buf, bytes, fd);
-    if (want === 0) continue;
     const f = t.fds.get(fd);
     if (f === null) return -EBADF;
     const got = f.poll();
@@ -163,9 +162,8 @@ function doSelect(t: Task, ns: number): number {
     }
   }
   if (ready === 0 && !up) {
-    for (let fd = 0; fd < n; fd++) {
+    for (let fd = next(buf, bytes, 0, n); fd < n; fd = next(buf, bytes, fd + 1, n)) {
       const want = wanted(buf, bytes, fd);
-      if (want === 0) continue;
       let mask = 0;
       for (let s = 0; s < 3; s++) if ((want & (1 << s)) !== 0) mask |= SETS[s]!;
       const r = t.waitOn(t.fds.get(fd)!.queue, mask, ERESTARTNOHAND);
@@ -178,6 +176,17 @@ function doSelect(t: Task, ns: number): number {
     if (addr !== 0 && bytes > 0 && t.copyOut(addr, buf, (3 + s) * bytes, bytes) < 0) return -EFAULT;
   }
   return ready;
+}
+
+/** The first descriptor from `fd` on that any of the three sets names; `n` or more: none. */
+function next(buf: Uint8Array, bytes: number, fd: number, n: number): number {
+  while (fd < n) {
+    const at = fd >> 3;
+    const any = (buf[at]! | buf[bytes + at]! | buf[2 * bytes + at]!) >> (fd & 7);
+    if (any !== 0) return fd + (31 - Math.clz32(any & -any));
+    fd = (at + 1) << 3;
+  }
+  return fd;
 }
 
 /** Which of the three sets name `fd`, as bits 0 to 2. */
