@@ -129,7 +129,6 @@ function writeLeft(t: Task, addr: number, unit: number): void {
 
 // What each of select's three sets means in poll's terms.
 const SETS = [POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR, POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR, POLLPRI] as const;
-const setAddr = [0, 0, 0];
 
 /** The sets lie in scratch one behind another, `bytes` each: asked for at 0, answers behind them. */
 function doSelect(t: Task, ns: number): number {
@@ -137,12 +136,11 @@ function doSelect(t: Task, ns: number): number {
   if (n < 0) return -EINVAL;
   const most = t.fds.size > FD_SETSIZE ? t.fds.size : FD_SETSIZE;
   if (n > most) n = most;
-  const bytes = Math.ceil(n / 64) * 8;
+  const bytes = ((n + 63) >> 6) << 3;
   const buf = t.scratch;
   if (bytes * 6 > buf.length) return -ENOMEM;
   for (let s = 0; s < 3; s++) {
     const addr = t.arg(1 + s);
-    setAddr[s] = addr;
     if (addr === 0) buf.fill(0, s * bytes, (s + 1) * bytes);
     else if (bytes > 0 && t.copyIn(addr, buf, s * bytes, bytes) < 0) return -EFAULT;
   }
@@ -172,7 +170,7 @@ function doSelect(t: Task, ns: number): number {
     return t.block(ERESTARTNOHAND);
   }
   for (let s = 0; s < 3; s++) {
-    const addr = setAddr[s]!;
+    const addr = t.arg(1 + s);
     if (addr !== 0 && bytes > 0 && t.copyOut(addr, buf, (3 + s) * bytes, bytes) < 0) return -EFAULT;
   }
   return ready;
@@ -206,7 +204,7 @@ export function sys_select(t: Task): number {
     const sec = getI64(spec, 0);
     const usec = getI64(spec, 8);
     if (sec < 0 || usec < 0) return -EINVAL;
-    ns = sec * NSEC_PER_SEC + usec * NSEC_PER_USEC;
+    ns = sec === 0 && usec === 0 ? 0 : sec * NSEC_PER_SEC + usec * NSEC_PER_USEC;
   }
   const n = doSelect(t, ns);
   if (n !== BLOCKED && tvp !== 0) writeLeft(t, tvp, NSEC_PER_USEC);

@@ -139,6 +139,13 @@ function scatter(t: Task, buf: Uint8Array, skip: number, have: number): number {
   return 0;
 }
 
+/** Sends `n` bytes at `at` of the window to the guest: few of them beside the result, whatever room there was. 0 or -EFAULT. */
+function handOut(t: Task, addr: number, at: number, n: number): number {
+  if (n <= SHORT) return n === 0 ? 0 : t.copyOut(addr, t.ctx.window, at, n);
+  t.ctx.deliver(addr, at, n);
+  return 0;
+}
+
 /** Sends what `header` describes. Bytes sent, or -errno or BLOCKED; t.rs.done counts what earlier invocations have sent. */
 function sendOne(t: Task, f: SocketFile, flags: number): number {
   const sock = f.sock;
@@ -193,7 +200,7 @@ function sendOne(t: Task, f: SocketFile, flags: number): number {
     }
     dropMessageFiles(message);
     if (n !== -EAGAIN || nonblock) return done > 0 ? done : n;
-    const w = waitSocket(t, f, POLLOUT, sock.sndTimeout);
+    const w = waitSocket(t, f, POLLOUT);
     if (w !== BLOCKED) return done > 0 ? done : w;
     t.rs.done = done;
     return BLOCKED;
@@ -261,9 +268,8 @@ function recvOne(t: Task, f: SocketFile, flags: number): number {
     else message.reset(buf, 0, left < buf.length ? left : buf.length, flags | (nonblock ? MSG_DONTWAIT : 0));
     const n = sock.recv(t, message);
     if (n >= 0) {
-      if (at >= 0) {
-        if (n > 0 && !message.discarded) t.ctx.deliver(addr, at, n);
-      } else if (!message.discarded && scatter(t, buf, done, n) < 0) {
+      const err = message.discarded ? 0 : at >= 0 ? handOut(t, addr, at, n) : scatter(t, buf, done, n);
+      if (err < 0) {
         dropMessageFiles(message);
         return done > 0 ? done : -EFAULT;
       }
@@ -273,7 +279,7 @@ function recvOne(t: Task, f: SocketFile, flags: number): number {
       continue;
     }
     if (n !== -EAGAIN || nonblock) return done > 0 ? done : n;
-    const w = waitSocket(t, f, POLLIN | POLLRDHUP, sock.rcvTimeout);
+    const w = waitSocket(t, f, POLLIN | POLLRDHUP);
     if (w !== BLOCKED) return done > 0 ? done : w;
     t.rs.done = done;
     return BLOCKED;
