@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Bench, ringfence } from '../oci/support.ts';
-import { all, guestsOf, lives, maps, program, type Sandbox, sandboxOf, standinOf, until } from './support.ts';
+import { all, guestsOf, lives, maps, program, type Sandbox, sandboxOf, settled, standinOf, until } from './support.ts';
 
 const LIMIT_MS = 2000;
 
@@ -29,7 +29,7 @@ async function start(args: string[]): Promise<Running> {
   child.stderr.on('data', (d: Buffer) => (err += d.toString()));
   const exit = new Promise<number>((done) => child.on('exit', (code, signal) => done(code ?? (signal === 'SIGKILL' ? 137 : 143))));
   if (!(await until(() => out.includes('up'), 20_000))) throw new Error(`the guest does not come up: ${out}${err}`);
-  return { child, sandbox: sandboxOf(standinOf(child.pid ?? 0)), exit, output: () => out, errors: () => err };
+  return { child, sandbox: await settled(standinOf(child.pid ?? 0)), exit, output: () => out, errors: () => err };
 }
 
 /** What a sandbox could leave on the host: mounts, folders of control sockets. */
@@ -158,12 +158,12 @@ describe('a detached container', () => {
   afterAll(() => bench.close());
 
   /** A container that runs, by name. */
-  function running(id: string): Sandbox {
+  async function running(id: string): Promise<Sandbox> {
     const bundle = bench.bundle(['sh', '-c', 'sleep 1000 & sleep 1000 & wait']);
     const r = bench.detached(['run', '--detach', '-b', bundle, id]);
     expect(r).toEqual({ status: 0, stdout: '', stderr: '' });
     expect(statSync(join(bench.states, id, 'control.sock')).mode & 0o777).toBe(0o600); // who may connect commands the sandbox
-    return sandboxOf(bench.state(id).pid);
+    return await settled(bench.state(id).pid);
   }
 
   const roles = ['standin', 'init', 'sentry', 'gofer'] as const;
@@ -171,7 +171,7 @@ describe('a detached container', () => {
     test(`kill -9 of its ${role}: it is stopped, commands say so, delete --force clears it`, async () => {
       const before = traces();
       const id = `c-${role}`;
-      const s = running(id);
+      const s = await running(id);
       const pids = all(s);
       expect(pids.every((p) => p > 0 && lives(p))).toBe(true);
       process.kill(s[role], 'SIGKILL');
@@ -213,7 +213,7 @@ describe('a detached container', () => {
   });
 
   test('kill -9 of an exec, or of its stand-in, ends its process and not the container', async () => {
-    const s = running('host');
+    const s = await running('host');
     for (const who of ['command', 'standin'] as const) {
       const args = ['--root', bench.states, 'exec', 'host', 'sh', '-c', 'echo up; sleep 1000'];
       const child = spawn(ringfence, args, { cwd: '/', env: {}, stdio: ['ignore', 'pipe', 'ignore'] });

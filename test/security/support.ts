@@ -106,6 +106,19 @@ export function all(s: Sandbox): number[] {
   return [s.standin, s.init, s.sentry, s.gofer, s.stub, ...s.guests, ...s.copies];
 }
 
+/** The sandbox when nothing in it comes or goes: what exec leaves ends soon, and new address spaces are made ahead of time. */
+export async function settled(standin: number): Promise<Sandbox> {
+  let before = '';
+  for (let i = 0; i < 100; i++) {
+    const s = sandboxOf(standin);
+    const now = all(s).join();
+    if (now === before && all(s).every((p) => p > 0 && lives(p))) return s;
+    before = now;
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  throw new Error(`the processes of the sandbox keep changing: ${before}`);
+}
+
 /** Waits until `test` holds; false after `ms`. */
 export async function until(test: () => boolean, ms: number): Promise<boolean> {
   const end = Date.now() + ms;

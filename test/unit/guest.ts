@@ -34,8 +34,8 @@ class ArrayMemory {
     return addr >= 4096 && addr + len <= SIZE;
   }
 
-  mayWrite(): boolean {
-    return true;
+  mayWrite(addr: number, len: number): boolean {
+    return this.ok(addr, len);
   }
 
   read(addr: number, buf: Uint8Array, off: number, len: number): number {

@@ -127,6 +127,8 @@ static void prepare(const u64 *stack) {
   sys6(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0, 0); // the Sentry copies by process_vm_readv(2)
   sys6(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
   stub_yama = sys6(__NR_prctl, PR_SET_PTRACER, (u64)-1, 0, 0, 0, 0) != -EINVAL; // each copy asks for itself
+  // For patch.c, in all copies: a process that registers when it has threads waits for all processors.
+  sys3(__NR_membarrier, 64 /* MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE */, 0, 0);
   set_handlers();
   sys3(__NR_munmap, stack_page - (8 << 20), stack_end - stack_page + (8 << 20), 0);
   move_vdso();

@@ -46,14 +46,12 @@ static volatile u64 busy_site;
 static volatile u64 busy_slot;
 // The guest has a GS base of its own.
 static volatile u32 given_up;
-static u32 membarrier_registered;
 
 // One thread at a time rewrites.
 static u32 lock;
 #define LOCK_TRIES 1000000
 
-#define MEMBARRIER_SYNC_CORE 32
-#define MEMBARRIER_REGISTER_SYNC_CORE 64
+#define MEMBARRIER_SYNC_CORE 32 // main.c has registered
 
 static const u64 islands[2] = {RF_HIGH_ISLAND, RF_LOW_ISLAND};
 
@@ -297,12 +295,10 @@ static s64 rewrite(u64 site, u64 prot, int threads, u64 nr) {
   if (s == 0 || !reaches(s, site, code + 7, relative)) return -ENOSPC;
   if (protect(island_of(s), RF_ISLAND_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) < 0) return -ENOSPC;
   fill_slot(s, site, code + 7, length, relative, number);
-  if (threads && !membarrier_registered) {
-    if (sys3(__NR_membarrier, MEMBARRIER_REGISTER_SYNC_CORE, 0, 0) < 0) {
-      s->kind = KIND_FREE;
-      return -ENOSPC;
-    }
-    membarrier_registered = 1;
+  // Nothing is possible beside other threads without a way to tell their processors.
+  if (threads && sys3(__NR_membarrier, MEMBARRIER_SYNC_CORE, 0, 0) < 0) {
+    s->kind = KIND_FREE;
+    return -ENOSPC;
   }
   const s64 r = protect(at, 5, prot | PROT_WRITE);
   if (r < 0) {
@@ -345,7 +341,6 @@ void forget_sites(void) {
   given_up = 1;
   // Another thread may be rewriting; one that did so when this process was copied from another is not here and will not end.
   for (u32 i = 0; i < LOCK_TRIES && __atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE); i++) __asm__ volatile("pause");
-  sys3(__NR_membarrier, MEMBARRIER_REGISTER_SYNC_CORE, 0, 0);
   for (u32 i = 0; i < 2; i++) {
     struct slot *s = (struct slot *)islands[i];
     if (!mapped((u64)s)) continue;

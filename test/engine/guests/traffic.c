@@ -11,6 +11,7 @@
 
 #define TOP 0x7ff000000000UL // of what a guest may map
 #define WINDOW 65536
+#define FETCHED 4096 // of the data of a write
 
 // The kernel of the test compares what travelled with what stands in memory. Bytes that travelled, or:
 #define CAME_NOT -1000 // they are readable, and did not travel
@@ -77,9 +78,9 @@ static void buffers(void) {
   unsigned char *end = p + big;
   SAME(CALL(SYS_pwrite64, 1, p, 0), 0);
   SAME(CALL(SYS_pwrite64, 1, p, 1), 1);
-  SAME(CALL(SYS_pwrite64, 1, p + 3, WINDOW), WINDOW);
-  SAME(CALL(SYS_pwrite64, 1, p, WINDOW + 1), CAME_NOT);
-  SAME(CALL(SYS_pwrite64, 1, p, WINDOW - 1), WINDOW - 1);
+  SAME(CALL(SYS_pwrite64, 1, p + 3, FETCHED), FETCHED);
+  SAME(CALL(SYS_pwrite64, 1, p, FETCHED + 1), CAME_NOT);
+  SAME(CALL(SYS_pwrite64, 1, p, WINDOW), CAME_NOT);
   SAME(CALL(SYS_pwrite64, 1, end - 10, 10), 10);
   SAME(CALL(SYS_pwrite64, 1, end - 10, 11), -EFAULT);
   SAME(CALL(SYS_pwrite64, 1, 0, 11), -EFAULT);
