@@ -5,7 +5,10 @@
 
 const TWO32 = 4294967296;
 /** Up to so many bytes a loop is faster than the machinery of TypedArray.set. */
-const SHORT_COPY = 160;
+const SHORT_COPY = 24;
+/** Views that copyBytes keeps, a power of two, and the size of the largest buffer that one may keep alive. */
+const VIEWS = 32;
+const VIEW_BUFFER_MAX = 1 << 20;
 
 /** Buffer.prototype.latin1Slice and latin1Write, or what stands in for them. */
 type SliceFunction = (this: Uint8Array, start: number, end: number) => string;
@@ -46,11 +49,40 @@ export function latin1Write(s: string, buf: Uint8Array, off: number): number {
   return n;
 }
 
-/** src[from, from + len) -> dst[to ...]. Short copies cost no garbage. */
+const NO_BYTES = new Uint8Array(0);
+const viewed: Uint8Array[] = new Array<Uint8Array>(VIEWS).fill(NO_BYTES);
+const viewFrom = new Float64Array(VIEWS);
+const views: Uint8Array[] = new Array<Uint8Array>(VIEWS).fill(NO_BYTES);
+
+/** src[from, from + len) as a view. Programs repeat themselves: what was viewed lately need not be made anew, which is two thirds of a copy. */
+function viewOf(src: Uint8Array, from: number, len: number): Uint8Array {
+  if (from === 0 && len === src.length) return src;
+  // Two places for each size: what goes into a buffer often comes out of it by another one.
+  const a = (len ^ (len >>> 5) ^ (from >>> 4)) & (VIEWS / 2 - 1);
+  if (viewed[a] === src && viewFrom[a] === from && views[a]!.length === len) return views[a]!;
+  const b = a + VIEWS / 2;
+  if (viewed[b] === src && viewFrom[b] === from && views[b]!.length === len) return views[b]!;
+  const view = src.subarray(from, from + len);
+  if (src.length > VIEW_BUFFER_MAX) return view;
+  viewed[b] = viewed[a]!;
+  viewFrom[b] = viewFrom[a]!;
+  views[b] = views[a]!;
+  viewed[a] = src;
+  viewFrom[a] = from;
+  views[a] = view;
+  return view;
+}
+
+/** src[from, from + len) -> dst[to ...]. Short copies, and those like a recent one, cost no garbage. Both ranges must exist. */
 export function copyBytes(src: Uint8Array, from: number, dst: Uint8Array, to: number, len: number): void {
   if (len <= SHORT_COPY) {
     for (let i = 0; i < len; i++) dst[to + i] = src[from + i]!;
-  } else dst.set(src.subarray(from, from + len), to);
+  } else copyLong(src, from, dst, to, len);
+}
+
+/** Apart from the short way, so that this stays small enough to become part of its callers. */
+function copyLong(src: Uint8Array, from: number, dst: Uint8Array, to: number, len: number): void {
+  dst.set(viewOf(src, from, len), to);
 }
 
 /** A latin1 string as bytes of its own. */

@@ -1,5 +1,7 @@
 // A first-in first-out store of bytes for pipes, sockets and terminals. Storage starts small and doubles up to a limit.
 
+import { copyBytes } from './bytes.ts';
+
 export class ByteRing {
   /** Most bytes it may hold. */
   limit: number;
@@ -33,12 +35,10 @@ export class ByteRing {
     const buf = this.#buf;
     const at = (this.#head + this.length) & (buf.length - 1);
     const run = buf.length - at;
-    if (n <= run) {
-      if (n < 32) for (let i = 0; i < n; i++) buf[at + i] = src[off + i]!;
-      else buf.set(src.subarray(off, off + n), at);
-    } else {
-      buf.set(src.subarray(off, off + run), at);
-      buf.set(src.subarray(off + run, off + n), 0);
+    if (n <= run) copyBytes(src, off, buf, at, n);
+    else {
+      copyBytes(src, off, buf, at, run);
+      copyBytes(src, off + run, buf, 0, n - run);
     }
     this.length += n;
     return n;
@@ -68,12 +68,10 @@ export class ByteRing {
     const buf = this.#buf;
     const at = (this.#head + skip) & (buf.length - 1);
     const run = buf.length - at;
-    if (n <= run) {
-      if (n < 32) for (let i = 0; i < n; i++) dst[off + i] = buf[at + i]!;
-      else dst.set(buf.subarray(at, at + n), off);
-    } else {
-      dst.set(buf.subarray(at), off);
-      dst.set(buf.subarray(0, n - run), off + run);
+    if (n <= run) copyBytes(buf, at, dst, off, n);
+    else {
+      copyBytes(buf, at, dst, off, run);
+      copyBytes(buf, 0, dst, off + run, n - run);
     }
     return n;
   }

@@ -2,7 +2,6 @@
 
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { getHeapStatistics } from 'node:v8';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { installLatin1 } from '../../src/base/bytes.ts';
 import { GoferFileSystem } from '../../src/sentry/fs/gofer/fs.ts';
@@ -12,10 +11,10 @@ import { sys_close, sys_open } from '../../src/sentry/syscalls/open.ts';
 import { sys_lseek, sys_pread64, sys_pwrite64, sys_read, sys_write } from '../../src/sentry/syscalls/read.ts';
 import { sys_access, sys_fstat, sys_lstat, sys_newfstatat, sys_readlink, sys_stat, sys_statx } from '../../src/sentry/syscalls/stat.ts';
 import { freshDir, host, type Running, startGofer } from './gofer-support.ts';
+import { heapTaken } from './allocated.ts';
 import { type HotTask, hotTask } from './hot-task.ts';
 
 const CALLS = 1_000_000;
-const CHUNK = 2000;
 const AT_FDCWD = 0xffffff9c;
 const O_RDWR = 2;
 const PATH = 4096;
@@ -24,28 +23,6 @@ const ABSENT = 12288;
 const LINK = 16384;
 const DATA = 20480;
 const OUT = 65536;
-
-/** Bytes of heap that `calls` invocations of `f` take, measured between collections. */
-function allocated(f: () => void, calls: number): number {
-  let sum = 0;
-  for (let done = 0; done < calls; done += CHUNK) {
-    const before = getHeapStatistics().used_heap_size;
-    for (let i = 0; i < CHUNK; i++) f();
-    const grown = getHeapStatistics().used_heap_size - before;
-    // A collection within the chunk hides what the chunk took: the others tell.
-    if (grown > 0) sum += grown;
-  }
-  return sum;
-}
-
-/** Bytes that one million calls take, without what measuring takes. */
-function perMillion(f: () => void): number {
-  const nothing = (): void => {};
-  for (let i = 0; i < 50_000; i++) f();
-  allocated(f, 20 * CHUNK);
-  const base = allocated(nothing, CALLS);
-  return allocated(f, CALLS) - base;
-}
 
 describe.each(['gofer', 'overlay'])('%s', (kind) => {
   let gofer: Running;
@@ -99,7 +76,7 @@ describe.each(['gofer', 'overlay'])('%s', (kind) => {
   test.each(free)('%s leaves nothing', (_name, call, result) => {
     expect(call(hot)).toBe(result);
     const messages = gofer.client.calls;
-    expect(perMillion(() => call(hot))).toBeLessThan(300 * 1024);
+    expect(heapTaken(() => call(hot))).toBeLessThan(300 * 1024);
     expect(gofer.client.calls).toBe(messages);
   });
 
@@ -107,7 +84,7 @@ describe.each(['gofer', 'overlay'])('%s', (kind) => {
     const call = (): number => sys_close(hot.args(sys_open(hot.args(PATH, 0))));
     expect(call()).toBe(0);
     const messages = gofer.client.calls;
-    expect(perMillion(call)).toBeLessThan((kind === 'gofer' ? 400 : 800) * CALLS);
+    expect(heapTaken(call)).toBeLessThan((kind === 'gofer' ? 400 : 800) * CALLS);
     expect(gofer.client.calls).toBe(messages);
   });
 });

@@ -9,33 +9,160 @@ import { BLOCKED, ERESTART_RESTARTBLOCK, ERESTARTSYS } from '../../base/result.t
 import type { Task } from './task.ts';
 
 /** One waiting task in one queue. */
-export class FutexWaiter {
-  readonly task: Task;
-  bitset: number;
+class FutexWaiter {
+  /** Null while nobody waits with it. */
+  task: Task | null = null;
+  bitset = 0;
   woken = false;
   queue: FutexQueue | null = null;
-  /** Place in the list of futex_waitv. */
-  index = 0;
+  prev: FutexWaiter | null = null;
+  next: FutexWaiter | null = null;
+}
 
-  constructor(task: Task, bitset: number) {
-    this.task = task;
-    this.bitset = bitset;
+/** The waiters of one word, in the order of their coming. */
+class FutexQueue {
+  /** Null while it is in none. */
+  table: FutexTable | null = null;
+  key = 0;
+  head: FutexWaiter | null = null;
+  tail: FutexWaiter | null = null;
+  /** The next one of the same bucket, or of the free ones. */
+  next: FutexQueue | null = null;
+
+  push(w: FutexWaiter): void {
+    w.queue = this;
+    w.prev = this.tail;
+    w.next = null;
+    if (this.tail === null) this.head = w;
+    else this.tail.next = w;
+    this.tail = w;
+  }
+
+  /** Takes a waiter out. A queue that is empty afterwards is the caller's to drop. */
+  remove(w: FutexWaiter): void {
+    if (w.prev === null) this.head = w.next;
+    else w.prev.next = w.next;
+    if (w.next === null) this.tail = w.prev;
+    else w.next.prev = w.prev;
+    w.queue = null;
+    w.prev = null;
+    w.next = null;
   }
 }
 
-interface FutexQueue {
-  table: Map<number, FutexQueue>;
-  key: number;
-  waiters: FutexWaiter[];
+// What a wait needs is kept for the next one, within bounds: waits begin and end all the time, and few are under way at once.
+const KEPT = 256;
+let freeWaiter: FutexWaiter | null = null;
+let freeWaiters = 0;
+let freeQueue: FutexQueue | null = null;
+let freeQueues = 0;
+
+function takeWaiter(t: Task, bitset: number): FutexWaiter {
+  let w = freeWaiter;
+  if (w === null) w = new FutexWaiter();
+  else {
+    freeWaiter = w.next;
+    freeWaiters--;
+    w.next = null;
+  }
+  w.task = t;
+  w.bitset = bitset;
+  w.woken = false;
+  return w;
 }
 
-type FutexTable = Map<number, FutexQueue>;
+/** The wait of `t` is over; `w` is in no queue. */
+function endWait(t: Task, w: FutexWaiter): void {
+  t.rs.obj = null;
+  w.task = null;
+  if (freeWaiters === KEPT) return;
+  freeWaiters++;
+  w.next = freeWaiter;
+  freeWaiter = w;
+}
+
+function takeQueue(table: FutexTable, key: number): FutexQueue {
+  let q = freeQueue;
+  if (q === null) q = new FutexQueue();
+  else {
+    freeQueue = q.next;
+    freeQueues--;
+  }
+  q.table = table;
+  q.key = key;
+  return q;
+}
+
+/** Queues by key: a hash table that grows with them. */
+class FutexTable {
+  private buckets: (FutexQueue | null)[] = [null, null, null, null, null, null, null, null];
+  private count = 0;
+
+  private bucket(key: number): number {
+    const word = key / 4;
+    // The words of one page spread out, and those at the same place of different pages do, too.
+    return ((word ^ (word >>> 10) ^ Math.floor(word / 1048576)) >>> 0) & (this.buckets.length - 1);
+  }
+
+  get(key: number): FutexQueue | null {
+    let q = this.buckets[this.bucket(key)] ?? null;
+    while (q !== null && q.key !== key) q = q.next;
+    return q;
+  }
+
+  /** The queue of `key`, made if there is none. */
+  need(key: number): FutexQueue {
+    const known = this.get(key);
+    if (known !== null) return known;
+    if (this.count >= this.buckets.length) this.grow();
+    const q = takeQueue(this, key);
+    this.put(q);
+    this.count++;
+    return q;
+  }
+
+  private put(q: FutexQueue): void {
+    const b = this.bucket(q.key);
+    q.next = this.buckets[b] ?? null;
+    this.buckets[b] = q;
+  }
+
+  /** Takes an empty queue out. */
+  drop(q: FutexQueue): void {
+    const b = this.bucket(q.key);
+    let p = this.buckets[b] ?? null;
+    if (p === q) this.buckets[b] = q.next;
+    else {
+      while (p !== null && p.next !== q) p = p.next;
+      if (p !== null) p.next = q.next;
+    }
+    this.count--;
+    q.table = null;
+    if (freeQueues === KEPT) return;
+    freeQueues++;
+    q.next = freeQueue;
+    freeQueue = q;
+  }
+
+  private grow(): void {
+    const old = this.buckets;
+    this.buckets = new Array<FutexQueue | null>(old.length * 2).fill(null);
+    for (const first of old) {
+      let q = first;
+      while (q !== null) {
+        const next: FutexQueue | null = q.next;
+        this.put(q);
+        q = next;
+      }
+    }
+  }
+}
 
 /** Futexes in memory that several address spaces share: by object, then by offset. */
 const sharedTables = new WeakMap<object, FutexTable>();
 
 function tableOf(owner: { futexes: unknown }): FutexTable {
-  if (owner.futexes === null) owner.futexes = new Map();
+  if (owner.futexes === null) owner.futexes = new FutexTable();
   return owner.futexes as FutexTable;
 }
 
@@ -52,7 +179,7 @@ function locate(t: Task, addr: number, shared: boolean): number {
     if ((v.flags & MAP_SHARED) !== 0 && v.object !== null) {
       let table = sharedTables.get(v.object.key);
       if (table === undefined) {
-        table = new Map();
+        table = new FutexTable();
         sharedTables.set(v.object.key, table);
       }
       keyTable = table;
@@ -65,23 +192,11 @@ function locate(t: Task, addr: number, shared: boolean): number {
   return 0;
 }
 
-function enqueue(w: FutexWaiter, table: FutexTable, key: number): void {
-  let q = table.get(key);
-  if (q === undefined) {
-    q = { table, key, waiters: [] };
-    table.set(key, q);
-  }
-  q.waiters.push(w);
-  w.queue = q;
-}
-
 function dequeue(w: FutexWaiter): void {
   const q = w.queue;
   if (q === null) return;
-  const i = q.waiters.indexOf(w);
-  if (i >= 0) q.waiters.splice(i, 1);
-  if (q.waiters.length === 0) q.table.delete(q.key);
-  w.queue = null;
+  q.remove(w);
+  if (q.head === null) q.table!.drop(q);
 }
 
 /** FUTEX_WAIT(_BITSET). The deadline is in t.rs already. */
@@ -94,40 +209,42 @@ export function futexWait(t: Task, addr: number, value: number, bitset: number, 
     const now = t.readU32(addr);
     if (now < 0) return now;
     if (now !== value >>> 0) return -EAGAIN;
-    w = new FutexWaiter(t, bitset);
+    w = takeWaiter(t, bitset);
     t.rs.obj = w;
-    enqueue(w, keyTable, keyOffset);
+    keyTable.need(keyOffset).push(w);
   }
-  if (w.woken) return 0;
+  if (w.woken) {
+    endWait(t, w);
+    return 0;
+  }
   if (t.expired()) {
     dequeue(w);
+    endWait(t, w);
     return -ETIMEDOUT;
   }
   const r = t.block(t.rs.deadline === Infinity ? ERESTARTSYS : ERESTART_RESTARTBLOCK);
   if (r !== BLOCKED) {
     // A restart begins anew: the word is read again.
     dequeue(w);
-    t.rs.obj = null;
+    endWait(t, w);
   }
   return r;
 }
 
-function wakeQueue(q: FutexQueue | undefined, count: number, bitset: number): number {
-  if (q === undefined) return 0;
+function wakeQueue(q: FutexQueue | null, count: number, bitset: number): number {
+  if (q === null) return 0;
   let n = 0;
-  for (let i = 0; i < q.waiters.length && n < count; ) {
-    const w = q.waiters[i]!;
-    if ((w.bitset & bitset) === 0) {
-      i++;
-      continue;
+  for (let w = q.head; w !== null && n < count; ) {
+    const next: FutexWaiter | null = w.next;
+    if ((w.bitset & bitset) !== 0) {
+      q.remove(w);
+      w.woken = true;
+      w.task!.wake();
+      n++;
     }
-    q.waiters.splice(i, 1);
-    w.queue = null;
-    w.woken = true;
-    w.task.wake();
-    n++;
+    w = next;
   }
-  if (q.waiters.length === 0) q.table.delete(q.key);
+  if (q.head === null) q.table!.drop(q);
   return n;
 }
 
@@ -173,13 +290,14 @@ export function futexRequeue(
   const woken = wakeQueue(table.get(key), wake, 0xffffffff);
   let moved = 0;
   const q = table.get(key);
-  if (q !== undefined && !(table === table2 && key === key2)) {
-    while (moved < requeue && q.waiters.length > 0) {
-      const w = q.waiters[0]!;
-      dequeue(w);
-      enqueue(w, table2, key2);
+  if (q !== null && requeue > 0 && !(table === table2 && key === key2)) {
+    const to = table2.need(key2);
+    for (let w = q.head; w !== null && moved < requeue; w = q.head) {
+      q.remove(w);
+      to.push(w);
       moved++;
     }
+    if (q.head === null) table.drop(q);
   }
   return compare === null ? woken : woken + moved;
 }
@@ -239,7 +357,9 @@ export function futexWakeOp(t: Task, addr: number, count: number, addr2: number,
 /** A wait that ends for another reason (exit, signal): leaves its queue. */
 export function futexForget(t: Task): void {
   const o = t.rs.obj;
-  if (o instanceof FutexWaiter) dequeue(o);
+  if (!(o instanceof FutexWaiter)) return;
+  dequeue(o);
+  endWait(t, o);
 }
 
 const ROBUST_LIMIT = 2048;

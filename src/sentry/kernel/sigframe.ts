@@ -77,6 +77,10 @@ const MC_OLDMASK = MCONTEXT + 168;
 const MC_CR2 = MCONTEXT + 176;
 const MC_FPSTATE = MCONTEXT + 184;
 
+const SI_TIMER = -2;
+const SI_KERNEL = 0x80;
+const AUDIT_ARCH_X86_64 = 0xc000003e;
+
 const UC_FP_XSTATE = 1;
 const UC_SIGCONTEXT_SS = 2;
 const UC_STRICT_RESTORE_SS = 4;
@@ -89,15 +93,19 @@ const CLEAR_FLAGS = 0x400 | 0x10000 | 0x100;
 const FIX_EFLAGS = 0x40000 | 0x800 | 0x400 | 0x100 | 0x80 | 0x40 | 0x10 | 0x4 | 0x1 | 0x10000;
 
 const frame = new Uint8Array(FRAME_SIZE);
-const view = new DataView(frame.buffer);
+/** The frame by words: all its fields are aligned. */
+const words = new Uint32Array(frame.buffer);
+const info32 = new Int32Array(32);
+const infoBytes = new Uint8Array(info32.buffer);
 
+/** Puts a 64-bit field at byte `at` of the frame. */
 function put64(at: number, v: number): void {
-  view.setUint32(at, v, true);
-  view.setUint32(at + 4, Math.floor(v / 4294967296), true);
+  words[at >>> 2] = v;
+  words[(at >>> 2) + 1] = Math.floor(v / 4294967296);
 }
 
 function get64(at: number): number {
-  return view.getUint32(at + 4, true) * 4294967296 + view.getUint32(at, true);
+  return words[(at >>> 2) + 1]! * 4294967296 + words[at >>> 2]!;
 }
 
 function reg(t: Task, r: number): number {
@@ -121,41 +129,43 @@ export function altStackState(t: Task, sp: number): number {
 
 /** Writes siginfo_t (128 bytes) at `at` of `b`. */
 export function encodeSigInfo(info: SigInfo, b: Uint8Array, at: number): void {
-  const v = new DataView(b.buffer, b.byteOffset + at, 128);
-  for (let i = 0; i < 32; i++) v.setUint32(i * 4, 0, true);
-  v.setInt32(0, info.signo, true);
-  v.setInt32(4, info.errno, true);
-  v.setInt32(8, info.code, true);
+  info32.fill(0);
+  putInfo(info, info32, 0);
+  b.set(infoBytes, at);
+}
+
+/** Writes the fields of siginfo_t from word `at` of `w` on, where 32 words are zero. */
+function putInfo(info: SigInfo, w: Int32Array | Uint32Array, at: number): void {
   const s = info.signo;
-  const fault = info.code > 0 && (s === SIGSEGV || s === SIGBUS || s === SIGFPE || s === SIGILL || s === SIGTRAP);
-  if (fault) {
-    v.setUint32(16, info.addr, true);
-    v.setUint32(20, Math.floor(info.addr / 4294967296), true);
-  } else if (s === SIGSYS && info.code > 0) {
-    v.setUint32(16, info.addr, true);
-    v.setUint32(20, Math.floor(info.addr / 4294967296), true);
-    v.setInt32(24, info.status, true);
-    v.setUint32(28, 0xc000003e, true);
-  } else if (info.code === -2) {
-    // SI_TIMER
-    v.setInt32(16, info.timerId, true);
-    v.setInt32(20, info.overrun, true);
-    v.setUint32(24, info.valueLo, true);
-    v.setUint32(28, info.valueHi, true);
-  } else if (s === SIGCHLD && info.code > 0) {
-    v.setInt32(16, info.pid, true);
-    v.setUint32(20, info.uid, true);
-    v.setInt32(24, info.status, true);
-    v.setUint32(32, info.utime, true);
-    v.setUint32(40, info.stime, true);
-  } else if (s === SIGIO && info.code > 0 && info.code !== 0x80) {
-    v.setUint32(16, info.band, true);
-    v.setInt32(24, info.fd, true);
+  const code = info.code;
+  w[at] = s;
+  w[at + 1] = info.errno;
+  w[at + 2] = code;
+  if (code > 0 && (s === SIGSEGV || s === SIGBUS || s === SIGFPE || s === SIGILL || s === SIGTRAP || s === SIGSYS)) {
+    w[at + 4] = info.addr;
+    w[at + 5] = Math.floor(info.addr / 4294967296);
+    if (s !== SIGSYS) return;
+    w[at + 6] = info.status;
+    w[at + 7] = AUDIT_ARCH_X86_64;
+  } else if (code === SI_TIMER) {
+    w[at + 4] = info.timerId;
+    w[at + 5] = info.overrun;
+    w[at + 6] = info.valueLo;
+    w[at + 7] = info.valueHi;
+  } else if (s === SIGCHLD && code > 0) {
+    w[at + 4] = info.pid;
+    w[at + 5] = info.uid;
+    w[at + 6] = info.status;
+    w[at + 8] = info.utime;
+    w[at + 10] = info.stime;
+  } else if (s === SIGIO && code > 0 && code !== SI_KERNEL) {
+    w[at + 4] = info.band;
+    w[at + 6] = info.fd;
   } else {
-    v.setInt32(16, info.pid, true);
-    v.setUint32(20, info.uid, true);
-    v.setUint32(24, info.valueLo, true);
-    v.setUint32(28, info.valueHi, true);
+    w[at + 4] = info.pid;
+    w[at + 5] = info.uid;
+    w[at + 6] = info.valueLo;
+    w[at + 7] = info.valueHi;
   }
 }
 
@@ -169,30 +179,32 @@ export function buildFrame(t: Task, info: SigInfo, a: SigAction, maskLo: number,
   const fp = sp - fpSize - ((sp - fpSize) % 64);
   const at = fp - FRAME_SIZE - ((fp - FRAME_SIZE) % 16) - 8;
   if (at < 4096 || (nested && at < t.altStack)) return -EFAULT;
-  frame.fill(0);
+  words.fill(0);
   put64(0, (a.flags & SA_RESTORER) !== 0 ? a.restorer : 0);
   put64(UC, UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS);
   put64(UC_STACK, t.altStack);
-  view.setUint32(UC_STACK + 8, t.altStackSize === 0 ? SS_DISABLE : (t.altStackFlags & SS_AUTODISARM) | (nested ? SS_ONSTACK : 0), true);
+  words[(UC_STACK + 8) >>> 2] = t.altStackSize === 0 ? SS_DISABLE : (t.altStackFlags & SS_AUTODISARM) | (nested ? SS_ONSTACK : 0);
   put64(UC_STACK + 16, t.altStackSize);
-  for (let i = 0; i < ORDER.length; i++) {
-    const r = ORDER[i]!;
-    view.setUint32(MCONTEXT + 8 * i, t.ctx.regs[2 * r]!, true);
-    view.setUint32(MCONTEXT + 8 * i + 4, t.ctx.regs[2 * r + 1]!, true);
+  const regs = t.ctx.regs;
+  for (let i = 0, to = MCONTEXT >>> 2; i < ORDER.length; i++, to += 2) {
+    const r = 2 * ORDER[i]!;
+    words[to] = regs[r]!;
+    words[to + 1] = regs[r + 1]!;
   }
-  view.setUint16(MC_SEGMENTS, USER_CS, true);
-  view.setUint16(MC_SEGMENTS + 6, USER_SS, true);
+  // cs, gs, fs and ss, 16 bits each.
+  words[MC_SEGMENTS >>> 2] = USER_CS;
+  words[(MC_SEGMENTS >>> 2) + 1] = USER_SS << 16;
   if (info.code > 0 && info.addr !== 0) {
     put64(MC_ERR, t.ctx.faultError);
     put64(MC_TRAPNO, t.ctx.faultTrap);
     put64(MC_CR2, info.addr);
   }
-  view.setUint32(MC_OLDMASK, maskLo, true);
-  view.setUint32(MC_OLDMASK + 4, maskHi, true);
+  words[MC_OLDMASK >>> 2] = maskLo;
+  words[(MC_OLDMASK >>> 2) + 1] = maskHi;
   put64(MC_FPSTATE, fp);
-  view.setUint32(UC_SIGMASK, maskLo, true);
-  view.setUint32(UC_SIGMASK + 4, maskHi, true);
-  encodeSigInfo(info, frame, INFO);
+  words[UC_SIGMASK >>> 2] = maskLo;
+  words[(UC_SIGMASK >>> 2) + 1] = maskHi;
+  putInfo(info, words, INFO >>> 2);
   // Both travel with the registers where the guest may write there; a tracer looks at memory before that.
   if (t.ptrace === null && t.mm.mayWrite(at, fp + fpSize - at)) {
     if (t.ctx.fpSaveLater(fp) < 0 || t.copyOut(at, frame, 0, FRAME_SIZE) < 0) return -EFAULT;
@@ -224,20 +236,18 @@ export interface RestoredFrame {
 export function restoreFrame(t: Task, out: RestoredFrame): number {
   const at = reg(t, REG_RSP) - 8;
   if (at < 0 || t.copyIn(at, frame, 0, FRAME_SIZE) < 0) return -EFAULT;
-  for (let i = 0; i < ORDER.length; i++) {
-    const r = ORDER[i]!;
-    let lo = view.getUint32(MCONTEXT + 8 * i, true);
-    let hi = view.getUint32(MCONTEXT + 8 * i + 4, true);
-    if (r === REG_EFLAGS) {
-      lo = ((t.ctx.regs[2 * r]! & ~FIX_EFLAGS) | (lo & FIX_EFLAGS)) >>> 0;
-      hi = 0;
-    }
-    t.ctx.regs[2 * r] = lo;
-    t.ctx.regs[2 * r + 1] = hi;
+  const regs = t.ctx.regs;
+  const eflags = regs[2 * REG_EFLAGS]!;
+  for (let i = 0, from = MCONTEXT >>> 2; i < ORDER.length; i++, from += 2) {
+    const r = 2 * ORDER[i]!;
+    regs[r] = words[from]!;
+    regs[r + 1] = words[from + 1]!;
   }
-  out.maskLo = (view.getUint32(UC_SIGMASK, true) & ~UNBLOCKABLE_LO) >>> 0;
-  out.maskHi = view.getUint32(UC_SIGMASK + 4, true);
-  const flags = view.getUint32(UC_STACK + 8, true);
+  regs[2 * REG_EFLAGS] = (eflags & ~FIX_EFLAGS) | (regs[2 * REG_EFLAGS]! & FIX_EFLAGS);
+  regs[2 * REG_EFLAGS + 1] = 0;
+  out.maskLo = (words[UC_SIGMASK >>> 2]! & ~UNBLOCKABLE_LO) >>> 0;
+  out.maskHi = words[(UC_SIGMASK >>> 2) + 1]!;
+  const flags = words[(UC_STACK + 8) >>> 2]!;
   t.altStack = get64(UC_STACK);
   t.altStackSize = (flags & SS_DISABLE) !== 0 ? 0 : get64(UC_STACK + 16);
   t.altStackFlags = t.altStackSize === 0 ? SS_DISABLE : flags & SS_AUTODISARM;

@@ -25,9 +25,51 @@ export class SigInfo {
   band = 0;
   fd = 0;
 
+  /** It came from SigInfo.take() and nobody else keeps it: release() may give it to the next signal. */
+  private lent = false;
+  private next: SigInfo | null = null;
+  private static free: SigInfo | null = null;
+
   constructor(signo: number, code: number) {
     this.signo = signo;
     this.code = code;
+  }
+
+  /** As `new SigInfo`, from those that were released if there is one. */
+  static take(signo: number, code: number): SigInfo {
+    const info = SigInfo.free;
+    if (info === null) {
+      const fresh = new SigInfo(signo, code);
+      fresh.lent = true;
+      return fresh;
+    }
+    SigInfo.free = info.next;
+    info.next = null;
+    info.lent = true;
+    info.signo = signo;
+    info.code = code;
+    return info;
+  }
+
+  /** The signal was delivered and nobody looks at this any more. What did not come from take() is left to its owner. */
+  release(): void {
+    if (!this.lent) return;
+    this.lent = false;
+    this.errno = 0;
+    this.pid = 0;
+    this.uid = 0;
+    this.status = 0;
+    this.utime = 0;
+    this.stime = 0;
+    this.addr = 0;
+    this.valueLo = 0;
+    this.valueHi = 0;
+    this.timerId = 0;
+    this.overrun = 0;
+    this.band = 0;
+    this.fd = 0;
+    this.next = SigInfo.free;
+    SigInfo.free = this;
   }
 }
 

@@ -328,6 +328,8 @@ export function deliverSignals(t: Task, inCall: boolean, result: number): number
       return GO_NOWHERE;
     }
     framed = true;
+    // A tracer may still ask for it.
+    if (p === null) info.release();
     let lo = (t.maskLo | a.maskLo) >>> 0;
     let hi = (t.maskHi | a.maskHi) >>> 0;
     if ((a.flags & SA_NODEFER) === 0) {

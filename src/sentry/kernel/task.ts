@@ -4,7 +4,7 @@
 import { EAGAIN, EFAULT, ENAMETOOLONG } from '../../abi/errno.ts';
 import { O_NONBLOCK } from '../../abi/fcntl.ts';
 import { PATH_MAX } from '../../abi/uio.ts';
-import { latin1Decode } from '../../base/bytes.ts';
+import { getI64, getU64, latin1Decode } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { BLOCKED, ERESTARTSYS } from '../../base/result.ts';
 import { WaitEntry, WaitQueue, type Wakeable } from '../../base/waitqueue.ts';
@@ -365,11 +365,10 @@ export class Task implements Caller, Wakeable {
   copyInIovec(addr: number, count: number): IoVec[] | number {
     const buf = count * 16 <= this.kernel.tmp.length ? this.kernel.tmp : new Uint8Array(count * 16);
     if (this.copyIn(addr, buf, 0, count * 16) < 0) return -EFAULT;
-    const v = new DataView(buf.buffer, buf.byteOffset, buf.byteLength);
     iovecs.length = count;
     for (let i = 0; i < count; i++) {
-      const base = v.getUint32(i * 16 + 4, true) * 4294967296 + v.getUint32(i * 16, true);
-      const len = v.getInt32(i * 16 + 12, true) * 4294967296 + v.getUint32(i * 16 + 8, true);
+      const base = getU64(buf, i * 16);
+      const len = getI64(buf, i * 16 + 8);
       const e = iovecs[i];
       if (e === undefined) iovecs[i] = { base, len };
       else {

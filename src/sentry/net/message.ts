@@ -41,6 +41,8 @@ export class Message {
   fullLength = 0;
   /** Receive on a stream: what follows belongs to another sender or carries descriptors, MSG_WAITALL ends here. */
   boundary = false;
+  /** Receive: the bytes that are counted were thrown away and stand nowhere (MSG_TRUNC of tcp(7)). */
+  discarded = false;
 
   reset(buf: Uint8Array, off: number, len: number, flags: number): this {
     this.buf = buf;
@@ -54,6 +56,7 @@ export class Message {
     this.outFlags = 0;
     this.fullLength = 0;
     this.boundary = false;
+    this.discarded = false;
     return this;
   }
 

@@ -187,6 +187,10 @@ export class SocketFile extends File {
     return true;
   }
 
+  override get direct(): boolean {
+    return this.sock.isStream;
+  }
+
   get nonblock(): boolean {
     return (this.flags & O_NONBLOCK) !== 0;
   }

@@ -129,7 +129,6 @@ function writeLeft(t: Task, addr: number, unit: number): void {
 
 // What each of select's three sets means in poll's terms.
 const SETS = [POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR, POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR, POLLPRI] as const;
-const setAddr = [0, 0, 0];
 
 /** The sets lie in scratch one behind another, `bytes` each: asked for at 0, answers behind them. */
 function doSelect(t: Task, ns: number): number {
@@ -137,12 +136,11 @@ function doSelect(t: Task, ns: number): number {
   if (n < 0) return -EINVAL;
   const most = t.fds.size > FD_SETSIZE ? t.fds.size : FD_SETSIZE;
   if (n > most) n = most;
-  const bytes = Math.ceil(n / 64) * 8;
+  const bytes = ((n + 63) >> 6) << 3;
   const buf = t.scratch;
   if (bytes * 6 > buf.length) return -ENOMEM;
   for (let s = 0; s < 3; s++) {
     const addr = t.arg(1 + s);
-    setAddr[s] = addr;
     if (addr === 0) buf.fill(0, s * bytes, (s + 1) * bytes);
     else if (bytes > 0 && t.copyIn(addr, buf, s * bytes, bytes) < 0) return -EFAULT;
   }
@@ -150,9 +148,8 @@ function doSelect(t: Task, ns: number): number {
   setPoller(t);
   buf.fill(0, bytes * 3, bytes * 6);
   let ready = 0;
-  for (let fd = 0; fd < n; fd++) {
+  for (let fd = next(buf, bytes, 0, n); fd < n; fd = next(buf, bytes, fd + 1, n)) {
     const want = wanted(buf, bytes, fd);
-    if (want === 0) continue;
     const f = t.fds.get(fd);
     if (f === null) return -EBADF;
     const got = f.poll();
@@ -163,9 +160,8 @@ function doSelect(t: Task, ns: number): number {
     }
   }
   if (ready === 0 && !up) {
-    for (let fd = 0; fd < n; fd++) {
+    for (let fd = next(buf, bytes, 0, n); fd < n; fd = next(buf, bytes, fd + 1, n)) {
       const want = wanted(buf, bytes, fd);
-      if (want === 0) continue;
       let mask = 0;
       for (let s = 0; s < 3; s++) if ((want & (1 << s)) !== 0) mask |= SETS[s]!;
       const r = t.waitOn(t.fds.get(fd)!.queue, mask, ERESTARTNOHAND);
@@ -174,10 +170,21 @@ function doSelect(t: Task, ns: number): number {
     return t.block(ERESTARTNOHAND);
   }
   for (let s = 0; s < 3; s++) {
-    const addr = setAddr[s]!;
+    const addr = t.arg(1 + s);
     if (addr !== 0 && bytes > 0 && t.copyOut(addr, buf, (3 + s) * bytes, bytes) < 0) return -EFAULT;
   }
   return ready;
+}
+
+/** The first descriptor from `fd` on that any of the three sets names; `n` or more: none. */
+function next(buf: Uint8Array, bytes: number, fd: number, n: number): number {
+  while (fd < n) {
+    const at = fd >> 3;
+    const any = (buf[at]! | buf[bytes + at]! | buf[2 * bytes + at]!) >> (fd & 7);
+    if (any !== 0) return fd + (31 - Math.clz32(any & -any));
+    fd = (at + 1) << 3;
+  }
+  return fd;
 }
 
 /** Which of the three sets name `fd`, as bits 0 to 2. */
@@ -197,7 +204,7 @@ export function sys_select(t: Task): number {
     const sec = getI64(spec, 0);
     const usec = getI64(spec, 8);
     if (sec < 0 || usec < 0) return -EINVAL;
-    ns = sec * NSEC_PER_SEC + usec * NSEC_PER_USEC;
+    ns = sec === 0 && usec === 0 ? 0 : sec * NSEC_PER_SEC + usec * NSEC_PER_USEC;
   }
   const n = doSelect(t, ns);
   if (n !== BLOCKED && tvp !== 0) writeLeft(t, tvp, NSEC_PER_USEC);

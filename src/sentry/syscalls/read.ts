@@ -35,6 +35,8 @@ import { full, partial, type Row } from './row.ts';
 const MAX_COUNT = 0x7ffff000;
 const READABLE = POLLIN | POLLRDNORM | POLLHUP | POLLERR | POLLRDHUP;
 const WRITABLE = POLLOUT | POLLWRNORM | POLLHUP | POLLERR;
+/** Up to so many bytes travel best beside the call itself, where Task.copyIn and copyOut find and put them. */
+const SHORT = 32;
 /** The position argument of calls that use the description's own. */
 const SEQUENTIAL = -1;
 
@@ -67,7 +69,7 @@ function partialResult(t: Task, f: File, done: number, err: number, mask: number
 
 /** Reads up to `len` bytes to guest address `addr`; `pos` SEQUENTIAL or an offset. */
 function readTo(t: Task, f: File, addr: number, len: number, pos: number, nowait: boolean): number {
-  if (f.direct) {
+  if (len > SHORT && f.direct) {
     const at = t.outRoom(addr, len);
     if (at >= 0) return readDirect(t, f, addr, len, pos, nowait, at);
   }
@@ -100,7 +102,15 @@ function readDirect(t: Task, f: File, addr: number, len: number, pos: number, no
   const c = t.ctx;
   const n = pos < 0 ? f.read(t, c.window, at, len) : f.pread(t, c.window, at, len, pos);
   if (n <= 0) return n === 0 ? 0 : partialResult(t, f, 0, n, READABLE, nowait);
-  c.deliver(addr, at, n);
+  // Much room is asked for, little is there: what is short goes the short way.
+  if (n > SHORT) c.deliver(addr, at, n);
+  else {
+    const err = t.copyOut(addr, c.window, at, n);
+    if (err < 0) {
+      if (pos < 0 && !f.stream) f.pos -= n;
+      return err;
+    }
+  }
   touched(f, IN_ACCESS);
   return n;
 }
@@ -126,11 +136,20 @@ function writeFrom(t: Task, f: File, addr: number, length: number, pos: number, 
     if ((f.inode.mode & 0o6000) !== 0) stripPrivileges(t, f.inode);
     if (f.discards) return len;
   }
-  if (f.direct) {
-    const at = t.inRoom(addr, len);
-    if (at >= 0) return writeDirect(t, f, len, pos, nowait, at);
-  }
   let done = t.rs.done;
+  if (len > SHORT && done === 0 && f.direct) {
+    const at = t.inRoom(addr, len);
+    if (at >= 0) {
+      // With one copy less: from the place in the window where the bytes came with the call.
+      const n = pos < 0 ? f.write(t, t.ctx.window, at, len) : f.pwrite(t, t.ctx.window, at, len, pos);
+      if (n < 0) return partialResult(t, f, 0, n, WRITABLE, nowait);
+      done = n;
+      if (n === len || !f.stream) {
+        touched(f, IN_MODIFY);
+        return n;
+      }
+    }
+  }
   do {
     const left = len - done;
     const want = left < buf.length ? left : buf.length;
@@ -143,15 +162,6 @@ function writeFrom(t: Task, f: File, addr: number, length: number, pos: number, 
   } while (done < len);
   touched(f, IN_MODIFY);
   return done;
-}
-
-/** As the loop above for bytes that came with the call, to the place `at` of the window: with one copy less. */
-function writeDirect(t: Task, f: File, len: number, pos: number, nowait: boolean, at: number): number {
-  const w = t.ctx.window;
-  const n = pos < 0 ? f.write(t, w, at, len) : f.pwrite(t, w, at, len, pos);
-  if (n < 0) return partialResult(t, f, 0, n, WRITABLE, nowait);
-  touched(f, IN_MODIFY);
-  return n;
 }
 
 /** read(2). */

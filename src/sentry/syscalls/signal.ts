@@ -46,11 +46,12 @@ const NSIG = 64;
 const SET_SIZE = 8;
 const SI_USER = 0;
 const SI_TKILL = -6;
+const SI_KERNEL = 0x80;
 const ACTION_SIZE = 32;
 const MINSTACK = 2048;
 
 function userInfo(t: Task, sig: number, code: number): SigInfo {
-  const info = new SigInfo(sig, code);
+  const info = SigInfo.take(sig, code);
   info.pid = t.tgid;
   info.uid = t.creds.ruid;
   return info;
@@ -154,11 +155,10 @@ export function sys_rt_sigtimedwait(t: Task): number {
   if (info !== null) {
     t.waitSetLo = 0;
     t.waitSetHi = 0;
-    if (t.arg(1) !== 0) {
-      encodeSigInfo(info, b, 0);
-      if (t.copyOut(t.arg(1), b, 0, 128) < 0) return -EFAULT;
-    }
-    return info.signo;
+    const sig = info.signo;
+    if (t.arg(1) !== 0) encodeSigInfo(info, b, 0);
+    info.release();
+    return t.arg(1) !== 0 && t.copyOut(t.arg(1), b, 0, 128) < 0 ? -EFAULT : sig;
   }
   if (t.expired()) {
     t.waitSetLo = 0;
@@ -213,7 +213,7 @@ const restored = { maskLo: 0, maskHi: 0 };
 
 export function sys_rt_sigreturn(t: Task): number {
   if (restoreFrame(t, restored) < 0) {
-    forceSignal(t, new SigInfo(SIGSEGV, 0x80));
+    forceSignal(t, new SigInfo(SIGSEGV, SI_KERNEL));
     return NO_RESULT;
   }
   setMask(t, restored.maskLo, restored.maskHi);

@@ -54,8 +54,9 @@ export function copyOutAddress(t: Task, buf: Uint8Array, n: number, addr: number
   return t.copyOut(lenAddr, word, 0, 4);
 }
 
-/** Waits for `mask` on a socket, within its timeout (ns). BLOCKED, -EAGAIN, or a restart code. */
-export function waitSocket(t: Task, f: SocketFile, mask: number, timeout: number): number {
+/** Waits for what a send or receive needs: `mask` with POLLOUT for as long as SO_SNDTIMEO says, else for as long as SO_RCVTIMEO does. */
+export function waitSocket(t: Task, f: SocketFile, mask: number): number {
+  const timeout = (mask & POLLOUT) !== 0 ? f.sock.sndTimeout : f.sock.rcvTimeout;
   if (timeout === Infinity) return t.waitOn(f.queue, mask | POLLERR | POLLHUP, ERESTARTSYS);
   t.setDeadline(monotonicNs() + timeout);
   if (t.expired()) return -EAGAIN;
@@ -120,7 +121,7 @@ function accept(t: Task, flags: number): number {
   const f = socketOf(t, t.argI(0));
   if (typeof f === 'number') return f;
   const s = f.sock.accept();
-  if (s === -EAGAIN && !f.nonblock) return waitSocket(t, f, POLLIN, f.sock.rcvTimeout);
+  if (s === -EAGAIN && !f.nonblock) return waitSocket(t, f, POLLIN);
   if (typeof s === 'number') return s;
   const file = new SocketFile(s, flags & SOCK_NONBLOCK);
   file.keepsSocket = true;
@@ -160,7 +161,7 @@ export function sys_connect(t: Task): number {
   if (err < 0) return err;
   const r = f.sock.connect(t, address, t.argI(2), f.nonblock);
   if (f.nonblock || (r !== -EAGAIN && r !== -EINPROGRESS && r !== -EALREADY)) return r;
-  const w = waitSocket(t, f, POLLOUT, f.sock.sndTimeout);
+  const w = waitSocket(t, f, POLLOUT);
   return w === -EAGAIN ? (r === -EAGAIN ? r : -EINPROGRESS) : w;
 }
 

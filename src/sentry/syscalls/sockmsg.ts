@@ -29,6 +29,8 @@ import { copyInAddress, copyOutAddress, socketOf, waitSocket } from './socket.ts
 /** MSG_CMSG_COMPAT: 32-bit programs only. */
 const MSG_COMPAT = 0x80000000 | 0;
 const MAX_COUNT = 0x7ffff000;
+/** Results of up to so many bytes travel best beside the call's own (Task.copyOut). */
+const SHORT = 32;
 /** net.core.optmem_max. */
 const CONTROL_MAX = 20480;
 /** Offsets in struct msghdr, and its size; struct mmsghdr adds a length and padding. */
@@ -60,6 +62,7 @@ const single: IoVec[] = [{ base: 0, len: 0 }];
 const raw = new Uint8Array(MSGHDR_SIZE);
 const message = new Message();
 const controlBuffer = new Uint8Array(CONTROL_MAX);
+const credentials = new Uint8Array(12);
 const writer = new ControlWriter();
 
 function oneBuffer(base: number, len: number): void {
@@ -136,6 +139,13 @@ function scatter(t: Task, buf: Uint8Array, skip: number, have: number): number {
   return 0;
 }
 
+/** Sends `n` bytes at `at` of the window to the guest: few of them beside the result, whatever room there was. 0 or -EFAULT. */
+function handOut(t: Task, addr: number, at: number, n: number): number {
+  if (n <= SHORT) return n === 0 ? 0 : t.copyOut(addr, t.ctx.window, at, n);
+  t.ctx.deliver(addr, at, n);
+  return 0;
+}
+
 /** Sends what `header` describes. Bytes sent, or -errno or BLOCKED; t.rs.done counts what earlier invocations have sent. */
 function sendOne(t: Task, f: SocketFile, flags: number): number {
   const sock = f.sock;
@@ -163,9 +173,18 @@ function sendOne(t: Task, f: SocketFile, flags: number): number {
     if (want > 0 && space <= 0) n = -EAGAIN;
     else {
       if (want > space) want = space;
-      if (gather(t, buf, done, want) < 0) {
-        dropMessageFiles(message);
-        return done > 0 ? done : -EFAULT;
+      // One buffer whose bytes came with the call is sent from where they are.
+      const at = header.count === 1 ? t.inRoom(header.iov[0]!.base + done, want) : -1;
+      if (at >= 0) {
+        message.buf = t.ctx.window;
+        message.off = at;
+      } else {
+        message.buf = buf;
+        message.off = 0;
+        if (gather(t, buf, done, want) < 0) {
+          dropMessageFiles(message);
+          return done > 0 ? done : -EFAULT;
+        }
       }
       message.len = want;
       if (done > 0) message.flags = flags | MSG_NOSIGNAL;
@@ -181,7 +200,7 @@ function sendOne(t: Task, f: SocketFile, flags: number): number {
     }
     dropMessageFiles(message);
     if (n !== -EAGAIN || nonblock) return done > 0 ? done : n;
-    const w = waitSocket(t, f, POLLOUT, sock.sndTimeout);
+    const w = waitSocket(t, f, POLLOUT);
     if (w !== BLOCKED) return done > 0 ? done : w;
     t.rs.done = done;
     return BLOCKED;
@@ -242,10 +261,15 @@ function recvOne(t: Task, f: SocketFile, flags: number): number {
   const target = stream && (flags & MSG_PEEK) === 0 ? ((flags & MSG_WAITALL) !== 0 ? header.total : low) : 0;
   for (;;) {
     const left = header.total - done;
-    message.reset(buf, 0, left < buf.length ? left : buf.length, flags | (nonblock ? MSG_DONTWAIT : 0));
+    const addr = header.count === 1 ? header.iov[0]!.base + done : 0;
+    // One buffer that does not fit beside the result is received where its bytes go from to the guest.
+    const at = header.count === 1 && left > SHORT ? t.outRoom(addr, left) : -1;
+    if (at >= 0) message.reset(t.ctx.window, at, left, flags | (nonblock ? MSG_DONTWAIT : 0));
+    else message.reset(buf, 0, left < buf.length ? left : buf.length, flags | (nonblock ? MSG_DONTWAIT : 0));
     const n = sock.recv(t, message);
     if (n >= 0) {
-      if (scatter(t, buf, done, n) < 0) {
+      const err = message.discarded ? 0 : at >= 0 ? handOut(t, addr, at, n) : scatter(t, buf, done, n);
+      if (err < 0) {
         dropMessageFiles(message);
         return done > 0 ? done : -EFAULT;
       }
@@ -255,7 +279,7 @@ function recvOne(t: Task, f: SocketFile, flags: number): number {
       continue;
     }
     if (n !== -EAGAIN || nonblock) return done > 0 ? done : n;
-    const w = waitSocket(t, f, POLLIN | POLLRDHUP, sock.rcvTimeout);
+    const w = waitSocket(t, f, POLLIN | POLLRDHUP);
     if (w !== BLOCKED) return done > 0 ? done : w;
     t.rs.done = done;
     return BLOCKED;
@@ -286,11 +310,10 @@ function recvHeader(t: Task, f: SocketFile, addr: number, flags: number): number
   writer.reset(controlBuffer, header.control === 0 ? 0 : header.controlLen);
   if (message.control !== null) for (const c of message.control) writer.put(c.level, c.type, c.data);
   if (message.creds !== null) {
-    const b = new Uint8Array(12);
-    putU32(b, 0, message.creds.pid);
-    putU32(b, 4, message.creds.uid);
-    putU32(b, 8, message.creds.gid);
-    writer.put(SOL_SOCKET, SCM_CREDENTIALS, b);
+    putU32(credentials, 0, message.creds.pid);
+    putU32(credentials, 4, message.creds.uid);
+    putU32(credentials, 8, message.creds.gid);
+    writer.put(SOL_SOCKET, SCM_CREDENTIALS, credentials);
   }
   if (message.files !== null) {
     const files = message.files;
@@ -300,7 +323,8 @@ function recvHeader(t: Task, f: SocketFile, addr: number, flags: number): number
   if (writer.length > 0 && t.copyOut(header.control, controlBuffer, 0, writer.length) < 0) return -EFAULT;
   if (header.name !== 0) {
     const len = getI32(raw, MSG_NAMELEN);
-    if (t.copyOut(header.name, message.name, 0, len < message.nameLen ? len : message.nameLen) < 0) return -EFAULT;
+    const n = len < message.nameLen ? len : message.nameLen;
+    if (n > 0 && t.copyOut(header.name, message.name, 0, n) < 0) return -EFAULT;
     if (t.writeU32(addr + MSG_NAMELEN, message.nameLen) < 0) return -EFAULT;
   }
   putU64(raw, 0, writer.length);

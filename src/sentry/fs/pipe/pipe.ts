@@ -206,6 +206,10 @@ export class PipeFile extends File {
     return true;
   }
 
+  override get direct(): boolean {
+    return true;
+  }
+
   override read(_c: Caller, buf: Uint8Array, off: number, len: number): number {
     return this.pipe.read(buf, off, len);
   }

@@ -324,6 +324,7 @@ export class TcpSocket extends InetSocket {
     if ((m.flags & MSG_TRUNC) !== 0) {
       n = m.len < before ? m.len : before;
       rx.drop(n);
+      m.discarded = true;
     } else n = rx.read(m.buf, m.off, m.len);
     const mark = writeMark(rx.limit);
     if (before > mark && rx.length <= mark && this.peer !== null) this.peer.queue.notify(OUT);

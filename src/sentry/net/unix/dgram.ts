@@ -3,6 +3,7 @@
 import { EAGAIN, ECONNREFUSED, EINVAL, EISCONN, EMSGSIZE, ENOTCONN, EOPNOTSUPP, EPERM, EPIPE } from '../../../abi/errno.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM } from '../../../abi/poll.ts';
 import { MSG_DONTWAIT, MSG_EOR, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_SEQPACKET } from '../../../abi/socket.ts';
+import { copyBytes } from '../../../base/bytes.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { File } from '../../vfs/file.ts';
 import { Fifo } from '../fifo.ts';
@@ -15,15 +16,59 @@ import { CONNECTED, LISTENING, UNCONNECTED, ucredOf, UnixSocket } from './socket
 const MAX_QUEUE = 10;
 /** What a message counts for beside its bytes (Linux: sizeof(struct sk_buff) and shared info). */
 const OVERHEAD = 576;
+const NO_DATA = new Uint8Array(0);
+const NOBODY: Ucred = { pid: 0, uid: 0, gid: 0 };
 
-interface Packet {
-  readonly data: Uint8Array;
-  readonly from: UnixDgram;
+class Packet {
+  /** Its bytes are [0, length). */
+  data: Uint8Array = NO_DATA;
+  length = 0;
+  /** Null while it is on nobody's way. */
+  from: UnixDgram | null = null;
   /** The sender's name when it sent. */
-  readonly name: string;
-  files: File[] | null;
-  readonly uid: number;
-  readonly creds: Ucred;
+  name = '';
+  files: File[] | null = null;
+  uid = 0;
+  creds: Ucred = NOBODY;
+  next: Packet | null = null;
+}
+
+// Small packets are used again, with their memory.
+const SMALL = 4096;
+const KEPT = 64;
+let free: Packet | null = null;
+let frees = 0;
+
+/** A packet with a copy of the message's bytes. */
+function packetOf(m: Message): Packet {
+  const len = m.len;
+  let p: Packet | null = null;
+  if (len <= SMALL && free !== null) {
+    p = free;
+    free = p.next;
+    frees--;
+    p.next = null;
+  } else p = new Packet();
+  if (p.data.length < len) {
+    let size = len;
+    if (len <= SMALL) for (size = 128; size < len; ) size *= 2;
+    p.data = new Uint8Array(size);
+  }
+  copyBytes(m.buf, m.off, p.data, 0, len);
+  p.length = len;
+  return p;
+}
+
+/** Nobody looks at it any more. */
+function recycle(p: Packet): void {
+  p.from = null;
+  p.files = null;
+  p.creds = NOBODY;
+  p.name = '';
+  if (p.data.length > SMALL || frees === KEPT) return;
+  frees++;
+  p.next = free;
+  free = p;
 }
 
 export class UnixDgram extends UnixSocket {
@@ -66,8 +111,12 @@ export class UnixDgram extends UnixSocket {
       target.wantRoom(this);
       return -EAGAIN;
     }
-    const data = m.buf.slice(m.off, m.off + m.len);
-    const p: Packet = { data, from: this, name: this.name, files: m.files, uid: c.creds.ruid, creds: m.creds ?? ucredOf(c) };
+    const p = packetOf(m);
+    p.from = this;
+    p.name = this.name;
+    p.files = m.files;
+    p.uid = c.creds.ruid;
+    p.creds = m.creds ?? ucredOf(c);
     if (m.files !== null) takeOff(this.ns, m.files, p.uid);
     m.files = null;
     this.sent += size;
@@ -86,10 +135,10 @@ export class UnixDgram extends UnixSocket {
       if (!this.rcvShut) return -EAGAIN;
       return this.type === SOCK_SEQPACKET || (m.flags & MSG_DONTWAIT) === 0 ? 0 : -EAGAIN;
     }
-    const n = p.data.length < m.len ? p.data.length : m.len;
-    m.buf.set(n === p.data.length ? p.data : p.data.subarray(0, n), m.off);
-    m.fullLength = p.data.length;
-    if (n < p.data.length) m.outFlags |= MSG_TRUNC;
+    const n = p.length < m.len ? p.length : m.len;
+    copyBytes(p.data, 0, m.buf, m.off, n);
+    m.fullLength = p.length;
+    if (n < p.length) m.outFlags |= MSG_TRUNC;
     if (this.type === SOCK_SEQPACKET) m.outFlags |= MSG_EOR;
     m.nameLen = p.name === '' ? 0 : putUnixName(m.name, p.name);
     if (this.passCred) m.creds = p.creds;
@@ -106,9 +155,10 @@ export class UnixDgram extends UnixSocket {
 
   /** A message left the queue: its sender, and whoever waits for room, may go on. */
   private consumed(p: Packet): void {
-    const from = p.from;
+    const from = p.from!;
     const before = from.sent;
-    from.sent -= p.data.length + OVERHEAD;
+    from.sent -= p.length + OVERHEAD;
+    recycle(p);
     if (before * 4 > from.sndbuf || this.rx.length >= MAX_QUEUE) from.queue.notify(POLLOUT | POLLWRNORM);
     this.roomMade();
   }
@@ -133,10 +183,10 @@ export class UnixDgram extends UnixSocket {
 
   override pendingBytes(): number {
     if (this.state === LISTENING) return -EINVAL;
-    if (this.type !== SOCK_SEQPACKET) return this.rx.first()?.data.length ?? 0;
+    if (this.type !== SOCK_SEQPACKET) return this.rx.first()?.length ?? 0;
     let n = 0;
     this.rx.forEach((p) => {
-      n += p.data.length;
+      n += p.length;
     });
     return n;
   }

@@ -45,9 +45,13 @@ const OUT = POLLOUT | POLLWRNORM;
 /** net.core.somaxconn: what a longer backlog is cut to. */
 const SOMAXCONN_LIMIT = 4096;
 
+let lastCred: Ucred = { pid: -1, uid: 0, gid: 0 };
+
 /** Credentials of a task as unix sockets show them. */
 export function ucredOf(c: Caller): Ucred {
-  return { pid: c.tgid, uid: c.creds.euid, gid: c.creds.egid };
+  const { euid, egid } = c.creds;
+  if (lastCred.pid !== c.tgid || lastCred.uid !== euid || lastCred.gid !== egid) lastCred = { pid: c.tgid, uid: euid, gid: egid };
+  return lastCred;
 }
 
 export abstract class UnixSocket extends Socket {
