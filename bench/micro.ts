@@ -1,11 +1,13 @@
 // Costs in nanoseconds of what every system call uses: words, strings, rings, memory areas, timers. Run: npm run bench -- micro
 
 import { bench, group, run } from 'mitata';
+import { SYS_getppid, SYS_sched_yield } from '../src/abi/nr.ts';
 import { getU64, installLatin1, latin1Decode, latin1DecodeZ, putU64 } from '../src/base/bytes.ts';
 import { MinHeap } from '../src/base/heap.ts';
 import { IdAllocator } from '../src/base/idalloc.ts';
 import { RangeMap } from '../src/base/rangemap.ts';
 import { ByteRing } from '../src/base/ring.ts';
+import { loopGuests } from '../test/unit/loop-guest.ts';
 
 const buf = new Uint8Array(4096);
 const path = Buffer.from('/usr/lib/x86_64-linux-gnu/libc.so.6\0', 'latin1');
@@ -54,6 +56,12 @@ group('allocators', () => {
     heap.add(timer);
     return heap.remove(timer);
   });
+});
+
+group('the loop: takes a call, invokes its handler, answers (no engine)', () => {
+  const g = loopGuests(1)[0]!;
+  bench('getppid', () => g.call(SYS_getppid));
+  bench('sched_yield', () => g.call(SYS_sched_yield));
 });
 
 await run();

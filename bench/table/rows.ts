@@ -84,6 +84,7 @@ const calls: Line[] = [
   ['unix-round', 'unix socket ping-pong, processes', 3, 0.4],
   ['unix-stream-64k', 'unix socket stream, per 64 KiB', 3, 0.4],
   ['signal', 'signal to self, handler, return', 4, 0.5],
+  ['bounce', 'a cache line between two threads, there and back: no call'],
 ];
 
 const programs: Line[] = [
