@@ -84,7 +84,6 @@ const calls: Line[] = [
   ['unix-round', 'unix socket ping-pong, processes', 3, 0.4],
   ['unix-stream-64k', 'unix socket stream, per 64 KiB', 3, 0.4],
   ['signal', 'signal to self, handler, return', 4, 0.5],
-  ['bounce', 'a cache line between two threads, there and back: no call'],
 ];
 
 const programs: Line[] = [
@@ -145,6 +144,7 @@ const quickCalls = [
 /** All groups of the first table, in the order in which they are measured and printed. */
 export const groups: readonly Group[] = [
   { name: 'system calls', by: 'guest', rows: rows(calls, quickCalls) },
+  { name: 'no call', by: 'guest', rows: rows([['bounce', 'a cache line between two threads, there and back: no call']], false) },
   ...[1, 2, 8].map(busy),
   { name: 'one processor', by: 'guest', ms: 300, mean: true, oneCpu: true, maxRuns: 3, rows: rows(oneCpu, false) },
   { name: 'programs', by: 'programs', maxRuns: 3, rows: rows(programs, ['python3', 'node']) },
