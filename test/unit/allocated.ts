@@ -18,11 +18,19 @@ function allocated(f: () => void, calls: number): number {
   return sum;
 }
 
-/** Bytes that `calls` calls take, without what measuring takes. */
+/** More than this is measured again: on a busy machine V8 may run code for long before it is optimised, and that boxes numbers. */
+const SUSPICIOUS = 100_000;
+const TRIES = 3;
+
+/** Bytes that `calls` calls take, without what measuring takes: the least of a few tries. */
 export function heapTaken(f: () => void, calls: number = CALLS): number {
   const nothing = (): void => {};
-  for (let i = 0; i < 50_000; i++) f();
-  allocated(f, 20 * CHUNK);
-  const base = allocated(nothing, calls);
-  return allocated(f, calls) - base;
+  let least = Infinity;
+  for (let i = 0; i < TRIES && least > SUSPICIOUS; i++) {
+    for (let n = 0; n < 50_000; n++) f();
+    allocated(f, 20 * CHUNK);
+    const base = allocated(nothing, calls);
+    least = Math.min(least, allocated(f, calls) - base);
+  }
+  return least;
 }
