@@ -1,5 +1,6 @@
 // read, write, pread, readv, preadv2, lseek.
 #include "test.h"
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 static int fresh(const char *text) {
@@ -189,4 +190,22 @@ TEST(fsync_family) {
   CHECK_EQ(posix_fadvise(fd, 0, 0, 77), EINVAL);
   CHECK_EQ(posix_fadvise(p[0], 0, 0, POSIX_FADV_NORMAL), ESPIPE);
   CHECK_OK(readahead(fd, 0, 100));
+}
+
+// The same few bytes of memory, written, changed, and given to other calls: each sees what stands there when it is made.
+TEST(short_buffer_used_again) {
+  int p[2], s[2], value = 1, got = -1;
+  socklen_t size = sizeof got;
+  CHECK_OK(pipe(p));
+  CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+  CHECK_EQ(write(p[1], &value, sizeof value), (ssize_t)sizeof value);
+  value = 0;
+  CHECK_OK(setsockopt(s[0], SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value));
+  CHECK_OK(getsockopt(s[0], SOL_SOCKET, SO_KEEPALIVE, &got, &size));
+  CHECK_EQ(got, 0);
+  CHECK_EQ(write(p[1], &value, sizeof value), (ssize_t)sizeof value);
+  value = 7;
+  CHECK_EQ(send(s[0], &value, sizeof value, 0), (ssize_t)sizeof value);
+  CHECK_EQ(read(s[1], &got, sizeof got), (ssize_t)sizeof got);
+  CHECK_EQ(got, 7);
 }

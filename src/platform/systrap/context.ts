@@ -390,7 +390,8 @@ export class SystrapContext implements Context, Runner {
   private resume(command: number): void {
     if (this.runs || this.regs === NO_REGS) throw new Error('systrap: resume of a context that is not stopped');
     this.event = EVENT_NONE;
-    this.ranges = 0;
+    // What travelled with this call says nothing about the next one.
+    this.forgetFetched();
     this.answering = false;
     this.runs = true;
     this.looks = 0;
@@ -487,6 +488,9 @@ export class SystrapContext implements Context, Runner {
     this.regs = NO_REGS;
     this.owner = null;
     this.event = EVENT_GONE;
+    // Nothing of it is on its way any more: others may send.
+    if (this.delivering) this.engine.sender = null;
+    this.forgetFetched();
     if (runs && space.dead) {
       this.runs = false;
       this.engine.removeRunning(this);
