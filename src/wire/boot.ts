@@ -48,6 +48,8 @@ export interface ContainerConfig {
   /** Root is the gofer's attach point 0. overlay: writes stay in the Sentry's memory. */
   rootReadonly: boolean;
   overlay: boolean;
+  /** Nobody else changes the root: what was learnt of it is believed for ever. */
+  rootExclusive?: boolean;
   mounts: MountConfig[];
   maskedPaths: string[];
   readonlyPaths: string[];

@@ -155,6 +155,10 @@ TEST(programs_are_checked) {
   } while (0)
 #define ALU(op, v) BPF_STMT(BPF_ALU | (op) | BPF_K, (v))
 #define ALUX(op, v) BPF_STMT(BPF_LDX | BPF_IMM, (v)), BPF_STMT(BPF_ALU | (op) | BPF_X, 0)
+// 1 if the jump is taken, else 2.
+#define TAKES(want, op, v)                                                                                      \
+  COMPUTES((want), BPF_JUMP(BPF_JMP | (op) | BPF_K, (v), 0, 2), BPF_STMT(BPF_LD | BPF_IMM, 1),                   \
+           BPF_STMT(BPF_JMP | BPF_JA, 1), BPF_STMT(BPF_LD | BPF_IMM, 2))
 TEST(instructions) {
   COMPUTES(107, ALU(BPF_ADD, 7));
   COMPUTES(93, ALU(BPF_SUB, 7));
@@ -179,10 +183,10 @@ TEST(instructions) {
   COMPUTES(100, BPF_STMT(BPF_MISC | BPF_TAX, 0), BPF_STMT(BPF_STX, 2), BPF_STMT(BPF_LDX | BPF_MEM, 2), BPF_STMT(BPF_MISC | BPF_TXA, 0));
   COMPUTES(64, BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0));
   COMPUTES(64, BPF_STMT(BPF_LDX | BPF_W | BPF_LEN, 0), BPF_STMT(BPF_MISC | BPF_TXA, 0));
-  COMPUTES(1, BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, 99, 0, 2), BPF_STMT(BPF_LD | BPF_IMM, 1), BPF_STMT(BPF_JMP | BPF_JA, 1), BPF_STMT(BPF_LD | BPF_IMM, 2));
-  COMPUTES(2, BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, 100, 0, 2), BPF_STMT(BPF_LD | BPF_IMM, 1), BPF_STMT(BPF_JMP | BPF_JA, 1), BPF_STMT(BPF_LD | BPF_IMM, 2));
-  COMPUTES(1, BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 100, 0, 2), BPF_STMT(BPF_LD | BPF_IMM, 1), BPF_STMT(BPF_JMP | BPF_JA, 1), BPF_STMT(BPF_LD | BPF_IMM, 2));
-  COMPUTES(1, BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 4, 0, 2), BPF_STMT(BPF_LD | BPF_IMM, 1), BPF_STMT(BPF_JMP | BPF_JA, 1), BPF_STMT(BPF_LD | BPF_IMM, 2));
+  TAKES(1, BPF_JGT, 99);
+  TAKES(2, BPF_JGT, 100);
+  TAKES(1, BPF_JGE, 100);
+  TAKES(1, BPF_JSET, 4);
 }
 
 TEST(division_by_x_of_zero_kills) {
@@ -239,8 +243,8 @@ TEST(precedence) {
 
 TEST(arguments_have_64_bits) {
   no_new_privs();
-  CHECK_OK(PUT(0, LOAD(ARCH), UNLESS(AUDIT_ARCH_X86_64, 5), LOAD(NR), UNLESS(SYS_getpgid, 3), LOAD(ARG(5) + 4), UNLESS(0x1234, 1), RET(SECCOMP_RET_ERRNO | EXDEV),
-               RET(SECCOMP_RET_ALLOW)));
+  CHECK_OK(PUT(0, LOAD(ARCH), UNLESS(AUDIT_ARCH_X86_64, 5), LOAD(NR), UNLESS(SYS_getpgid, 3), LOAD(ARG(5) + 4), UNLESS(0x1234, 1),
+               RET(SECCOMP_RET_ERRNO | EXDEV), RET(SECCOMP_RET_ALLOW)));
   CHECK_ERRNO(syscall(SYS_getpgid, 0, 0, 0, 0, 0, 0x123400000000L), EXDEV);
   CHECK_EQ(syscall(SYS_getpgid, 0, 0, 0, 0, 0, 0x1234L), getpgrp());
 }
