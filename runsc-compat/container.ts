@@ -96,7 +96,7 @@ function useOverlay(config: ContainerConfig, attach: AttachSource[], globals: Gl
   config.overlay ||= kind.root;
   config.overlayMounts = kind.mounts;
   if (kind.size !== null) config.overlaySize = kind.size;
-  config.rootShared = globals.fileAccess === 'shared';
+  config.rootExclusive = globals.fileAccess === 'exclusive';
   config.mountsExclusive = globals.fileAccessMounts === 'exclusive';
   // What lies below a layer in memory is never written to, so the Gofer need not be able to.
   for (const [i, a] of attach.entries()) if (i === 0 ? kind.root : kind.mounts && statSync(a.source).isDirectory()) a.readonly = true;

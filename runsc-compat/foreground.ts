@@ -172,7 +172,10 @@ export function commandError(answer: Extract<ControlResponse, { ok: false }>, co
   const name = displayName(command);
   switch (answerErrno(answer)) {
     case 'ENOENT':
-      return new CliError(`exec: "${name}": ${name.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH'}`, EXIT_NOT_FOUND);
+      return new CliError(
+        `exec: "${name}": ${name.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH'}`,
+        EXIT_NOT_FOUND,
+      );
     case 'EACCES':
       return new CliError(`exec: "${name}": permission denied`, EXIT_NOT_EXECUTABLE);
     case 'EPERM':

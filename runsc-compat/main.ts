@@ -65,9 +65,16 @@ function build(): Command {
         .default('balanced'),
     )
     .option('--network <kind>', 'none, host or sandbox')
-    .option('--overlay2 <where>', 'none, or root:memory, all:memory: what a container writes is kept in memory and forgotten (default: none)')
+    .option(
+      '--overlay2 <where>',
+      'none, or root:memory, all:memory: what a container writes is kept in memory and forgotten (default: none)',
+    )
     .addOption(new Option('--overlay').hideHelp())
-    .option('--file-access <kind>', "shared: the root's files may be changed by others; exclusive: nobody else does", fileAccess('--file-access'))
+    .option(
+      '--file-access <kind>',
+      "shared: others may change the root's files (default); exclusive: nobody else does",
+      fileAccess('--file-access'),
+    )
     .addOption(new Option('--file-access-mounts <kind>').argParser(fileAccess('--file-access-mounts')).hideHelp())
     .option('--systemd-cgroup', 'cgroups are made by systemd: cgroupsPath is slice:prefix:name')
     .option('--ignore-cgroups', 'no cgroup is made or joined')
@@ -101,8 +108,7 @@ Examples:
   defineFeatures(program);
   defineDoctor(program, globals);
   defineCompletion(program);
-  for (const c of program.commands)
-    c.exitOverride().configureOutput({ outputError: (text, write) => write(oneLine(text)) });
+  for (const c of program.commands) c.exitOverride().configureOutput({ outputError: (text, write) => write(oneLine(text)) });
   return program;
 }
 
@@ -115,7 +121,13 @@ async function main(): Promise<void> {
       // It has printed its text; usage errors of `do` must not look like a status of the command.
       const own = process.argv.includes('do') ? EXIT_OWN : 1;
       process.exitCode = e.exitCode === 0 ? 0 : own;
-      if (e.exitCode !== 0) await logFailure(program.opts<GlobalOptions>(), oneLine(e.message).replace(/^ringfence: /, '').trimEnd());
+      if (e.exitCode !== 0)
+        await logFailure(
+          program.opts<GlobalOptions>(),
+          oneLine(e.message)
+            .replace(/^ringfence: /, '')
+            .trimEnd(),
+        );
     } else {
       const message = messageOf(e);
       complain(message);

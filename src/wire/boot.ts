@@ -52,9 +52,8 @@ export interface ContainerConfig {
   overlayMounts?: boolean;
   /** Bytes that an overlay's memory may hold; absent: what the sandbox has. */
   overlaySize?: number;
-  /** Others change files of the root (bind mounts) while the container runs: what is known of them is believed for a short time only. Bind mounts
-   * are shared unless told otherwise, the root is not. */
-  rootShared?: boolean;
+  /** Nobody else changes the root (the bind mounts): what was learnt of it is believed for ever. */
+  rootExclusive?: boolean;
   mountsExclusive?: boolean;
   mounts: MountConfig[];
   maskedPaths: string[];
