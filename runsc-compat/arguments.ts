@@ -75,6 +75,20 @@ function normalise(c: Command, words: readonly string[], all: boolean, foreign: 
 /** Commands whose arguments may look like flags: theirs end at the first word that is none. */
 const PASSING = new Set(['do', 'exec', 'ps']);
 
+/** Where --log and --log-format point, found before anything is checked: also a wrong flag is told there. */
+export function logOptions(program: Command, words: readonly string[]): { log?: string; logFormat?: string } {
+  const found: { log?: string; logFormat?: string } = {};
+  const end = words.findIndex((w) => program.commands.some((c) => c.name() === w));
+  for (let i = 0; i < (end < 0 ? words.length : end); i++) {
+    const flag = flagOf(words[i] as string);
+    if (flag?.name !== 'log' && flag?.name !== 'log-format') continue;
+    const value = flag.value ?? words[++i] ?? '';
+    if (flag.name === 'log') found.log = value;
+    else found.logFormat = value;
+  }
+  return found;
+}
+
 /** The words after the program's name, in commander's form. Throws one line for a foreign flag that cannot be honoured. */
 export function goArguments(program: Command, words: readonly string[]): string[] {
   const out: string[] = [];

@@ -1,7 +1,7 @@
 // ringfence: the command that container clients and people call. One file a command in cmd/.
 
 import { Command, CommanderError, Option } from 'commander';
-import { goArguments } from './arguments.ts';
+import { goArguments, logOptions } from './arguments.ts';
 import { defineCompletion } from './cmd/completion.ts';
 import { defineCreate } from './cmd/create.ts';
 import { defineDebug } from './cmd/debug.ts';
@@ -26,12 +26,12 @@ import { logFailure } from './log.ts';
 import { SPEC_VERSION, VERSION } from './version.ts';
 import { complain } from './output.ts';
 
-/** commander's message as ours: one line, with the program's name. */
+/** commander's message as ours: one line. */
 function oneLine(text: string): string {
-  return `ringfence: ${text
+  return text
     .replace(/^error: /, '')
     .trim()
-    .replace(/\s*\n\s*/g, ' ')}\n`;
+    .replace(/\s*\n\s*/g, ' ');
 }
 
 function build(): Command {
@@ -90,7 +90,7 @@ Examples:
 \`ringfence <command> --help\` tells more about a command.`,
   );
   program.exitOverride();
-  program.configureOutput({ outputError: (text, write) => write(oneLine(text)) });
+  program.configureOutput({ outputError: (text, write) => write(`ringfence: ${oneLine(text)}\n`) });
   defineDo(program, globals);
   defineRun(program, globals);
   defineCreate(program, globals);
@@ -108,33 +108,27 @@ Examples:
   defineFeatures(program);
   defineDoctor(program, globals);
   defineCompletion(program);
-  for (const c of program.commands) c.exitOverride().configureOutput({ outputError: (text, write) => write(oneLine(text)) });
+  for (const c of program.commands)
+    c.exitOverride().configureOutput({ outputError: (text, write) => write(`ringfence: ${oneLine(text)}\n`) });
   return program;
 }
 
 async function main(): Promise<void> {
   const program = build();
+  const words = process.argv.slice(2);
   try {
-    await program.parseAsync(goArguments(program, process.argv.slice(2)), { from: 'user' });
+    await program.parseAsync(goArguments(program, words), { from: 'user' });
   } catch (e) {
-    if (e instanceof CommanderError) {
-      // It has printed its text; usage errors of `do` must not look like a status of the command.
-      const own = process.argv.includes('do') ? EXIT_OWN : 1;
-      process.exitCode = e.exitCode === 0 ? 0 : own;
-      if (e.exitCode !== 0)
-        await logFailure(
-          program.opts<GlobalOptions>(),
-          oneLine(e.message)
-            .replace(/^ringfence: /, '')
-            .trimEnd(),
-        );
-    } else {
-      const message = messageOf(e);
-      complain(message);
-      process.exitCode = e instanceof CliError ? e.exitCode : 1;
-      await logFailure(program.opts<GlobalOptions>(), message);
-      if (!(e instanceof CliError) && program.opts<GlobalOptions>().debug === true)
-        process.stderr.write(`${e instanceof Error ? e.stack : ''}\n`);
+    const commander = e instanceof CommanderError;
+    if (commander && e.exitCode === 0) process.exitCode = 0;
+    else {
+      // Commander has printed its text; usage errors of `do` must not look like a status of the command.
+      const own = program.commands.find((c) => words.includes(c.name()))?.name() === 'do' ? EXIT_OWN : 1;
+      const message = commander ? oneLine(e.message) : messageOf(e);
+      if (!commander) complain(message);
+      process.exitCode = e instanceof CliError && e.exitCode !== 1 ? e.exitCode : own;
+      await logFailure(logOptions(program, words), message);
+      if (!commander && !(e instanceof CliError) && words.includes('--debug')) complain(e instanceof Error ? (e.stack ?? '') : '');
     }
   }
   // After everybody else's: node's own way out takes the heap down first.
