@@ -123,7 +123,7 @@ async function main(): Promise<void> {
     if (commander && e.exitCode === 0) process.exitCode = 0;
     else {
       // Commander has printed its text; usage errors of `do` must not look like a status of the command.
-      const own = program.commands.find((c) => words.includes(c.name()))?.name() === 'do' ? EXIT_OWN : 1;
+      const own = words.find((w) => program.commands.some((c) => c.name() === w)) === 'do' ? EXIT_OWN : 1;
       const message = commander ? oneLine(e.message) : messageOf(e);
       if (!commander) complain(message);
       process.exitCode = e instanceof CliError && e.exitCode !== 1 ? e.exitCode : own;
