@@ -2,9 +2,10 @@
 
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from './kit/folder.ts';
 import * as images from './kit/images.ts';
 import { Podman } from './kit/podman.ts';
-import { crun, runc, statesNamed } from './kit/runtimes.ts';
+import { crun, ringfence, runc, statesNamed } from './kit/runtimes.ts';
 
 describe('the kit for tests of clients', () => {
   let podman: Podman;
@@ -36,10 +37,21 @@ describe('the kit for tests of clients', () => {
     podman.folder.words.add(id);
     const kinds = new Set(podman.folder.leftovers().map((line) => line.split(' ')[0]));
     expect([...kinds].sort()).toEqual(['cgroup', 'mount', 'process']);
-    expect(podman.folder.leftovers().some((line) => /^process \d+ sleep 1000$/.test(line))).toBe(true);
+    await until('its process is found', () => podman.folder.leftovers().some((line) => /^process \d+ sleep 1000$/.test(line)));
     expect(statesNamed(runc, [id])).toEqual([`state /run/runc/${id}`]);
     expect(await podman.leftovers()).toEqual([]);
     expect(existsSync(podman.folder.file('events.log'))).toBe(true);
+  });
+
+  test('podman knows the runtime of this checkout', async () => {
+    const other = new Podman(ringfence);
+    try {
+      expect(await other.must(['info', '--format', '{{.Host.OCIRuntime.Name}} {{.Host.OCIRuntime.Version}}'])).toMatch(
+        /^ringfence ringfence version/,
+      );
+    } finally {
+      await other.close();
+    }
   });
 
   test('a terminal shows what is typed, and has a size that changes', async () => {
