@@ -16,6 +16,10 @@ export interface GlobalOptions {
   platformOption?: string[];
   cpuMode?: string;
   network?: string;
+  rootless?: string;
+  systemdCgroup?: boolean;
+  ignoreCgroups?: boolean;
+  cgroupManager?: string;
 }
 
 /** How a sandbox's engine is run. */

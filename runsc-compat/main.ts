@@ -1,12 +1,14 @@
 // ringfence: the command that container clients and people call. One file a command in cmd/.
 
 import { Command, CommanderError, Option } from 'commander';
+import { defineCheckpoint } from './cmd/checkpoint.ts';
 import { defineCompletion } from './cmd/completion.ts';
 import { defineCreate } from './cmd/create.ts';
 import { defineDebug } from './cmd/debug.ts';
 import { defineDelete } from './cmd/delete.ts';
 import { defineDo } from './cmd/do.ts';
 import { defineDoctor } from './cmd/doctor.ts';
+import { defineEvents } from './cmd/events.ts';
 import { defineExec } from './cmd/exec.ts';
 import { defineFeatures } from './cmd/features.ts';
 import { defineKill } from './cmd/kill.ts';
@@ -17,6 +19,7 @@ import { defineRun } from './cmd/run.ts';
 import { defineSpec } from './cmd/spec.ts';
 import { defineStart } from './cmd/start.ts';
 import { defineState } from './cmd/state.ts';
+import { defineUpdate } from './cmd/update.ts';
 import { defineWait } from './cmd/wait.ts';
 import type { GlobalOptions } from './context.ts';
 import { CliError, EXIT_OWN, messageOf } from './errors.ts';
@@ -112,6 +115,9 @@ Examples:
   defineDebug(program, globals);
   definePause(program, globals);
   defineWait(program, globals);
+  defineUpdate(program, globals);
+  defineEvents(program, globals);
+  defineCheckpoint(program);
   defineSpec(program);
   defineFeatures(program);
   defineDoctor(program, globals);
