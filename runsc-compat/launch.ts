@@ -61,6 +61,8 @@ export interface SandboxRequest {
   controlClients: number[];
   logFd: number;
   straceFd: number;
+  /** Names of the calls that are printed there; none: all. */
+  straceOnly?: string[];
   debug: boolean;
   /** V8 interprets only. */
   jitless: boolean;
@@ -138,6 +140,7 @@ export function startSandbox(r: SandboxRequest): Standin {
     logFd: sentryFd(r.logFd, SENTRY.log),
     debug: r.debug,
     straceFd: sentryFd(r.straceFd, SENTRY.strace),
+    straceOnly: r.straceOnly ?? [],
     cpuMode: r.engine.cpuMode,
     patch: r.engine.patch,
     readyFd: SENTRY.ready,

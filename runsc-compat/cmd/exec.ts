@@ -11,7 +11,7 @@ import { openConsole, reopened, sendConsole } from '../console.ts';
 import type { GlobalOptions } from '../context.ts';
 import { connect, containers } from '../container.ts';
 import { CliError } from '../errors.ts';
-import { commandFailure, Foreground } from '../foreground.ts';
+import { commandError, Foreground } from '../foreground.ts';
 import { check, host, lastArguments } from '../host.ts';
 import { startStandin } from '../launch.ts';
 import { maskOf, parseUser } from '../process.ts';
@@ -172,8 +172,8 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   for (const fd of fds) if (fd > 2 + o.preserveFds) host().close(fd);
   if (!answer.ok) {
     standin.kill('SIGKILL');
-    const code = commandFailure(answer, config.args[0] ?? '');
-    return detach ? EXIT_EXEC : code;
+    const error = commandError(answer, config.args[0] ?? '');
+    throw detach ? new CliError(error.message, EXIT_EXEC) : error;
   }
   rememberExec(c, standin.pid);
   if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);

@@ -96,14 +96,21 @@ class Builder {
     const written = !this.config.overlay && !this.config.rootReadonly;
     const lower = this.attach(0, !written || this.config.rootExclusive === true);
     // Mount points that a read-only root lacks are made in memory: the root itself stays as it is.
-    if (written) return lower;
-    const upper = new TmpFs(this.kernel.host, { size: this.memory, inodes: Infinity, mode: 0o755, uid: 0, gid: 0, shown: '' });
-    return new OverlayFs(upper, lower);
+    return written ? lower : this.overlaid(lower);
+  }
+
+  /** `lower` below a layer in memory. */
+  private overlaid(lower: FileSystem): FileSystem {
+    const size = this.config.overlaySize ?? this.memory;
+    return new OverlayFs(new TmpFs(this.kernel.host, { size, inodes: Infinity, mode: 0o755, uid: 0, gid: 0, shown: '' }), lower);
   }
 
   /** The file system that a mount of the configuration shows. */
   private fsOf(m: MountConfig): FileSystem {
-    if (m.type === 'bind') return this.attach(m.attach, false);
+    if (m.type === 'bind') {
+      const tree = this.attach(m.attach, this.config.mountsExclusive === true);
+      return this.config.overlayMounts === true && (tree.root.mode & S_IFMT) === S_IFDIR ? this.overlaid(tree) : tree;
+    }
     let type: string = m.type;
     let options = m.options;
     if (type === 'cgroup') type = options.includes('cgroup2') ? 'cgroup2' : 'cgroup';
