@@ -1,7 +1,7 @@
 // podman and buildah on storage, state and configuration of their own.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import type { RunOptions, RunResult } from '../../support/run.ts';
+import { plainEnvironment, type RunOptions, type RunResult } from '../../support/run.ts';
 import { Folder } from './folder.ts';
 import type { Image } from './images.ts';
 import { type Runtime, statesNamed } from './runtimes.ts';
@@ -67,6 +67,14 @@ network_config_dir = ${quoted(f('networks'))}
   /** Runs `podman ARGS`, which must succeed; its standard output without the last newline. */
   must(args: string[], options: RunOptions = {}): Promise<string> {
     return this.folder.must([...this.prefix, ...args], this.options(options));
+  }
+
+  /** Runs a shell script in which `podman` is this one; its standard output without the last newline. */
+  shell(script: string): Promise<string> {
+    const o = this.options({});
+    // A function would be a process more, and a descriptor's number or a pid would not be podman's own.
+    writeFileSync(this.folder.file('podman'), `#!/bin/sh\nexec /usr/bin/${this.prefix.join(' ')} "$@"\n`, { mode: 0o755 });
+    return this.folder.must(['sh', '-c', script], { ...o, env: { ...o.env, PATH: `${this.folder.path}:${plainEnvironment['PATH']}` } });
   }
 
   /** `podman ARGS` on a terminal. */
