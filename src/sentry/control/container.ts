@@ -28,6 +28,7 @@ import { FsContext } from '../vfs/fscontext.ts';
 import type { Mount } from '../vfs/mount.ts';
 import type { MountNamespace } from '../vfs/namespace.ts';
 import { LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
+import { applyProfile } from './profile.ts';
 
 /** Makes files over donated host descriptors; given by boot. */
 export type HostFileFactory = (fd: number) => File | number;
@@ -143,7 +144,8 @@ export class Container {
     if (cwd < 0) return { errno: cwd, error: `chdir to cwd ("${p.cwd}") set in config.json failed` };
     const e = this.streams(t, p, stdio, init);
     if (e !== null) return e;
-    const r = this.execute(t, p);
+    const filtered = applyProfile(t, p.seccomp);
+    const r = filtered < 0 ? filtered : this.execute(t, p);
     if (r < 0) return { errno: r, error: `exec: "${p.args[0] ?? ''}"` };
     return null;
   }
