@@ -51,6 +51,8 @@ const ACTIONS: Record<string, number> = {
   SCMP_ACT_LOG: SECCOMP_RET_LOG,
   SCMP_ACT_ALLOW: SECCOMP_RET_ALLOW,
 };
+/** Names of the actions that a profile may have. */
+export const SECCOMP_ACTIONS: readonly string[] = Object.keys(ACTIONS);
 /** Actions that let calls through which the profile does not know: for them nobody needs ENOSYS. */
 const PERMISSIVE = ['SCMP_ACT_ALLOW', 'SCMP_ACT_LOG', 'SCMP_ACT_TRACE'];
 
