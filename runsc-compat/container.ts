@@ -10,7 +10,7 @@ import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
 import { runHooks, runHooksWarning } from './hooks.ts';
 import { check, host } from './host.ts';
-import { type HostStdio, startSandbox } from './launch.ts';
+import { type ContainerRequest, type HostStdio, type IdMapping, startSandbox } from './launch.ts';
 import { convertProcess, convertSpec } from './spec/convert.ts';
 import { checkCommand } from './spec/lookup.ts';
 import type { Spec } from './spec/types.ts';
@@ -130,13 +130,13 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       exitFd: exit,
       lifeline: o.foreground,
       tty: terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex },
-      namespaces: process.geteuid?.() === 0 ? (spec.linux?.namespaces ?? []) : [],
+      ...spacesOf(spec),
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: [],
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
     });
     for (const fd of closing.splice(0)) host().close(fd);
-    state.pid = standin.pid;
+    state.pid = await standin.born();
     state.pidStart = processStart(standin.pid);
     container.write(state);
     if (!o.foreground) standin.recorded();
@@ -157,6 +157,17 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   }
 }
 
+/** The namespaces of a container's stand-in. An ordinary user makes them all in a user namespace, where he alone exists unless told otherwise. */
+function spacesOf(spec: Spec): Pick<ContainerRequest, 'namespaces' | 'uidMappings' | 'gidMappings'> {
+  const namespaces = [...(spec.linux?.namespaces ?? [])];
+  const uidMappings = spec.linux?.uidMappings ?? [];
+  const gidMappings = spec.linux?.gidMappings ?? [];
+  const uid = process.geteuid?.() ?? 0;
+  if (uid === 0 || namespaces.some((n) => n.type === 'user')) return { namespaces, uidMappings, gidMappings };
+  const own = (id: number): IdMapping[] => [{ containerID: id, hostID: id, size: 1 }];
+  return { namespaces: [...namespaces, { type: 'user' }], uidMappings: own(uid), gidMappings: own(process.getegid?.() ?? 0) };
+}
+
 /** The error of a sandbox that did not come up, with the last line that it said. */
 async function bootFailure(standin: Standin, container: ContainerState): Promise<CliError> {
   const code = await standin.exit;
@@ -167,9 +178,7 @@ async function bootFailure(standin: Standin, container: ContainerState): Promise
 }
 
 async function killStandin(pid: number, standin?: Standin): Promise<void> {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {}
+  host().kill(pid, SIGKILL);
   if (standin !== undefined) await standin.exit;
 }
 
