@@ -93,6 +93,8 @@ export interface SandboxRequest extends ContainerRequest {
   /** Far ends of connections that exist already. */
   controlClients: number[];
   straceFd: number;
+  /** Names of the calls that are printed there; none: all. */
+  straceOnly?: string[];
   debug: boolean;
   engine: EngineOptions;
 }
@@ -201,6 +203,7 @@ export function startSandbox(r: SandboxRequest): Standin {
     logFd: sentryFd(r.logFd, SENTRY.log),
     debug: r.debug,
     straceFd: sentryFd(r.straceFd, SENTRY.strace),
+    straceOnly: r.straceOnly ?? [],
     cpuMode: r.engine.cpuMode,
     patch: r.engine.patch,
     readyFd: SENTRY.ready,

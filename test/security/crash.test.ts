@@ -222,7 +222,8 @@ describe('a detached container', () => {
       let out = '';
       child.stdout.on('data', (d: Buffer) => (out += d.toString()));
       await until(() => out.includes('up'), 10_000);
-      const standin = standinOf(child.pid ?? 0);
+      let standin = 0;
+      await until(() => (standin = standinOf(child.pid ?? 0)) !== 0, 10_000);
       expect(guestsOf(s.stub).length).toBeGreaterThan(s.guests.length);
       kill9(who === 'command' ? (child.pid as number) : standin);
       expect(await exit).toBe(137);
