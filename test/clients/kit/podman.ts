@@ -69,6 +69,14 @@ network_config_dir = ${quoted(f('networks'))}
     return this.folder.must([...this.prefix, ...args], this.options(options));
   }
 
+  /** Runs `buildah ARGS`, which must succeed, on the same storage; its standard output without the last newline. */
+  buildah(args: string[]): Promise<string> {
+    const f = this.folder;
+    const policy = ['from', 'commit'].includes(args[0] as string) ? ['--signature-policy', f.file('policy.json')] : [];
+    const words = ['buildah', '--root', f.file('root'), '--runroot', f.file('runroot'), args[0] as string, ...policy, ...args.slice(1)];
+    return f.must(words, this.options({}));
+  }
+
   /** Runs a shell script in which `podman` is this one; its standard output without the last newline. */
   shell(script: string): Promise<string> {
     const o = this.options({});
