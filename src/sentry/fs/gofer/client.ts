@@ -102,8 +102,12 @@ export class GoferClient {
   close(): void {
     this.dead = true;
     this.clunks.length = 0;
-    this.host.close(this.fd);
     this.idle.dropAll();
+  }
+
+  /** Lets go of the gofer, after close(). */
+  hangUp(): void {
+    this.host.close(this.fd);
   }
 
   /** The root of attach point `index`, or -errno; `r.flag` is 1 when it is read-only. */
