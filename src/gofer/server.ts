@@ -20,6 +20,7 @@ import {
   OP_MKDIR,
   OP_MKNOD,
   OP_OPEN,
+  OP_PUT,
   OP_READDIR,
   OP_READLINK,
   OP_REMOVEXATTR,
@@ -104,6 +105,8 @@ export class GoferServer {
         return this.attach(q, r);
       case OP_CLUNK:
         return this.clunk(q);
+      case OP_PUT:
+        return this.put(q, r);
     }
     const n = this.table.get(q.id);
     if (n === null) return -EBADF;
@@ -166,6 +169,19 @@ export class GoferServer {
 
   private clunk(q: GoferRequest): number {
     for (const id of q.ids) this.table.clunk(id);
+    return 0;
+  }
+
+  private put(q: GoferRequest, r: GoferReply): number {
+    r.statuses = [];
+    r.nodes = [];
+    for (const p of q.puts) {
+      const dir = this.table.get(p.dir);
+      const made = dir === null ? -EBADF : this.names.put(dir, p);
+      r.statuses.push(typeof made === 'number' ? made : 0);
+      if (typeof made !== 'number') r.nodes.push(made);
+      this.table.unpinAll();
+    }
     return 0;
   }
 

@@ -4,6 +4,7 @@ import { totalmem } from 'node:os';
 import { EACCES, EEXIST, EFAULT, ENOENT } from '../../abi/errno.ts';
 import { ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
+import { EPOLLIN } from '../../abi/epoll.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import type { ContainerConfig, MountConfig } from '../../wire/boot.ts';
 import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/mem.ts';
@@ -95,6 +96,7 @@ class Builder {
     // Clients copy files into the root of a running container, but not into one that is read-only or covered by memory.
     const written = !this.config.overlay && !this.config.rootReadonly;
     const lower = this.attach(0, !written || this.config.rootExclusive === true);
+    lower.session.late = written && !lower.session.exclusive;
     // Mount points that a read-only root lacks are made in memory: the root itself stays as it is.
     return written ? lower : this.overlaid(lower);
   }
@@ -240,9 +242,23 @@ export function buildMounts(kernel: Kernel, config: ContainerConfig, goferFd: nu
   registerFileSystems(kernel, cpuLines);
   for (const [name, value] of Object.entries(config.sysctl)) kernel.sysctls.set(name, value);
   const client = connectGofer(kernel.host, goferFd);
-  const end = new Timer(() => client.belief.doubt());
+  const end = new Timer(() => {
+    client.behind.enqueueOpen();
+    client.sendLate();
+    client.belief.doubt();
+  });
   client.belief.arm = () => kernel.addTimer(end, monotonicNs() + BELIEF_NS);
-  kernel.entered.add(() => client.belief.doubt());
+  kernel.outside.add(() => {
+    client.settleAll();
+    client.belief.doubt();
+  });
+  kernel.resting.add(() => {
+    if (client.behind.queued) client.sendLate();
+  });
+  client.onLost = (name, errno) => kernel.log.error('a file that was written could not be made', { name, errno: -errno });
+  kernel.host.watch(goferFd, EPOLLIN, () => {
+    if (!client.hearLate()) kernel.host.unwatch(goferFd);
+  });
   kernel.counters.set('messages to the Gofer', () => client.calls);
   const b = new Builder(kernel, config, client);
   for (const m of config.mounts) b.mount(m);

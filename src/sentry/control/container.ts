@@ -99,7 +99,7 @@ export class Container {
 
   private spawn(p: ProcessConfig, stdio: StdioFds, init: boolean, standin: number): ThreadGroup | StartError {
     const k = this.kernel;
-    for (const f of k.entered) f();
+    for (const f of k.outside) f();
     const first = k.platform.newAddressSpace();
     if (typeof first === 'number') return { errno: first, error: 'cannot make an address space' };
     const mm = new MemoryManager(k.platform, first.addressSpace);
@@ -301,6 +301,7 @@ export class Container {
       this.closing.push(console);
       this.kernel.addTimer(this.closeTimer, 0);
     }
+    if (ours) for (const f of this.kernel.outside) f();
     if (standin !== undefined) {
       this.standins.delete(g);
       this.kernel.host.unwatch(standin);
@@ -330,6 +331,7 @@ export class Container {
   resumeHook: () => void = () => {};
 
   pause(): void {
+    for (const f of this.kernel.outside) f();
     this.pauseHook();
   }
 
