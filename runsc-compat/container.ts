@@ -4,6 +4,7 @@ import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path';
 import type { ContainerConfig } from '../src/wire/boot.ts';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
+import { cgroupMode, joinFiles, makeCgroup, oomKills, planCgroup, removeCgroup } from './cgroups/cgroup.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
 import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot } from './context.ts';
 import { type Control, connectIn, listenIn, SandboxGone } from './control.ts';
@@ -113,10 +114,14 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   const container = root.claim(id);
   const closing: number[] = [];
   let standin: Standin | undefined;
+  const state = newState(id, spec, bundle, rootfs);
   try {
-    const state = newState(id, spec, bundle, rootfs);
+    const groups = planCgroup(spec, id, cgroupMode(globals));
+    // On record before they are there, so that a delete finds them whenever this command is cut off.
+    if (groups !== null) state.cgroups = groups;
     container.write(state);
     container.saveSpec(spec);
+    if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
     const { stdio, close } = streams(spec, o, terminal);
     closing.push(...close);
@@ -147,7 +152,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       tty: terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex },
       namespaces: process.geteuid?.() === 0 ? (spec.linux?.namespaces ?? []) : [],
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
-      cgroups: [],
+      cgroups: joinFiles(state.cgroups),
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
     });
     for (const fd of closing.splice(0)) host().close(fd);
@@ -159,7 +164,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     await runHooks(spec, 'prestart', container.oci(state));
     await runHooks(spec, 'createRuntime', container.oci(state));
     await runHooks(spec, 'createContainer', container.oci(state));
-    if (!(await standin.ready)) throw await bootFailure(standin, crashLog(container, globals));
+    if (!(await standin.ready)) throw await bootFailure(standin, crashLog(container, globals), state);
     state.status = 'created';
     container.write(state);
     if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);
@@ -167,6 +172,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   } catch (e) {
     for (const fd of closing) host().close(fd);
     if (standin !== undefined) await end(container, id, standin);
+    await removeCgroup(state.cgroups).catch(() => undefined); // the first failure is the one to tell
     container.remove();
     throw e;
   }
@@ -181,8 +187,11 @@ function crashLog(container: ContainerState, globals: GlobalOptions): string {
 }
 
 /** The error of a sandbox that did not come up, with the last line that it said. */
-async function bootFailure(standin: Standin, crash: string): Promise<CliError> {
+async function bootFailure(standin: Standin, crash: string, state: State): Promise<CliError> {
   const code = await standin.exit;
+  if (oomKills(state.cgroups) > 0) {
+    return new CliError('the memory limit is too small: the sandbox ran out of memory while it started (OOM-killed)', EXIT_OWN);
+  }
   if (standin.problem() !== '') return startFailure(standin);
   const lines = readFileSync(crash, 'utf8').trim().split('\n');
   const cause = lines.find((l) => /^\w*Error\b/.test(l)) ?? lines[0] ?? '';
@@ -336,7 +345,11 @@ export async function destroyContainer(c: ContainerState, state: State | null): 
       if (c.alive(state)) await killStandin(state.pid);
       if (!(await waitForEnd(c, state))) throw new CliError(`the container's process ${state.pid} does not end`);
     }
-    if (spec !== undefined) await runHooksWarning(spec, 'poststop', c.oci(state));
   }
-  c.remove();
+  try {
+    await removeCgroup(state?.cgroups);
+  } finally {
+    if (state !== null && spec !== undefined) await runHooksWarning(spec, 'poststop', c.oci(state));
+    c.remove();
+  }
 }

@@ -16,6 +16,7 @@ export interface GlobalOptions {
   platformOption?: string[];
   cpuMode?: string;
   network?: string;
+  cgroupManager?: string;
   panicLog?: string;
   straceSyscalls?: string;
   overlay2?: string;

@@ -69,7 +69,6 @@ const REFUSED: Record<string, string> = {
 /** Settings with values that can be honoured (`allowed`) and values that cannot. */
 const CHECKED: Record<string, { allowed: RegExp; why: string }> = {
   'EXPERIMENTAL-xdp': { allowed: /^off$/, why: 'the sandbox does not use XDP' },
-  'cgroup-manager': { allowed: /^(cgroupfs|disabled)$/, why: 'allowed are cgroupfs, disabled and systemd' },
   'character-device-policy': { allowed: /^(emulated-only|prefer-emulated)$/, why: "the host's devices are not passed on" },
   'coverage-report': { allowed: /^$/, why: 'the sandbox writes no coverage report' },
   'host-fifo': { allowed: /^none$/, why: 'a container cannot open FIFOs of the host' },

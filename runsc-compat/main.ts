@@ -2,12 +2,14 @@
 
 import { Command, CommanderError, Option } from 'commander';
 import { goArguments, logOptions } from './arguments.ts';
+import { defineCheckpoint } from './cmd/checkpoint.ts';
 import { defineCompletion } from './cmd/completion.ts';
 import { defineCreate } from './cmd/create.ts';
 import { defineDebug } from './cmd/debug.ts';
 import { defineDelete } from './cmd/delete.ts';
 import { defineDo } from './cmd/do.ts';
 import { defineDoctor } from './cmd/doctor.ts';
+import { defineEvents } from './cmd/events.ts';
 import { defineExec } from './cmd/exec.ts';
 import { defineFeatures } from './cmd/features.ts';
 import { defineKill } from './cmd/kill.ts';
@@ -18,6 +20,7 @@ import { defineRun } from './cmd/run.ts';
 import { defineSpec } from './cmd/spec.ts';
 import { defineStart } from './cmd/start.ts';
 import { defineState } from './cmd/state.ts';
+import { defineUpdate } from './cmd/update.ts';
 import { defineWait } from './cmd/wait.ts';
 import { fileAccess, type GlobalOptions, platformName, rootlessKind } from './context.ts';
 import { CliError, EXIT_OWN, messageOf } from './errors.ts';
@@ -77,8 +80,9 @@ function build(): Command {
     )
     .addOption(new Option('--file-access-mounts <kind>').argParser(fileAccess('--file-access-mounts')).hideHelp())
     .option('--systemd-cgroup', 'cgroups are made by systemd: cgroupsPath is slice:prefix:name')
+    .option('--cgroup-manager <name>', 'cgroupfs (default), systemd or disabled')
     .option('--ignore-cgroups', 'no cgroup is made or joined')
-    .option('--rootless <when>', 'true, false or auto: errors of cgroups are no failures (default: auto)', rootlessKind);
+    .option('--rootless <when>', 'true, false or auto: a cgroup that may not be made is no failure (default: auto)', rootlessKind);
   program.addHelpText(
     'after',
     `
@@ -104,6 +108,9 @@ Examples:
   defineDebug(program, globals);
   definePause(program, globals);
   defineWait(program, globals);
+  defineUpdate(program, globals);
+  defineEvents(program, globals);
+  defineCheckpoint(program);
   defineSpec(program);
   defineFeatures(program);
   defineDoctor(program, globals);
