@@ -35,7 +35,9 @@ export const OP_CLUNK = 20;
 export const OP_CONNECT = 21;
 export const OP_PUT = 22;
 
-/** Most files of one OP_PUT. */
+export const OP_REMOVE = 23;
+
+/** Most files of one OP_PUT, most names of one OP_REMOVE. */
 export const MAX_PUTS = 64;
 
 /** Bits of GoferRequest.mask (OP_SETATTR). */
@@ -90,6 +92,12 @@ export interface PutRequest {
   data: Uint8Array;
 }
 
+/** A name to be removed (OP_REMOVE): as unlink. */
+export interface RemoveRequest {
+  dir: number;
+  name: string;
+}
+
 /** A request: which fields count is said by REQUEST_FIELDS. */
 export class GoferRequest {
   op = 0;
@@ -124,6 +132,7 @@ export class GoferRequest {
   ids: number[] = [];
   bytes: Uint8Array = EMPTY;
   puts: PutRequest[] = [];
+  removals: RemoveRequest[] = [];
 }
 
 /** An answer: `status` is 0 or more, or -errno, and then no other field counts. */
@@ -140,7 +149,7 @@ export class GoferReply {
   flag = 0;
   text = '';
   bytes: Uint8Array = EMPTY;
-  /** OP_PUT: 0 or -errno for each file; `nodes` has those that were made. */
+  /** OP_PUT, OP_REMOVE: 0 or -errno for each file; `nodes` has those that were made. */
   statuses: number[] = [];
   /** OP_STATFS: type, bsize, blocks, bfree, bavail, files, ffree, namelen, frsize, flags. */
   statfs: number[] = [];
@@ -177,6 +186,7 @@ export const REQUEST_FIELDS: Readonly<Record<number, readonly RequestField[]>> =
   [OP_CLUNK]: ['ids'],
   [OP_CONNECT]: ['id', 'flags'],
   [OP_PUT]: ['puts'],
+  [OP_REMOVE]: ['removals'],
 };
 
 /** The fields of each answer that is not an error. */
@@ -203,6 +213,7 @@ export const REPLY_FIELDS: Readonly<Record<number, readonly ReplyField[]>> = {
   [OP_CLUNK]: [],
   [OP_CONNECT]: [],
   [OP_PUT]: ['statuses', 'nodes'],
+  [OP_REMOVE]: ['statuses'],
 };
 
 /** True if an answer to `op` must bring exactly one descriptor. */

@@ -291,6 +291,15 @@ export function encodeRequest(q: GoferRequest, e: Encoder): number {
           encodePut(e, p);
         }
         break;
+      case 'removals':
+        if (q.removals.length > MAX_PUTS) return -EMSGSIZE;
+        e.u32(q.removals.length);
+        for (const m of q.removals) {
+          if (!validName(m.name)) return -EINVAL;
+          e.u32(m.dir);
+          e.text(m.name);
+        }
+        break;
       case 'size':
       case 'atimeSec':
       case 'mtimeSec':
@@ -342,6 +351,13 @@ export function decodeRequest(d: Decoder, buf: Uint8Array, len: number, q: Gofer
         if (n > MAX_PUTS) d.bad = true;
         q.puts = [];
         for (let i = 0; i < n && !d.bad; i++) q.puts.push(d.put());
+        break;
+      }
+      case 'removals': {
+        const n = d.u32();
+        if (n > MAX_PUTS) d.bad = true;
+        q.removals = [];
+        for (let i = 0; i < n && !d.bad; i++) q.removals.push({ dir: d.u32(), name: d.name() });
         break;
       }
       case 'size':

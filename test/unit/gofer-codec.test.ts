@@ -84,6 +84,7 @@ describe('requests', () => {
       names: fc.array(name, { maxLength: 8 }),
       ids: fc.array(u32, { maxLength: 50 }),
       bytes: fc.uint8Array({ maxLength: 500 }),
+      removals: fc.array(fc.record({ dir: u32, name }), { maxLength: 8 }),
       puts: fc.array(
         fc.record({
           dir: u32,

@@ -255,6 +255,10 @@ export function buildMounts(kernel: Kernel, config: ContainerConfig, goferFd: nu
   kernel.resting.add(() => {
     if (client.behind.queued) client.sendLate();
   });
+  client.behind.onKept = (name, errno) => {
+    client.belief.doubt();
+    kernel.log.error('a name that was removed is still there', { name, errno: -errno });
+  };
   client.onLost = (name, errno) => kernel.log.error('a file that was written could not be made', { name, errno: -errno });
   kernel.host.watch(goferFd, EPOLLIN, () => {
     if (!client.hearLate()) kernel.host.unwatch(goferFd);

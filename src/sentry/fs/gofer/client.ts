@@ -16,6 +16,7 @@ import {
   OP_OPEN,
   OP_PUT,
   OP_READDIR,
+  OP_REMOVE,
   OP_STATFS,
   OP_WALK,
 } from '../../../wire/gofer.ts';
@@ -134,9 +135,10 @@ export class GoferClient {
     while (this.behind.queued && !this.dead) {
       while (this.behind.unanswered >= MAX_UNANSWERED) if (!this.awaitLate()) return;
       this.tag = (this.tag + 1) >>> 0;
-      q.op = OP_PUT;
+      q.op = this.behind.removing ? OP_REMOVE : OP_PUT;
       q.tag = this.tag;
-      q.puts = this.behind.take(this.tag);
+      if (q.op === OP_REMOVE) q.removals = this.behind.takeRemovals(this.tag);
+      else q.puts = this.behind.take(this.tag);
       const len = encodeRequest(q, this.lateEncoder);
       q.puts = [];
       if (len < 0) this.fail();
@@ -160,8 +162,10 @@ export class GoferClient {
   /** Takes the answer in buf[0..n) to the oldest message about files made late. */
   private heardLate(n: number): boolean {
     const r = this.late;
-    const ok = n > 0 && this.received.length === 0 && decodeReply(this.decoder, OP_PUT, this.buf, n, r) === 0;
-    if (ok && r.tag === this.behind.next && r.status === 0 && this.behind.answered(r.statuses, r.nodes)) return true;
+    const next = this.behind.next;
+    const op = next.files === null ? OP_REMOVE : OP_PUT;
+    const ok = n > 0 && this.received.length === 0 && decodeReply(this.decoder, op, this.buf, n, r) === 0;
+    if (ok && r.tag === next.tag && r.status === 0 && this.behind.answered(r.statuses, r.nodes)) return true;
     this.fail();
     return false;
   }

@@ -1,7 +1,7 @@
 // Inodes of the gofer file system: names are asked once and remembered, changes are made by the gofer and noted here.
 
 import { CAP_FSETID } from '../../../abi/capability.ts';
-import { EEXIST, EINVAL, EMFILE, ENOENT, ENOTDIR, EROFS, EXDEV } from '../../../abi/errno.ts';
+import { EEXIST, EINVAL, EIO, EMFILE, ENOENT, ENOTDIR, EROFS, EXDEV } from '../../../abi/errno.ts';
 import { AT_REMOVEDIR, O_ACCMODE, O_RDONLY, O_RDWR } from '../../../abi/fcntl.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_IXGRP } from '../../../abi/stat.ts';
 import { RENAME_EXCHANGE } from '../../../abi/uio.ts';
@@ -292,7 +292,8 @@ export class GoferInode extends GoferLate {
     const q = this.session.client.q;
     this.owner(c, mode);
     if ((mode & S_IFMT) === S_IFREG) {
-      if (this.session.late && this.session.client.behind.room && this.session.roomy(this.id)) return this.createLate(name, q.mode, q.uid, q.gid);
+      if (this.session.late && this.session.client.behind.room && this.session.roomy(this.id))
+        return this.createLate(name, q.mode, q.uid, q.gid);
       q.flags = O_RDWR;
       return this.make(OP_CREATE, name);
     }
@@ -358,6 +359,12 @@ export class GoferInode extends GoferLate {
       this.note(name, null);
       target.lostName();
       return 0;
+    }
+    if (this.session.late && flags === 0 && !target.survives) {
+      if (client.behind.remove(this, name)) client.sendLate();
+      this.note(name, null);
+      target.lostName();
+      return client.dead ? -EIO : 0;
     }
     target.settle();
     target.settleNames();
