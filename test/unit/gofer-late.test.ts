@@ -112,7 +112,7 @@ function step(w: World, [what, x, y, z]: Step): unknown {
     case 'rename':
       return renamePath(w.c, null, path, null, other, 0);
     case 'link':
-      return linkPath(w.c, null, path, null, other, 0);
+      return linkPath(w.c, null, path, null, other, false, false);
     case 'unlink':
       return unlinkPath(w.c, null, path);
     case 'mkdir':

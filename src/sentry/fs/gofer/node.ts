@@ -187,7 +187,7 @@ export abstract class GoferNode extends Inode implements Droppable, Idle, LateFi
       if (client.behind.enqueue(this.pending)) client.sendLate();
       return;
     }
-    if (this.nlink === 0 || this.id === 0) this.closeDescriptors();
+    if (this.nlink === 0 || this.id === 0 || this.session.client.dead) this.closeDescriptors();
     else if (this.rfd >= 0 || this.wfd >= 0) this.session.client.idle.add(this);
   }
 
