@@ -99,6 +99,7 @@ export class Container {
 
   private spawn(p: ProcessConfig, stdio: StdioFds, init: boolean, standin: number): ThreadGroup | StartError {
     const k = this.kernel;
+    for (const f of k.entered) f();
     const first = k.platform.newAddressSpace();
     if (typeof first === 'number') return { errno: first, error: 'cannot make an address space' };
     const mm = new MemoryManager(k.platform, first.addressSpace);
