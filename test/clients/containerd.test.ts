@@ -1,19 +1,25 @@
 // ctr drives the runtime through containerd and its shim io.containerd.runc.v2: the same tests on runc and on ringfence.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { busyboxRoot } from './containerd/images.ts';
+import { busybox } from './kit/images.ts';
 import { Machine, type Result, runtimes } from './containerd/machine.ts';
 
 const IMAGE = 'localhost/bb:latest';
 let m: Machine;
+/** A root of its own with busybox. */
+const unpacked = (name: string): string => {
+  const dir = mkdtempSync(join(m.dir, `${name}-`));
+  busybox().unpack(dir);
+  return dir;
+};
 beforeAll(async () => {
   m = await Machine.start();
 });
 afterAll(() => m?.stop());
 
-describe.each(runtimes)('$name', ({ binary }) => {
+describe.each(runtimes)('$name', ({ path: binary }) => {
   /** `ctr run` with this runtime. */
   const run = (flags: string[], id: string, ...command: string[]): Promise<Result> =>
     m.ctr(['run', '--runc-binary', binary, ...flags, ...(flags.includes('--rootfs') ? [] : [IMAGE]), id, ...command]);
@@ -64,13 +70,13 @@ describe.each(runtimes)('$name', ({ binary }) => {
 
     test('environment, folder, user, read-only root, new privileges', async () => {
       const r = await run(
-        ['--rm', '--cwd', '/data', '--env', 'A=b c'],
+        ['--rm', '--cwd', '/home', '--env', 'A=b c'],
         'r7',
         'sh',
         '-c',
         'pwd; echo "$A"; id -u; grep NoNewPrivs /proc/self/status',
       );
-      expect(r.stdout).toBe('/data\nb c\n0\nNoNewPrivs:\t1\n');
+      expect(r.stdout).toBe('/home\nb c\n0\nNoNewPrivs:\t1\n');
       const ro = await run(['--rm', '--read-only', '--allow-new-privs'], 'r8', 'sh', '-c', 'grep NoNewPrivs /proc/self/status; touch /x');
       expect(ro).toMatchObject({ status: 1, stdout: 'NoNewPrivs:\t0\n', stderr: expect.stringMatching(/Read-only file system/) });
     });
@@ -80,14 +86,13 @@ describe.each(runtimes)('$name', ({ binary }) => {
     });
 
     test('--rootfs: files that the container writes are there afterwards', async () => {
-      const root = busyboxRoot(join(m.dir, `root-${process.hrtime.bigint()}`));
-      expect((await run(['--rm', '--rootfs'], root, 'r10', '/bin/sh', '-c', '/bin/echo kept > /data/file')).status).toBe(0);
-      expect(readFileSync(join(root, 'data/file'), 'utf8')).toBe('kept\n');
+      const root = unpacked('root');
+      expect((await run(['--rm', '--rootfs'], root, 'r10', '/bin/sh', '-c', '/bin/echo kept > /home/file')).status).toBe(0);
+      expect(readFileSync(join(root, 'home/file'), 'utf8')).toBe('kept\n');
     });
 
     test('--mount: bind mounts, writable and read-only', async () => {
-      const dir = join(m.dir, `volume-${process.hrtime.bigint()}`);
-      mkdirSync(dir);
+      const dir = mkdtempSync(join(m.dir, 'volume-'));
       writeFileSync(join(dir, 'a'), 'from outside\n');
       const mounts = ['ro', 'rw'].flatMap((k) => ['--mount', `type=bind,src=${dir},dst=/mnt/${k},options=rbind:${k}`]);
       const r = await run(['--rm', ...mounts], 'r11', 'sh', '-c', 'cat /mnt/ro/a; echo inside > /mnt/rw/b; touch /mnt/ro/c');
@@ -133,21 +138,16 @@ describe.each(runtimes)('$name', ({ binary }) => {
     });
 
     test('--uidmap: users of the container are others on the host', async () => {
-      const root = busyboxRoot(join(m.dir, `mapped-${process.hrtime.bigint()}`));
-      await m.must(['chown', '-R', '100000:100000', root]);
-      await m.must(['chmod', '711', m.dir]);
-      const maps = ['--uidmap', '0:100000:65536', '--gidmap', '0:100000:65536'];
-      const r = await run(
-        ['--rm', '--rootfs', ...maps],
-        root,
-        'r16',
-        '/bin/sh',
-        '-c',
-        '/bin/id -u; /bin/cat /proc/self/uid_map; /bin/touch /data/mine',
-      );
-      expect(r).toMatchObject({ status: 0, stderr: '' });
-      expect(r.stdout.replace(/ +/g, ' ')).toBe('0\n 0 100000 65536\n');
-      expect(await m.must(['stat', '-c', '%u', join(root, 'data/mine')])).toBe('100000\n');
+      const maps = ['--uidmap', '0:100000:65536', '--gidmap', '0:100000:65536', '--snapshotter', 'native'];
+      const script = 'touch /home/mine && chown 5:6 /home/mine && exec sleep 1000';
+      expect(await run(['-d', ...maps], 'r16', 'sh', '-c', script)).toMatchObject({ status: 0, stderr: '' });
+      const { stdout } = await exec('r16', 'x', [], 'sh', '-c', 'id -u; cat /proc/self/uid_map');
+      expect(stdout.replace(/ +/g, ' ')).toBe('0\n 0 100000 65536\n');
+      const pid = (await task('r16'))?.pid ?? 0;
+      const owner = async (): Promise<string> => (await m.run(['stat', '-c', '%u %g', `/proc/${pid}/root/home/mine`])).stdout;
+      expect(await m.until(async () => (await owner()) === '100005 100006\n')).toBe(true);
+      expect(m.proc(`${pid}/status`)).toMatch(/^Uid:\t100000\t/m);
+      await remove('r16');
     });
   });
 
@@ -266,8 +266,8 @@ describe.each(runtimes)('$name', ({ binary }) => {
         stdout: 'in\n',
         stderr: 'err\n',
       });
-      const r = await exec('e1', 'b', ['--user', '1000:2000', '--cwd', '/data'], 'sh', '-c', 'id -u; id -g; pwd');
-      expect(r.stdout).toBe('1000\n2000\n/data\n');
+      const r = await exec('e1', 'b', ['--user', '1000:2000', '--cwd', '/home'], 'sh', '-c', 'id -u; id -g; pwd');
+      expect(r.stdout).toBe('1000\n2000\n/home\n');
       const input = await m.ctr(['task', 'exec', '--exec-id', 'c', 'e1', 'head', '-n', '1'], { input: 'words\n' });
       expect(input.stdout).toBe('words\n');
       expect(await exec('e1', 'd', [], '/no/such')).toMatchObject({
@@ -302,40 +302,39 @@ describe.each(runtimes)('$name', ({ binary }) => {
   });
 
   describe('terminals', () => {
-    /** Runs ctr with a terminal and types the lines into it. */
-    const typed = async (args: string[], lines: string): Promise<Result> => {
-      const command = ['ctr', '-n', m.namespace, ...args].map((a) => `'${a.replaceAll("'", "'\\''")}'`).join(' ');
-      return m.run(['script', '-qec', `stty rows 33 cols 77; ${command}`, '/dev/null'], { input: lines });
-    };
-
-    test('run -t', async () => {
-      const r = await typed(
-        [
-          'run',
-          '--rm',
-          '-t',
-          '--runc-binary',
-          binary,
-          IMAGE,
-          'y1',
-          'sh',
-          '-c',
-          'tty; read x; until stty size 2>&1 | grep "33 77"; do sleep 0.1; done; echo "got $x"; exit 8',
-        ],
-        'word\n',
-      );
-      expect(r.status).toBe(8);
-      expect(r.stdout).toMatch(/\/dev\/pts\/0\r+\n/);
-      expect(r.stdout).toMatch(/33 77\r+\n/);
-      expect(r.stdout).toMatch(/got word\r+\n/);
+    test('run -t: its name, its size, what is typed, a change of the size', async () => {
+      const script =
+        'tty; until stty size | grep "33 77"; do sleep 0.1; done; read x; echo "got <$x>"; until stty size | grep "40 90"; do sleep 0.1; done; exit 8';
+      const t = m.terminal(['run', '--rm', '-t', '--runc-binary', binary, IMAGE, 'y1', 'sh', '-c', script], 33, 77);
+      try {
+        await t.expect(/\/dev\/pts\/0\r+\n/);
+        await t.expect(/33 77\r+\n/);
+        t.type('word\n');
+        await t.expect(/got <word>\r+\n/);
+        t.resize(40, 90);
+        await t.expect(/40 90\r+\n/);
+        expect(await t.exit).toBe(8);
+      } finally {
+        await t.close();
+      }
     });
 
-    test('exec -t', async () => {
+    test('exec -t, and Ctrl-C', async () => {
       await detached('y2', 'sleep', '1000');
-      const r = await typed(['task', 'exec', '-t', '--exec-id', 'x', 'y2', 'sh', '-c', 'tty; read x; echo "got $x"; exit 3'], 'word\n');
-      expect(r.status).toBe(3);
-      expect(r.stdout).toMatch(/\/dev\/pts\/\d+\r+\n/);
-      expect(r.stdout).toMatch(/got word\r+\n/);
+      const t = m.terminal(
+        ['task', 'exec', '-t', '--exec-id', 'x', 'y2', 'sh', '-c', 'trap "exit 3" INT; tty; read x; echo "got <$x>"; sleep 1000'],
+        24,
+        80,
+      );
+      try {
+        await t.expect(/\/dev\/pts\/\d+\r+\n/);
+        t.type('word\n');
+        await t.expect(/got <word>\r+\n/);
+        t.type('\x03');
+        expect(await t.exit).toBe(3);
+      } finally {
+        await t.close();
+      }
       await remove('y2');
     });
   });

@@ -8,19 +8,12 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { repository } from '../../support/build.ts';
-import { busyboxRoot, pauseRoot, writeArchive } from './images.ts';
-
-export interface Runtime {
-  name: string;
-  binary: string;
-}
+import { busybox, type Image, pause } from '../kit/images.ts';
+import { ringfence, type Runtime, runc } from '../kit/runtimes.ts';
+import { Terminal } from '../kit/terminal.ts';
 
 /** The oracle and the candidate: every test runs on both. */
-export const runtimes: Runtime[] = [
-  { name: 'runc', binary: '/usr/sbin/runc' },
-  { name: 'ringfence', binary: join(repository, 'bin/ringfence') },
-];
+export const runtimes: Runtime[] = [runc, ringfence];
 
 export interface Result {
   /** The exit status, -1 when the command was killed or took too long. */
@@ -79,25 +72,21 @@ export class Machine {
     this.init = Number(children.trim().split(' ')[0]);
     this.configure();
     await this.startDaemon();
-    const archives = join(this.dir, 'images');
-    mkdirSync(archives);
-    writeArchive(join(archives, 'bb.tar'), 'localhost/bb:latest', busyboxRoot(join(archives, 'bb')), { Cmd: ['sh'] });
-    writeArchive(join(archives, 'pause.tar'), 'localhost/pause:latest', pauseRoot(join(archives, 'pause')), { Entrypoint: ['/pause'] });
-    for (const name of ['bb.tar', 'pause.tar']) await this.import(join(archives, name));
+    for (const image of [busybox(), pause()]) await this.import(image);
   }
 
   /** Imports an image for ctr and for the CRI plugin. */
-  async import(archive: string): Promise<void> {
-    for (const namespace of [this.namespace, 'k8s.io']) await this.must(['ctr', '-n', namespace, 'image', 'import', archive]);
+  async import(image: Image): Promise<void> {
+    for (const namespace of [this.namespace, 'k8s.io']) await this.must(['ctr', '-n', namespace, 'image', 'import', image.docker()]);
   }
 
   private configure(): void {
     const handlers = runtimes.map(
-      ({ name, binary }) => `
+      ({ name, path }) => `
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${name}]
         runtime_type = "io.containerd.runc.v2"
         [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${name}.options]
-          BinaryName = "${binary}"`,
+          BinaryName = "${path}"`,
     );
     const config = `
 version = 2
@@ -208,6 +197,12 @@ ${handlers.join('')}
   /** Runs ctr in this machine's namespace. */
   ctr(args: string[], options: RunOptions = {}): Promise<Result> {
     return this.run(['ctr', '-n', this.namespace, ...args], options);
+  }
+
+  /** Starts ctr on a terminal. */
+  terminal(args: string[], rows: number, cols: number): Terminal {
+    const argv = ['nsenter', ...this.entered(['ctr', '-n', this.namespace, ...args])];
+    return new Terminal([], argv, rows, cols, this.dir, { ...ENVIRONMENT, CONTAINERD_ADDRESS: this.socket });
   }
 
   /** A file of the machine's /proc, by the machine's own pids. */
