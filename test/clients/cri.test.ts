@@ -216,7 +216,8 @@ describe.each(runtimes)('$name', ({ name: handler }) => {
         expect(stdout).toMatch(/ sleep 1234$/m);
         expect(stdout).toMatch(/ sleep 1000$/m);
       }
-      await p.cri.exec(second, 'pkill', '-f', 'sleep 1234');
+      const kill = 'kill $(ps -o pid,args | grep "sleep 123[4]" | awk "{print \\$1}")';
+      expect(await p.cri.exec(second, 'sh', '-c', kill)).toEqual({ status: 0, stdout: '', stderr: '' });
       expect(await p.ended(first)).toMatchObject({ exit_code: 143 });
       expect(await p.cri.status(second)).toMatchObject({ state: 'CONTAINER_RUNNING' });
     });
