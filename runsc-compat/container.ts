@@ -6,13 +6,14 @@ import type { ContainerConfig } from '../src/wire/boot.ts';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
 import { cgroupMode, joinFiles, makeCgroup, oomKills, planCgroup, removeCgroup } from './cgroups/cgroup.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
-import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot } from './context.ts';
+import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot, writeWarnings } from './context.ts';
 import { type Control, connectIn, listenIn, SandboxGone } from './control.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
 import { runHooks, runHooksWarning } from './hooks.ts';
 import { check, host } from './host.ts';
 import { type AttachSource, type HostStdio, startSandbox } from './launch.ts';
+import { spacesOf } from './spaces.ts';
 import { convertProcess, convertSpec } from './spec/convert.ts';
 import { checkCommand } from './spec/lookup.ts';
 import type { Spec } from './spec/types.ts';
@@ -108,7 +109,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   const bundle = resolve(o.bundle);
   const root = containers(globals);
   const spec = await loadSpec(`${bundle}/config.json`);
-  const { container: config, attach, rootfs } = convertSpec(spec, id, bundle);
+  const { container: config, attach, rootfs, notes } = convertSpec(spec, id, bundle);
   checkCommand(config, attach);
   useOverlay(config, attach, globals);
   const container = root.claim(id);
@@ -130,6 +131,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     const crash = openSync(crashLog(container, globals), 'a', 0o600);
     const exit = openSync(container.file('exit'), constants.O_WRONLY | constants.O_CREAT, 0o600);
     const logs = openLogs(globals, id, 'boot', -1);
+    writeWarnings(logs.log, notes);
     closing.push(listener, crash, exit);
     standin = startSandbox({
       id,
@@ -150,13 +152,13 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       exitFd: exit,
       lifeline: o.foreground,
       tty: terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex },
-      namespaces: process.geteuid?.() === 0 ? (spec.linux?.namespaces ?? []) : [],
+      ...spacesOf(spec),
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: joinFiles(state.cgroups),
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
     });
     for (const fd of closing.splice(0)) host().close(fd);
-    state.pid = standin.pid;
+    state.pid = await standin.born();
     state.pidStart = processStart(standin.pid);
     container.write(state);
     if (!o.foreground) standin.recorded();
@@ -199,9 +201,7 @@ async function bootFailure(standin: Standin, crash: string, state: State): Promi
 }
 
 async function killStandin(pid: number, standin?: Standin): Promise<void> {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {}
+  host().kill(pid, SIGKILL);
   if (standin !== undefined) await standin.exit;
 }
 
