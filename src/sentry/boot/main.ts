@@ -21,9 +21,11 @@ import { installEvents } from '../fs/event/install.ts';
 import { HostFdFs, openHostFd } from '../fs/hostfd/hostfd.ts';
 import { registerTtyDevices } from '../fs/tty/devices.ts';
 import { Kernel } from '../kernel/kernel.ts';
+import { PidNamespace } from '../kernel/pidns.ts';
 import { Loop } from '../kernel/run.ts';
 import { installSignals } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
+import { nextNamespaceIno } from '../vfs/namespace.ts';
 import { Strace } from '../syscalls/strace.ts';
 import { handlers, names } from '../syscalls/table.ts';
 import { installTimers } from '../syscalls/timers.ts';
@@ -87,18 +89,18 @@ function boot(): number {
   kernel.cpus = native === '' ? 1 : host.native.cpuCount();
   kernel.hostname = config.container.hostname;
   kernel.domainname = config.container.domainname === '' ? '(none)' : config.container.domainname;
-  kernel.protectInit = config.container.protectInit === true;
   host.random(kernel.bootId);
   installSignals(kernel);
   installEvents(kernel);
   installTimers(kernel);
   registerTtyDevices();
 
-  const mounts = buildMounts(kernel, config.container, config.goferFd);
+  const pidns = new PidNamespace(kernel.namespaces.pid, nextNamespaceIno(), null, true);
+  const mounts = buildMounts(kernel, config.container, pidns, config.goferFd);
   kernel.mounts = mounts;
   const hostFs = new HostFdFs(host);
   const process0 = config.container.process;
-  const container = new Container(kernel, config.container, mounts, (fd) => openHostFd(hostFs, fd, -1, process0.uid, process0.gid));
+  const container = new Container(kernel, config.container, mounts, pidns, (fd) => openHostFd(hostFs, fd, -1, process0.uid, process0.gid));
   const shrinker = new Shrinker(host.native);
   const wait = (ms: number): number => {
     const limit = shrinker.limit(ms);

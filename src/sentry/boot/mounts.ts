@@ -12,6 +12,7 @@ import { OverlayFs } from '../fs/overlay/overlay.ts';
 import { parseTmpfsOptions } from '../fs/tmpfs/options.ts';
 import { TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { PidNamespace } from '../kernel/pidns.ts';
 import type { Caller } from '../vfs/caller.ts';
 import { Credentials } from '../vfs/creds.ts';
 import type { Dentry } from '../vfs/dentry.ts';
@@ -35,8 +36,11 @@ class BootCaller implements Caller {
   readonly fs: FsContext;
   readonly tid: number = 0;
   readonly tgid: number = 0;
+  /** Whose processes a proc shows that it mounts. */
+  readonly pidns: PidNamespace;
 
-  constructor(root: Mount) {
+  constructor(root: Mount, pidns: PidNamespace) {
+    this.pidns = pidns;
     this.creds.effective = { lo: 0xffffffff, hi: 0x1ff };
     this.creds.permitted = { lo: 0xffffffff, hi: 0x1ff };
     this.fs = new FsContext(root, root.root, root, root.root, 0);
@@ -70,13 +74,13 @@ class Builder {
   readonly c: BootCaller;
   readonly walk = new Walk();
 
-  constructor(kernel: Kernel, config: ContainerConfig, client: GoferClient) {
+  constructor(kernel: Kernel, config: ContainerConfig, pidns: PidNamespace, client: GoferClient) {
     this.kernel = kernel;
     this.config = config;
     this.client = client;
     this.root = newMount(this.rootFs(), ST_RELATIME, config.overlay ? 'overlay' : 'root');
     this.ns = new MountNamespace(this.root);
-    this.c = new BootCaller(this.root);
+    this.c = new BootCaller(this.root, pidns);
   }
 
   private get memory(): number {
@@ -219,17 +223,23 @@ class Builder {
 }
 
 /**
- * Builds the mount namespace of a container from its configuration; `goferFd` is the socket to its gofer, `cpuLines` what /proc/cpuinfo
+ * Builds the mount namespace of a container from its configuration; `pidns` is what its proc shows, `goferFd` is the socket to its gofer, `cpuLines` what /proc/cpuinfo
  * shows of each processor. Throws an Error that says what could not be mounted where.
  */
-export function buildMounts(kernel: Kernel, config: ContainerConfig, goferFd: number, cpuLines: readonly string[] = []): MountNamespace {
+export function buildMounts(
+  kernel: Kernel,
+  config: ContainerConfig,
+  pidns: PidNamespace,
+  goferFd: number,
+  cpuLines: readonly string[] = [],
+): MountNamespace {
   if (kernel.memoryBytes === 0) kernel.memoryBytes = totalmem();
   registerMemDevices(kernel.host);
   registerFileSystems(kernel, cpuLines);
   for (const [name, value] of Object.entries(config.sysctl)) kernel.sysctls.set(name, value);
   const client = connectGofer(kernel.host, goferFd);
   kernel.counters.set('messages to the Gofer', () => client.calls);
-  const b = new Builder(kernel, config, client);
+  const b = new Builder(kernel, config, pidns, client);
   for (const m of config.mounts) b.mount(m);
   b.devices();
   for (const p of config.readonlyPaths) b.freeze(p);

@@ -14,6 +14,8 @@ import { exitGroup } from '../kernel/exit.ts';
 import { watchCpuLimit } from '../kernel/cputimers.ts';
 import { FDTable } from '../kernel/fdtable.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { type NamespaceSet, switchNamespaces } from '../kernel/namespaces.ts';
+import type { PidNamespace } from '../kernel/pidns.ts';
 import { ProcessGroup, Session } from '../kernel/session.ts';
 import { SigInfo, SignalHandlers } from '../kernel/siginfo.ts';
 import { signalGroup } from '../kernel/signals.ts';
@@ -46,6 +48,9 @@ export class Container {
   readonly kernel: Kernel;
   readonly config: ContainerConfig;
   readonly mounts: MountNamespace;
+  readonly pidns: PidNamespace;
+  /** What its processes begin in. */
+  readonly namespaces: NamespaceSet;
   init: ThreadGroup | null = null;
   /** wait(2) status of init, once it is over. */
   status = -1;
@@ -56,19 +61,20 @@ export class Container {
   private readonly standins: Map<ThreadGroup, number> = new Map();
   /** Host descriptors of consoles, whose window size the host keeps. */
   private readonly consoleFds: Map<ThreadGroup, number> = new Map();
-  /** Pid 1: the first process's, whenever it starts; under job control from outside nobody's. */
-  private readonly firstPid: number;
   private readonly closing: Console[] = [];
   private readonly closeTimer: Timer = new Timer(() => this.closeConsoles());
   /** Told of the end of any process that the entrypoint started, and of job control stops of init. */
   private readonly listeners: ((g: ThreadGroup, status: number, stopped: number) => void)[] = [];
 
-  constructor(kernel: Kernel, config: ContainerConfig, mounts: MountNamespace, hostFile: HostFileFactory) {
+  /** `pidns`: a pid namespace that is `hosted`. Its init is the first process of the container that starts first there. */
+  constructor(kernel: Kernel, config: ContainerConfig, mounts: MountNamespace, pidns: PidNamespace, hostFile: HostFileFactory) {
     this.kernel = kernel;
     this.config = config;
     this.mounts = mounts;
+    this.pidns = pidns;
+    this.namespaces = kernel.namespaces.copy();
+    this.namespaces.pid = pidns;
     this.hostFile = hostFile;
-    this.firstPid = kernel.allocPid();
     kernel.groupEnded.push((g) => this.ended(g));
     kernel.stopHook = (g, sig) => {
       if (g === this.init) for (const f of this.listeners) f(g, -1, sig);
@@ -99,19 +105,25 @@ export class Container {
 
   private spawn(p: ProcessConfig, stdio: StdioFds, init: boolean, standin: number): ThreadGroup | StartError {
     const k = this.kernel;
+    // Under job control from outside the command is a process like any other: orphans are reaped by the kernel, not by it.
+    const reaper = init && this.config.jobControl !== true && this.pidns.init === null;
+    const pid = this.pidns.alloc(reaper ? [1] : null);
+    if (typeof pid === 'number') return { errno: pid, error: 'cannot make a process' };
     const first = k.platform.newAddressSpace();
-    if (typeof first === 'number') return { errno: first, error: 'cannot make an address space' };
+    if (typeof first === 'number') {
+      pid.drop();
+      return { errno: first, error: 'cannot make an address space' };
+    }
     const mm = new MemoryManager(k.platform, first.addressSpace);
     const root = this.mounts.root;
     const fs = new FsContext(root, root.root, root, root.root, p.umask);
-    const tid = init && this.config.jobControl !== true ? this.firstPid : k.allocPid();
     const fds = new FDTable(() => t.rlimit(RLIMIT_NOFILE));
-    const t = new Task(k, tid, first, mm, credentials(p), fs, fds, 'ringfence');
-    const session = new Session(tid, null);
-    const pgrp = new ProcessGroup(tid, session);
-    k.sessions.set(tid, session);
-    k.pgrps.set(tid, pgrp);
-    const g = new ThreadGroup(k, tid, t, null, new SignalHandlers(), pgrp, SIGCHLD, this.config.id, monotonicNs());
+    const t = new Task(k, pid, first, mm, credentials(p), fs, fds, 'ringfence');
+    this.namespaces.refs++;
+    switchNamespaces(t, this.namespaces);
+    const session = new Session(pid, null);
+    const pgrp = new ProcessGroup(pid, session);
+    const g = new ThreadGroup(k, pid, t, null, new SignalHandlers(), pgrp, SIGCHLD, this.config.id, monotonicNs());
     session.leader = g;
     t.tg = g;
     g.tasks.add(t);
@@ -119,17 +131,18 @@ export class Container {
     g.outsideParent = init && this.config.jobControl === true;
     setLimits(g, p);
     watchCpuLimit(g);
-    k.tasks.set(tid, t);
-    k.groups.set(tid, g);
+    k.addTask(t);
+    k.addGroup(g);
     this.started.add(g);
-    // Under job control from outside the command is a process like any other: orphans are reaped by the kernel, not by it.
-    if (init && this.config.jobControl !== true) k.init = g;
     const error = this.prepare(t, p, stdio, init);
     if (error !== null) {
       exitGroup(g, SIGKILL);
       this.consoles.get(g)?.close();
-      if (init) k.init = null;
       return error;
+    }
+    if (reaper) {
+      this.pidns.init = g;
+      g.unkillable = true;
     }
     if (standin >= 0) this.watchStandin(g, standin);
     t.ctx.resumeFull();

@@ -102,7 +102,7 @@ export class ControlServer {
       case 'start': {
         if (c.init !== null || c.status >= 0) return { ok: false, error: 'the container has been started', errno: -EINVAL };
         const g = c.start(this.stdio, this.standin);
-        return g instanceof ThreadGroup ? { ok: true, pid: g.tgid } : { ok: false, error: g.error, errno: g.errno };
+        return g instanceof ThreadGroup ? { ok: true, pid: g.pid.in(c.pidns) } : { ok: false, error: g.error, errno: g.errno };
       }
       case 'exec':
         return this.exec(r, fds);
@@ -111,7 +111,7 @@ export class ControlServer {
         if (c.status >= 0) return { ok: false, error: 'container not running', errno: -ESRCH };
         if (r.all) c.signalAll(r.signal);
         else {
-          const g = r.pid === 0 ? c.init : this.kernel.findGroup(r.pid);
+          const g = r.pid === 0 ? c.init : this.container.pidns.group(r.pid);
           if (g === null && r.pid !== 0) return { ok: false, error: `no process ${r.pid}`, errno: -ESRCH };
           if (g !== null) c.signal(g, r.signal);
           else c.kill();
@@ -121,7 +121,7 @@ export class ControlServer {
       case 'wait':
         return this.wait(fd, r.pid);
       case 'state':
-        return { ok: true, state: c.state, ...(c.init === null ? {} : { pid: c.init.tgid }) };
+        return { ok: true, state: c.state, ...(c.init === null ? {} : { pid: c.init.pid.in(c.pidns) }) };
       case 'ps':
         return { ok: true, ps: this.ps() };
       case 'statistics':
@@ -135,7 +135,7 @@ export class ControlServer {
         c.resume();
         return { ok: true };
       case 'resize':
-        c.resize(r.pid === 0 ? null : this.kernel.findGroup(r.pid), r.rows, r.cols);
+        c.resize(r.pid === 0 ? null : this.container.pidns.group(r.pid), r.rows, r.cols);
         return { ok: true };
       case 'destroy':
         c.kill();
@@ -172,7 +172,7 @@ export class ControlServer {
     const standin = r.standin ? (fds[i++] ?? -1) : -1;
     if (i > fds.length) return refuse('descriptors are missing');
     const g = c.exec(r.process, stdio, standin);
-    return g instanceof ThreadGroup ? { ok: true, pid: g.tgid } : { ok: false, error: g.error, errno: g.errno };
+    return g instanceof ThreadGroup ? { ok: true, pid: g.pid.in(c.pidns) } : { ok: false, error: g.error, errno: g.errno };
   }
 
   private wait(fd: number, pid: number): ControlResponse | null {
@@ -185,10 +185,10 @@ export class ControlServer {
         this.ended.delete(pid);
         return { ok: true, status: done };
       }
-      if (this.kernel.findGroup(pid) === null) return { ok: false, error: `no process ${pid}`, errno: -ESRCH };
+      if (this.container.pidns.group(pid) === null) return { ok: false, error: `no process ${pid}`, errno: -ESRCH };
     }
     // Stopped before the caller could wait: it hears of it all the same.
-    const g = pid === 0 ? c.init : this.kernel.findGroup(pid);
+    const g = pid === 0 ? c.init : this.container.pidns.group(pid);
     if (g !== null && g.outsideParent && g.stopped) return { ok: true, stopped: g.stopSignal };
     this.waiters.push({ fd, pid });
     return null;
@@ -196,20 +196,22 @@ export class ControlServer {
 
   private changed(g: ThreadGroup, status: number, stopped: number): void {
     const own = g === this.container.init;
+    const pid = g.pid.in(this.container.pidns);
     let told = false;
     this.waiters = this.waiters.filter((w) => {
-      if (w.pid !== g.tgid && !(w.pid === 0 && own)) return true;
+      if (w.pid !== pid && !(w.pid === 0 && own)) return true;
       told = true;
       this.answer(w.fd, stopped > 0 ? { ok: true, stopped } : { ok: true, status });
       return false;
     });
-    if (stopped === 0 && !told && !own) this.ended.set(g.tgid, status);
+    if (stopped === 0 && !told && !own) this.ended.set(pid, status);
   }
 
   private ps(): PsRow[] {
     const rows: PsRow[] = [];
     const now = monotonicSeconds(this.kernel);
-    for (const g of this.kernel.groups.values()) {
+    const ns = this.container.pidns;
+    for (const g of ns.groups()) {
       const t = g.leader;
       const l = t.mm.layout;
       const b = new Uint8Array(Math.min(256, Math.max(0, l.argEnd - l.argStart)));
@@ -218,8 +220,8 @@ export class ControlServer {
           ? latin1Decode(b).replace(/\0+$/, '').replaceAll('\0', ' ')
           : `[${t.name}]`;
       rows.push({
-        pid: g.tgid,
-        ppid: g.parent === null ? 0 : g.parent.tgid,
+        pid: g.pid.in(ns),
+        ppid: g.parent === null ? 0 : g.parent.pid.in(ns),
         uid: t.creds.euid,
         tty: g.session.tty === null ? '?' : g.session.tty.name,
         cpuTimeMs: Math.round(groupCpuNs(g) / 1e6),
