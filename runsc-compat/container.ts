@@ -1,16 +1,18 @@
 // The life of a container: create, start, signal, destroy. The commands in cmd/ are thin faces of this.
 
-import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { ContainerConfig } from '../src/wire/boot.ts';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
+import { cgroupMode, joinFiles, makeCgroup, oomKills, planCgroup, removeCgroup } from './cgroups/cgroup.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
-import { engineOptions, type GlobalOptions, networkKind, openLogs, stateRoot } from './context.ts';
+import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot } from './context.ts';
 import { type Control, connectIn, listenIn, SandboxGone } from './control.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
 import { runHooks, runHooksWarning } from './hooks.ts';
 import { check, host } from './host.ts';
-import { type HostStdio, startSandbox } from './launch.ts';
+import { type AttachSource, type HostStdio, startSandbox } from './launch.ts';
 import { convertProcess, convertSpec } from './spec/convert.ts';
 import { checkCommand } from './spec/lookup.ts';
 import type { Spec } from './spec/types.ts';
@@ -89,6 +91,18 @@ function standard(fd: number): number {
   }
 }
 
+/** What --overlay2 and --file-access say. */
+function useOverlay(config: ContainerConfig, attach: AttachSource[], globals: GlobalOptions): void {
+  const kind = overlayKind(globals);
+  config.overlay ||= kind.root;
+  config.overlayMounts = kind.mounts;
+  if (kind.size !== null) config.overlaySize = kind.size;
+  config.rootExclusive = globals.fileAccess === 'exclusive';
+  config.mountsExclusive = globals.fileAccessMounts === 'exclusive';
+  // What lies below a layer in memory is never written to, so the Gofer need not be able to.
+  for (const [i, a] of attach.entries()) if (i === 0 ? kind.root : kind.mounts && statSync(a.source).isDirectory()) a.readonly = true;
+}
+
 /** Makes a container up to the point where `start` runs its process. On a failure nothing is left behind. */
 export async function createContainer(id: string, o: CreateOptions, globals: GlobalOptions): Promise<Created> {
   const bundle = resolve(o.bundle);
@@ -96,19 +110,24 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   const spec = await loadSpec(`${bundle}/config.json`);
   const { container: config, attach, rootfs } = convertSpec(spec, id, bundle);
   checkCommand(config, attach);
+  useOverlay(config, attach, globals);
   const container = root.claim(id);
   const closing: number[] = [];
   let standin: Standin | undefined;
+  const state = newState(id, spec, bundle, rootfs);
   try {
-    const state = newState(id, spec, bundle, rootfs);
+    const groups = planCgroup(spec, id, cgroupMode(globals));
+    // On record before they are there, so that a delete finds them whenever this command is cut off.
+    if (groups !== null) state.cgroups = groups;
     container.write(state);
     container.saveSpec(spec);
+    if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
     const { stdio, close } = streams(spec, o, terminal);
     closing.push(...close);
     if (terminal !== null) config.process.consoleSize ??= terminal.size();
     const listener = listenIn(container.folder, CONTROL_NAME);
-    const crash = openSync(container.file('crash.log'), 'a', 0o600);
+    const crash = openSync(crashLog(container, globals), 'a', 0o600);
     const exit = openSync(container.file('exit'), constants.O_WRONLY | constants.O_CREAT, 0o600);
     const logs = openLogs(globals, id, 'boot', -1);
     closing.push(listener, crash, exit);
@@ -123,6 +142,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       controlClients: [],
       logFd: logs.log,
       straceFd: logs.strace,
+      straceOnly: logs.only,
       debug: globals.debug === true,
       jitless: globals.jitless === true,
       engine: engineOptions(globals),
@@ -132,7 +152,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       tty: terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex },
       namespaces: process.geteuid?.() === 0 ? (spec.linux?.namespaces ?? []) : [],
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
-      cgroups: [],
+      cgroups: joinFiles(state.cgroups),
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
     });
     for (const fd of closing.splice(0)) host().close(fd);
@@ -144,7 +164,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     await runHooks(spec, 'prestart', container.oci(state));
     await runHooks(spec, 'createRuntime', container.oci(state));
     await runHooks(spec, 'createContainer', container.oci(state));
-    if (!(await standin.ready)) throw await bootFailure(standin, container);
+    if (!(await standin.ready)) throw await bootFailure(standin, crashLog(container, globals), state);
     state.status = 'created';
     container.write(state);
     if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);
@@ -152,16 +172,28 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   } catch (e) {
     for (const fd of closing) host().close(fd);
     if (standin !== undefined) await end(container, id, standin);
+    await removeCgroup(state.cgroups).catch(() => undefined); // the first failure is the one to tell
     container.remove();
     throw e;
   }
 }
 
+/** Where the sandbox's own standard error goes. */
+function crashLog(container: ContainerState, globals: GlobalOptions): string {
+  if (globals.panicLog === undefined || globals.panicLog === '') return container.file('crash.log');
+  const id = container.folder.slice(container.folder.lastIndexOf('/') + 1);
+  const path = resolve(namedPath(globals.panicLog, id, 'panic'));
+  return globals.panicLog.endsWith('/') ? `${path}/ringfence.${id}.panic.log` : path;
+}
+
 /** The error of a sandbox that did not come up, with the last line that it said. */
-async function bootFailure(standin: Standin, container: ContainerState): Promise<CliError> {
+async function bootFailure(standin: Standin, crash: string, state: State): Promise<CliError> {
   const code = await standin.exit;
+  if (oomKills(state.cgroups) > 0) {
+    return new CliError('the memory limit is too small: the sandbox ran out of memory while it started (OOM-killed)', EXIT_OWN);
+  }
   if (standin.problem() !== '') return startFailure(standin);
-  const lines = readFileSync(container.file('crash.log'), 'utf8').trim().split('\n');
+  const lines = readFileSync(crash, 'utf8').trim().split('\n');
   const cause = lines.find((l) => /^\w*Error\b/.test(l)) ?? lines[0] ?? '';
   return new CliError(`the sandbox ended before it was ready (status ${code})${cause === '' ? '' : `: ${cause}`}`, EXIT_OWN);
 }
@@ -313,7 +345,11 @@ export async function destroyContainer(c: ContainerState, state: State | null): 
       if (c.alive(state)) await killStandin(state.pid);
       if (!(await waitForEnd(c, state))) throw new CliError(`the container's process ${state.pid} does not end`);
     }
-    if (spec !== undefined) await runHooksWarning(spec, 'poststop', c.oci(state));
   }
-  c.remove();
+  try {
+    await removeCgroup(state?.cgroups);
+  } finally {
+    if (state !== null && spec !== undefined) await runHooksWarning(spec, 'poststop', c.oci(state));
+    c.remove();
+  }
 }

@@ -16,6 +16,59 @@ export interface GlobalOptions {
   platformOption?: string[];
   cpuMode?: string;
   network?: string;
+  cgroupManager?: string;
+  panicLog?: string;
+  straceSyscalls?: string;
+  overlay2?: string;
+  overlay?: boolean;
+  fileAccess?: string;
+  fileAccessMounts?: string;
+  systemdCgroup?: boolean;
+  ignoreCgroups?: boolean;
+  rootless?: string;
+}
+
+/** --platform, checked. */
+export function platformName(text: string): string {
+  if (text === 'systrap' || text === '') return 'systrap';
+  if (text === 'kvm' || text === 'ptrace') throw new CliError(`--platform ${text} does not exist yet: there is only systrap`);
+  throw new CliError(`unknown platform "${text}": there is only systrap`);
+}
+
+/** --rootless, checked. */
+export function rootlessKind(text: string): string {
+  if (text === 'true' || text === 'false' || text === 'auto') return text;
+  throw new CliError(`--rootless takes true, false or auto, not "${text}"`);
+}
+
+/** Makes the check of an option that says who else changes a tree's files. */
+export function fileAccess(option: string): (text: string) => string {
+  return (text) => {
+    if (text === 'shared' || text === 'exclusive') return text;
+    throw new CliError(`${option} takes shared or exclusive, not "${text}"`);
+  };
+}
+
+/** What of a container is kept in memory: nothing, its root, or its root and all bind mounts. */
+export interface OverlayKind {
+  root: boolean;
+  mounts: boolean;
+  /** Bytes that each may hold; null: as much as the sandbox has. */
+  size: number | null;
+}
+
+const UNITS: Record<string, number> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
+
+/** --overlay2 as runsc has it: none, or root|all : memory|self|dir=PATH [,size=N]. Wherever it says, writes stay in memory here. */
+export function overlayKind(options: GlobalOptions): OverlayKind {
+  const none = { root: false, mounts: false, size: null };
+  const text = options.overlay2 ?? '';
+  if (text === '') return options.overlay === true ? { root: true, mounts: true, size: null } : none;
+  if (text === 'none') return none;
+  const m = /^(root|all):(memory|self|dir=\/[^,]*)(?:,size=(\d+)([kmgt]?)b?)?$/i.exec(text);
+  if (m === null) throw new CliError(`--overlay2 takes none, root:memory or all:memory (with ,size=BYTES), not "${text}"`);
+  const size = m[3] === undefined ? null : Number(m[3]) * (UNITS[(m[4] as string).toLowerCase()] as number);
+  return { root: true, mounts: m[1]?.toLowerCase() === 'all', size };
 }
 
 /** How a sandbox's engine is run. */
@@ -64,19 +117,28 @@ export function stateRoot(options: GlobalOptions): string {
 export interface LogFds {
   log: number;
   strace: number;
+  /** Names of the calls that are logged; none: all. */
+  only: string[];
+}
+
+/** The path of a log, where %ID%, %CID%, %COMMAND% and %TIMESTAMP% are replaced. */
+export function namedPath(path: string, id: string, command: string): string {
+  const now = new Date().toISOString().replace(/[-:]/g, '').replace('T', '-').replace('Z', '');
+  return path.replaceAll('%ID%', id).replaceAll('%CID%', id).replaceAll('%COMMAND%', command).replaceAll('%TIMESTAMP%', now);
 }
 
 /** Opens --debug-log (`%ID%` and `%COMMAND%` are replaced; a folder gets one file a container). Without it, --debug and --strace go to `fallback`. */
 export function openLogs(options: GlobalOptions, id: string, command: string, fallback: number): LogFds {
   let fd = -1;
   if (options.debugLog !== undefined && options.debugLog !== '') {
-    let path = options.debugLog.replaceAll('%ID%', id).replaceAll('%COMMAND%', command);
+    let path = namedPath(options.debugLog, id, command);
     if (path.endsWith('/')) path += `ringfence.${id}.${command}.log`;
     fd = openSync(path, 'a', 0o644);
   } else if (options.debug === true || options.strace === true) {
     fd = fallback;
   }
-  return { log: options.debug === true || options.debugLog !== undefined ? fd : -1, strace: options.strace === true ? fd : -1 };
+  const only = (options.straceSyscalls ?? '').split(',').filter((name) => name !== '');
+  return { log: options.debug === true || options.debugLog !== undefined ? fd : -1, strace: options.strace === true ? fd : -1, only };
 }
 
 /** Network kind from an option, checked; sandbox unless told. `exitCode`: of the failure. */

@@ -6,7 +6,7 @@ import { displayName } from '../src/host/paths.ts';
 import type { ControlResponse } from '../src/wire/control.ts';
 import { inForeground, isTerminal, rawState, reopened, setTerminalState, terminalState, type WindowSize, windowSize } from './console.ts';
 import { answerErrno, type Control, SandboxGone } from './control.ts';
-import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN } from './errors.ts';
+import { CliError, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_OWN } from './errors.ts';
 import type { HostStdio } from './launch.ts';
 import { FORWARDED } from './signals.ts';
 import type { Standin } from './standin.ts';
@@ -102,7 +102,7 @@ export class Foreground {
     if (answer !== undefined && !answer.ok) {
       this.end();
       await standin.abandon();
-      return commandFailure(answer, command);
+      throw commandError(answer, command);
     }
     return await this.stay(standin, answer !== undefined);
   }
@@ -167,19 +167,22 @@ export class Foreground {
   }
 }
 
-/** Says why a command could not be started and returns the status of a shell for it. */
-export function commandFailure(answer: ControlResponse, command: string): number {
-  if (answer.ok) return 0;
+/** Why a command could not be started, with the status of a shell for it. */
+export function commandError(answer: Extract<ControlResponse, { ok: false }>, command: string): CliError {
   const name = displayName(command);
-  const errno = answerErrno(answer);
-  if (errno === 'ENOENT') {
-    complain(`exec: "${name}": ${name.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH'}`);
-    return EXIT_NOT_FOUND;
+  switch (answerErrno(answer)) {
+    case 'ENOENT':
+      return new CliError(
+        `exec: "${name}": ${name.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH'}`,
+        EXIT_NOT_FOUND,
+      );
+    case 'EACCES':
+      return new CliError(`exec: "${name}": permission denied`, EXIT_NOT_EXECUTABLE);
+    case 'EPERM':
+      return new CliError(`exec: "${name}": operation not permitted`, EXIT_NOT_EXECUTABLE);
+    case '':
+      return new CliError(`exec: "${name}": ${answer.error}`, EXIT_OWN);
+    default:
+      return new CliError(`exec: "${name}": ${answer.error}`, EXIT_NOT_EXECUTABLE);
   }
-  if (errno === 'EACCES' || errno === 'EPERM') {
-    complain(`exec: "${name}": ${errno === 'EACCES' ? 'permission denied' : 'operation not permitted'}`);
-    return EXIT_NOT_EXECUTABLE;
-  }
-  complain(`exec: "${name}": ${answer.error}`);
-  return errno === '' ? EXIT_OWN : EXIT_NOT_EXECUTABLE;
 }

@@ -61,6 +61,8 @@ export interface SandboxRequest {
   controlClients: number[];
   logFd: number;
   straceFd: number;
+  /** Names of the calls that are printed there; none: all. */
+  straceOnly?: string[];
   debug: boolean;
   /** V8 interprets only. */
   jitless: boolean;
@@ -138,6 +140,7 @@ export function startSandbox(r: SandboxRequest): Standin {
     logFd: sentryFd(r.logFd, SENTRY.log),
     debug: r.debug,
     straceFd: sentryFd(r.straceFd, SENTRY.strace),
+    straceOnly: r.straceOnly ?? [],
     cpuMode: r.engine.cpuMode,
     patch: r.engine.patch,
     readyFd: SENTRY.ready,
@@ -171,10 +174,17 @@ export function startSandbox(r: SandboxRequest): Standin {
   return start('sandbox', plan, passed, r.crashFd);
 }
 
-/** Starts a stand-in for a process of a running sandbox. `socket` is its end of the pair whose other end the Sentry gets. */
-export function startStandin(socket: number, lifeline: boolean, tty: { fd: number; state: string } | null, ctty: number): Standin {
+/** Starts a stand-in for a process of a running sandbox. `socket` is its end of the pair whose other end the Sentry gets; `cgroups`: as in SandboxRequest. */
+export function startStandin(
+  socket: number,
+  lifeline: boolean,
+  tty: { fd: number; state: string } | null,
+  ctty: number,
+  cgroups: string[],
+): Standin {
   const passed = new Passed();
   const plan = ['socket', passed.number(socket)];
+  for (const c of cgroups) plan.push('cgroup', c);
   if (lifeline) plan.push('lifeline');
   if (tty !== null) plan.push('tty', passed.number(tty.fd), tty.state);
   if (ctty >= 0) plan.push('ctty', passed.number(ctty));

@@ -22,6 +22,8 @@ export async function logFailure(options: GlobalOptions, message: string): Promi
       );
       logger.error(message);
       logger.flush();
+    } else if (options.logFormat === 'json-k8s') {
+      appendFileSync(options.log, `${JSON.stringify({ log: message, level: 'error', time: new Date().toISOString() })}\n`);
     } else {
       appendFileSync(options.log, `time="${new Date().toISOString()}" level=error msg=${JSON.stringify(message)}\n`);
     }

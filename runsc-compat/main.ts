@@ -1,12 +1,15 @@
 // ringfence: the command that container clients and people call. One file a command in cmd/.
 
 import { Command, CommanderError, Option } from 'commander';
+import { goArguments, logOptions } from './arguments.ts';
+import { defineCheckpoint } from './cmd/checkpoint.ts';
 import { defineCompletion } from './cmd/completion.ts';
 import { defineCreate } from './cmd/create.ts';
 import { defineDebug } from './cmd/debug.ts';
 import { defineDelete } from './cmd/delete.ts';
 import { defineDo } from './cmd/do.ts';
 import { defineDoctor } from './cmd/doctor.ts';
+import { defineEvents } from './cmd/events.ts';
 import { defineExec } from './cmd/exec.ts';
 import { defineFeatures } from './cmd/features.ts';
 import { defineKill } from './cmd/kill.ts';
@@ -17,43 +20,21 @@ import { defineRun } from './cmd/run.ts';
 import { defineSpec } from './cmd/spec.ts';
 import { defineStart } from './cmd/start.ts';
 import { defineState } from './cmd/state.ts';
+import { defineUpdate } from './cmd/update.ts';
 import { defineWait } from './cmd/wait.ts';
-import type { GlobalOptions } from './context.ts';
+import { fileAccess, type GlobalOptions, platformName, rootlessKind } from './context.ts';
 import { CliError, EXIT_OWN, messageOf } from './errors.ts';
 import { leave } from './host.ts';
 import { logFailure } from './log.ts';
 import { SPEC_VERSION, VERSION } from './version.ts';
 import { complain } from './output.ts';
 
-/** Global flags of other runtimes that clients and their wrappers pass: understood, without effect here. */
-const IGNORED = [
-  '--criu <path>',
-  '--cgroup-manager <name>',
-  '--panic-log <file>',
-  '--user-log <file>',
-  '--overlay2 <kind>',
-  '--file-access <kind>',
-];
-const IGNORED_SWITCHES = ['--systemd-cgroup', '--net-raw', '--ignore-cgroups'];
-const SWITCHES = ['--debug', '--strace', ...IGNORED_SWITCHES];
-
-/** Switches as Go's flag packages write them: --debug=true, --debug=false. Only those before the command are ours. */
-function goSwitches(program: Command, words: string[]): string[] {
-  const out: string[] = [];
-  let i = 0;
-  for (; i < words.length; i++) {
-    const w = words[i] as string;
-    if (!w.startsWith('-')) break;
-    const m = /^(--[a-z0-9-]+)=(true|false)$/.exec(w);
-    if (m !== null && SWITCHES.includes(m[1] as string)) {
-      if (m[2] === 'true') out.push(m[1] as string);
-      continue;
-    }
-    out.push(w);
-    const takesValue = program.options.some((o) => o.long === w && o.required);
-    if (takesValue && i + 1 < words.length) out.push(words[++i] as string);
-  }
-  return [...out, ...words.slice(i)];
+/** commander's message as ours: one line. */
+function oneLine(text: string): string {
+  return text
+    .replace(/^error: /, '')
+    .trim()
+    .replace(/\s*\n\s*/g, ' ');
 }
 
 function build(): Command {
@@ -67,12 +48,14 @@ function build(): Command {
     .showSuggestionAfterError()
     .option('--root <dir>', 'where the states of containers live (default: /run/ringfence, $XDG_RUNTIME_DIR/ringfence for ordinary users)')
     .option('--log <file>', 'where failures are noted')
-    .addOption(new Option('--log-format <format>', 'of --log').choices(['text', 'json']).default('text'))
+    .addOption(new Option('--log-format <format>', 'of --log').choices(['text', 'json', 'json-k8s']).default('text'))
     .option('--debug', 'log what the sandbox does (with do: to standard error, unless there is a --debug-log)')
-    .option('--debug-log <file>', 'log to this file; %ID% and %COMMAND% are replaced, a folder gets one file a container')
+    .option('--debug-log <file>', 'log to this file; %ID%, %COMMAND% and %TIMESTAMP% are replaced, a folder gets one file a container')
+    .option('--panic-log <file>', "where the sandbox's own standard error goes (default: kept with the container's state)")
     .option('--strace', 'log every system call')
+    .option('--strace-syscalls <names>', 'with --strace: only these, separated by commas')
     .option('--jitless', 'run Sentry and Gofer without compiled JavaScript: slower, and nothing in them becomes executable')
-    .addOption(new Option('--platform <name>', 'how system calls are trapped').choices(['systrap']).default('systrap'))
+    .option('--platform <name>', 'how system calls are trapped: systrap', platformName, 'systrap')
     .option(
       '--platform-option <name=value>',
       'patch=off: call sites are not rewritten, every call traps',
@@ -85,8 +68,21 @@ function build(): Command {
         .default('balanced'),
     )
     .option('--network <kind>', 'none, host or sandbox')
-    .addOption(new Option('--rootless <kind>').hideHelp());
-  for (const flags of [...IGNORED, ...IGNORED_SWITCHES]) program.addOption(new Option(flags).hideHelp());
+    .option(
+      '--overlay2 <where>',
+      'none, or root:memory, all:memory: what a container writes is kept in memory and forgotten (default: none)',
+    )
+    .addOption(new Option('--overlay').hideHelp())
+    .option(
+      '--file-access <kind>',
+      "shared: others may change the root's files (default); exclusive: nobody else does",
+      fileAccess('--file-access'),
+    )
+    .addOption(new Option('--file-access-mounts <kind>').argParser(fileAccess('--file-access-mounts')).hideHelp())
+    .option('--systemd-cgroup', 'cgroups are made by systemd: cgroupsPath is slice:prefix:name')
+    .option('--cgroup-manager <name>', 'cgroupfs (default), systemd or disabled')
+    .option('--ignore-cgroups', 'no cgroup is made or joined')
+    .option('--rootless <when>', 'true, false or auto: a cgroup that may not be made is no failure (default: auto)', rootlessKind);
   program.addHelpText(
     'after',
     `
@@ -98,7 +94,7 @@ Examples:
 \`ringfence <command> --help\` tells more about a command.`,
   );
   program.exitOverride();
-  program.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ringfence: ')) });
+  program.configureOutput({ outputError: (text, write) => write(`ringfence: ${oneLine(text)}\n`) });
   defineDo(program, globals);
   defineRun(program, globals);
   defineCreate(program, globals);
@@ -112,32 +108,34 @@ Examples:
   defineDebug(program, globals);
   definePause(program, globals);
   defineWait(program, globals);
+  defineUpdate(program, globals);
+  defineEvents(program, globals);
+  defineCheckpoint(program);
   defineSpec(program);
   defineFeatures(program);
   defineDoctor(program, globals);
   defineCompletion(program);
   for (const c of program.commands)
-    c.exitOverride().configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ringfence: ')) });
+    c.exitOverride().configureOutput({ outputError: (text, write) => write(`ringfence: ${oneLine(text)}\n`) });
   return program;
 }
 
 async function main(): Promise<void> {
   const program = build();
+  const words = process.argv.slice(2);
   try {
-    await program.parseAsync(goSwitches(program, process.argv.slice(2)), { from: 'user' });
+    await program.parseAsync(goArguments(program, words), { from: 'user' });
   } catch (e) {
-    if (e instanceof CommanderError) {
-      // It has printed its text; usage errors of `do` must not look like a status of the command.
-      const own = process.argv.includes('do') ? EXIT_OWN : 1;
-      process.exitCode = e.exitCode === 0 ? 0 : own;
-      if (e.exitCode !== 0) await logFailure(program.opts<GlobalOptions>(), e.message.replace(/^error: /, ''));
-    } else {
-      const message = messageOf(e);
-      complain(message);
-      process.exitCode = e instanceof CliError ? e.exitCode : 1;
-      await logFailure(program.opts<GlobalOptions>(), message);
-      if (!(e instanceof CliError) && program.opts<GlobalOptions>().debug === true)
-        process.stderr.write(`${e instanceof Error ? e.stack : ''}\n`);
+    const commander = e instanceof CommanderError;
+    if (commander && e.exitCode === 0) process.exitCode = 0;
+    else {
+      // Commander has printed its text; usage errors of `do` must not look like a status of the command.
+      const own = words.find((w) => program.commands.some((c) => c.name() === w)) === 'do' ? EXIT_OWN : 1;
+      const message = commander ? oneLine(e.message) : messageOf(e);
+      if (!commander) complain(message);
+      process.exitCode = e instanceof CliError && e.exitCode !== 1 ? e.exitCode : own;
+      await logFailure(logOptions(program, words), message);
+      if (!commander && !(e instanceof CliError) && words.includes('--debug')) complain(e instanceof Error ? (e.stack ?? '') : '');
     }
   }
   // After everybody else's: node's own way out takes the heap down first.

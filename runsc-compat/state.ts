@@ -10,6 +10,7 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import type { CgroupRecord } from './cgroups/cgroup.ts';
 import { CliError, codeOf } from './errors.ts';
 import { host } from './host.ts';
 import type { Spec } from './spec/types.ts';
@@ -36,6 +37,8 @@ export interface State {
   created: string;
   owner: string;
   annotations: Record<string, string>;
+  /** Its groups; absent: it has none. */
+  cgroups?: CgroupRecord;
 }
 
 /** A container as `state` and hooks show it. */

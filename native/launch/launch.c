@@ -40,6 +40,12 @@ static bool serve_maps(pid_t pid, int sync, bool privileged) {
   return write(sync, "m", 1) == 1;
 }
 
+// Everything that is started later is in the container's groups.
+static void join_cgroups(struct plan *p) {
+  for (int i = 0; i < p->cgroups.n; i++)
+    if (!write_file(p->cgroups.v[i], "0")) die("cannot join the cgroup %s: %s", p->cgroups.v[i], strerror(errno));
+}
+
 static _Noreturn void sandbox(struct plan *p) {
   if (p->sentry.args.n == 0 || p->sentry.config == NULL || p->gofer.args.n == 0 || p->gofer.config == NULL) die("the plan lacks a program");
   bool privileged = is_privileged();
@@ -49,9 +55,7 @@ static _Noreturn void sandbox(struct plan *p) {
   pair(standin_s);
   pair(gofer_sync);
   pair(box_sync);
-  for (int i = 0; i < p->cgroups.n; i++) {
-    if (!write_file(p->cgroups.v[i], "0")) note("cannot join the cgroup %s: %s", p->cgroups.v[i], strerror(errno));
-  }
+  join_cgroups(p);
   if (p->oom_score_adj != NULL) write_file("/proc/self/oom_score_adj", p->oom_score_adj);
 
   uint64_t spaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (privileged ? 0 : CLONE_NEWUSER);
@@ -99,6 +103,7 @@ int main(int argc, char **argv) {
   if (!strcmp(argv[1], "sandbox")) sandbox(p);
   if (!strcmp(argv[1], "standin")) {
     if (p->socket_fd < 0) die("the plan lacks a socket");
+    join_cgroups(p);
     standin_main(p, p->socket_fd, 0, 0);
   }
   die("launch does not know %s", argv[1]);

@@ -81,7 +81,6 @@ struct plan {
 // util.c
 extern int report_fd;
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *need(size_t bytes);
 bool write_file(const char *path, const char *text);
 void close_other_fds(const int *keep, int n);

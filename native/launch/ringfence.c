@@ -56,10 +56,22 @@ static int environment_file(void) {
     }
   }
   lseek(fd, 0, SEEK_SET);
-  int high = fcntl(fd, F_DUPFD, ENV_FD_MIN);
+  // Away from the numbers that a caller may hand on (--preserve-fds), as far as its limit allows.
+  struct rlimit limit = {1024, 1024};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  int least = limit.rlim_cur > ENV_FD_MIN ? ENV_FD_MIN : (int)limit.rlim_cur - 1;
+  int high = fcntl(fd, F_DUPFD, least);
   if (high < 0) return fd;
   close(fd);
   return high;
+}
+
+// Streams that the caller closed: whatever we open next would take their place, and what is written to them would go there.
+static void fill_streams(void) {
+  for (int fd = 0; fd < 3; fd++) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    if (open("/dev/null", O_RDWR) != fd) fail("cannot open /dev/null", strerror(errno));
+  }
 }
 
 // The node that the installation was built with, written beside this program. False: no such file, or it names nothing that runs.
@@ -94,6 +106,7 @@ static bool node_on_path(char *node) {
 }
 
 int main(int argc, char **argv) {
+  fill_streams();
   char home[PATH_MAX];
   ssize_t n = readlink("/proc/self/exe", home, sizeof home - 1);
   if (n <= 0) fail("/proc is not mounted", "mount it (mount -t proc proc /proc) and try again");

@@ -29,13 +29,6 @@ static void say(const char *format, va_list ap) {
   }
 }
 
-void note(const char *format, ...) {
-  va_list ap;
-  va_start(ap, format);
-  say(format, ap);
-  va_end(ap);
-}
-
 void die(const char *format, ...) {
   va_list ap;
   va_start(ap, format);

@@ -77,6 +77,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     controlClients: ends,
     logFd: logs.log,
     straceFd: logs.strace,
+    straceOnly: logs.only,
     debug: globals.debug === true,
     jitless: globals.jitless === true,
     engine: engineOptions(globals, EXIT_OWN),

@@ -6,11 +6,12 @@ import type { Command } from 'commander';
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET } from '../../src/abi/socket.ts';
 import { hostPath } from '../../src/host/paths.ts';
 import type { ProcessConfig } from '../../src/wire/boot.ts';
+import { joinFiles } from '../cgroups/cgroup.ts';
 import { openConsole, reopened, sendConsole } from '../console.ts';
 import type { GlobalOptions } from '../context.ts';
 import { connect, containers } from '../container.ts';
 import { CliError } from '../errors.ts';
-import { commandFailure, Foreground } from '../foreground.ts';
+import { commandError, Foreground } from '../foreground.ts';
 import { check, host, lastArguments } from '../host.ts';
 import { startStandin } from '../launch.ts';
 import { maskOf, parseUser } from '../process.ts';
@@ -38,6 +39,7 @@ interface ExecOptions {
   internalPidFile?: string;
   consoleSocket?: string;
   preserveFds: number;
+  cgroup?: string;
 }
 
 const list = (value: string, all: string[]): string[] => [...all, value];
@@ -68,7 +70,7 @@ export function defineExec(program: Command, globals: () => GlobalOptions): void
     .option('--ignore-paused', 'accepted')
     .option('--apparmor <profile>', 'accepted')
     .option('--process-label <label>', 'accepted')
-    .option('--cgroup <path>', 'accepted')
+    .option('--cgroup <path>', 'group below those of the container that the stand-in joins: PATH, or CONTROLLER[,...]:PATH')
     .addHelpText(
       'after',
       '\nExamples:\n  ringfence exec web ls /\n  ringfence exec --tty --user 1000 web sh\n  ringfence exec --process process.json --detach --pid-file /run/x.pid web',
@@ -155,7 +157,13 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   check(host().socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 'cannot create a socket pair');
   const [ours, theirs] = pair as unknown as [number, number];
   const tty = terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex };
-  const standin = startStandin(ours, !detach, tty, config.terminal && o.consoleSocket !== undefined ? (fds[0] as number) : -1);
+  const standin = startStandin(
+    ours,
+    !detach,
+    tty,
+    config.terminal && o.consoleSocket !== undefined ? (fds[0] as number) : -1,
+    joinFiles(state.cgroups, o.cgroup),
+  );
   host().close(ours);
   const control = connect(c);
   const request = { method: 'exec', id, process: config, streams, console: config.terminal, extra: o.preserveFds, standin: true } as const;
@@ -164,8 +172,8 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   for (const fd of fds) if (fd > 2 + o.preserveFds) host().close(fd);
   if (!answer.ok) {
     standin.kill('SIGKILL');
-    const code = commandFailure(answer, config.args[0] ?? '');
-    return detach ? EXIT_EXEC : code;
+    const error = commandError(answer, config.args[0] ?? '');
+    throw detach ? new CliError(error.message, EXIT_EXEC) : error;
   }
   rememberExec(c, standin.pid);
   if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);

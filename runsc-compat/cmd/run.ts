@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { hostPath } from '../../src/host/paths.ts';
 import type { GlobalOptions } from '../context.ts';
 import { afterStart, beforeStart, connect, createContainer, destroyContainer } from '../container.ts';
-import { commandFailure, Foreground } from '../foreground.ts';
+import { commandError, Foreground } from '../foreground.ts';
 import { type BundleOptions, bundleOptions } from './create.ts';
 
 interface RunOptions extends BundleOptions {
@@ -40,11 +40,7 @@ async function run(id: string, o: RunOptions, globals: GlobalOptions): Promise<n
   try {
     await beforeStart(container, state, spec);
     const answer = await control.request({ method: 'start', id });
-    if (!answer.ok) {
-      foreground?.end();
-      await destroyContainer(container, state);
-      return commandFailure(answer, hostPath(spec.process?.args?.[0] ?? ''));
-    }
+    if (!answer.ok) throw commandError(answer, hostPath(spec.process?.args?.[0] ?? ''));
     await afterStart(container, state, spec);
   } catch (e) {
     foreground?.end();

@@ -1,5 +1,7 @@
 // What config.json holds, as far as it is used here (OCI runtime specification 1.2). The schema checks the rest.
 
+import type { Resources } from '../cgroups/resources.ts';
+
 export interface User {
   uid?: number;
   gid?: number;
@@ -53,7 +55,7 @@ export interface Linux {
   maskedPaths?: string[];
   readonlyPaths?: string[];
   cgroupsPath?: string;
-  resources?: Record<string, unknown>;
+  resources?: Resources;
 }
 
 export interface Spec {

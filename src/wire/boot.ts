@@ -48,6 +48,13 @@ export interface ContainerConfig {
   /** Root is the gofer's attach point 0. overlay: writes stay in the Sentry's memory. */
   rootReadonly: boolean;
   overlay: boolean;
+  /** Writes to bind mounts stay in the Sentry's memory as well. */
+  overlayMounts?: boolean;
+  /** Bytes that an overlay's memory may hold; absent: what the sandbox has. */
+  overlaySize?: number;
+  /** Nobody else changes the root (the bind mounts): what was learnt of it is believed for ever. */
+  rootExclusive?: boolean;
+  mountsExclusive?: boolean;
   mounts: MountConfig[];
   maskedPaths: string[];
   readonlyPaths: string[];
@@ -90,6 +97,8 @@ export interface BootConfig {
   debug: boolean;
   /** Where strace lines go; -1: off. */
   straceFd: number;
+  /** Names of the calls that are printed there; none: all. */
+  straceOnly?: string[];
   /** `latency`, `balanced` (default) or `density`: what is done with processors that nobody needs. */
   cpuMode?: string;
   /** False: call sites are not rewritten. */

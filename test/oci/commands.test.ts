@@ -127,7 +127,7 @@ describe('errors', () => {
     expect(bench.run(['create', '..']).status).toBe(1);
     expect(bench.run(['kill', 'x', 'NOSUCH']).stderr).toMatch(/unknown signal "NOSUCH"/);
     expect(bench.run(['--nonsense', 'list']).stderr).toMatch(/^ringfence: unknown option '--nonsense'/);
-    expect(bench.run(['lst']).stderr).toMatch(/unknown command 'lst'\n\(Did you mean list\?\)/);
+    expect(bench.run(['lst']).stderr).toMatch(/^ringfence: unknown command 'lst' \(Did you mean list\?\)\n$/);
     expect(bench.run(['do']).status).toBe(125);
     expect(bench.run(['list', '--format', 'xml']).stderr).toMatch(/invalid format option/);
   });

@@ -1,8 +1,8 @@
 // Compiles the C guest programs of test/syscalls into dist/test, when a source is newer than its program.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
 
 export const repository = resolve(import.meta.dirname, '../..');
 const sources = join(repository, 'test/syscalls');
@@ -64,4 +64,16 @@ export function casesOf(program: GuestProgram): string[] {
   const r = spawnSync(program.path, ['--list'], { encoding: 'utf8' });
   if (r.status !== 0) throw new Error(`${program.path} --list: ${r.stderr}`);
   return r.stdout.split('\n').filter((line) => line !== '');
+}
+
+/** Compiles one C file of the tests into a static program, if that is out of date; its path. */
+export function buildTool(source: string): string {
+  const output = join(outputs, basename(source, '.c'));
+  if (existsSync(output) && statSync(output).mtimeMs >= statSync(source).mtimeMs) return output;
+  mkdirSync(outputs, { recursive: true });
+  const partial = `${output}.${process.pid}`; // another test file may be compiling it too
+  const r = spawnSync('gcc', ['-O1', '-g', '-Wall', '-Wextra', '-Werror', '-static', '-o', partial, source], { encoding: 'utf8' });
+  if (r.status !== 0) throw new Error(`gcc ${source}: ${r.error?.message ?? r.stderr}`);
+  renameSync(partial, output);
+  return output;
 }

@@ -7,14 +7,15 @@ import { join } from 'node:path';
 
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'ringfence-test');
 
-function must(argv: string[], cwd?: string): string {
+/** Runs a command that must succeed; its standard output. */
+export function must(argv: string[], cwd?: string): string {
   const r = spawnSync(argv[0] as string, argv.slice(1), { cwd, encoding: 'utf8', maxBuffer: 1 << 28 });
   if (r.status !== 0) throw new Error(`${argv.join(' ')}: ${r.error?.message ?? (r.stderr + r.stdout).slice(-1500)}`);
   return r.stdout;
 }
 
 /** Makes a folder of the cache if it is not there; a folder appears under its name only when it is complete. */
-function once(name: string, make: (folder: string) => void): string {
+export function once(name: string, make: (folder: string) => void): string {
   const done = join(cache, name);
   if (existsSync(done)) return done;
   const partial = `${done}.${process.pid}`;

@@ -164,12 +164,13 @@ export class SystrapSpace implements AddressSpace {
 
   setNative(calls: number): void {
     const taken = this.native & ~calls;
-    this.native = calls;
+    if (taken === 0) return;
+    this.native &= calls;
     for (let i = 0; i < this.contexts.length; i++) {
       const c = this.contexts[i];
       if (c === null || c === undefined) continue;
-      this.slot.words[this.base(i) + W_NATIVE] = calls;
-      if (taken !== 0) c.interrupt();
+      this.slot.words[this.base(i) + W_NATIVE] = this.native;
+      c.interrupt();
     }
   }
 

@@ -117,10 +117,11 @@ function boot(): number {
     log.warn('unsupported system call', { call: name, program: t.name });
   };
   if (config.straceFd >= 0) {
+    const only = (config.straceOnly ?? []).length === 0 ? null : new Set(config.straceOnly);
     loop.tracer = new Strace((line) => {
       const b = Buffer.from(line, 'latin1');
       host.write(config.straceFd, b, 0, b.length);
-    });
+    }, only);
   }
   container.pauseHook = () => loop.pause();
   container.resumeHook = () => loop.resume();

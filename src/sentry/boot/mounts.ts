@@ -4,15 +4,18 @@ import { totalmem } from 'node:os';
 import { EACCES, EEXIST, EFAULT, ENOENT } from '../../abi/errno.ts';
 import { ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
+import { monotonicNs } from '../../base/clock.ts';
 import type { ContainerConfig, MountConfig } from '../../wire/boot.ts';
 import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/mem.ts';
 import type { GoferClient } from '../fs/gofer/client.ts';
+import { BELIEF_NS } from '../fs/gofer/belief.ts';
 import { connectGofer, GoferFileSystem } from '../fs/gofer/fs.ts';
 import { OverlayFs } from '../fs/overlay/overlay.ts';
 import { parseTmpfsOptions } from '../fs/tmpfs/options.ts';
 import { TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { PidNamespace } from '../kernel/pidns.ts';
+import { Timer } from '../kernel/timers.ts';
 import type { Caller } from '../vfs/caller.ts';
 import { Credentials } from '../vfs/creds.ts';
 import type { Dentry } from '../vfs/dentry.ts';
@@ -93,16 +96,25 @@ class Builder {
   }
 
   private rootFs(): FileSystem {
-    const lower = this.attach(0, true);
+    // Clients copy files into the root of a running container, but not into one that is read-only or covered by memory.
+    const written = !this.config.overlay && !this.config.rootReadonly;
+    const lower = this.attach(0, !written || this.config.rootExclusive === true);
     // Mount points that a read-only root lacks are made in memory: the root itself stays as it is.
-    if (!this.config.overlay && !this.config.rootReadonly) return lower;
-    const upper = new TmpFs(this.kernel.host, { size: this.memory, inodes: Infinity, mode: 0o755, uid: 0, gid: 0, shown: '' });
-    return new OverlayFs(upper, lower);
+    return written ? lower : this.overlaid(lower);
+  }
+
+  /** `lower` below a layer in memory. */
+  private overlaid(lower: FileSystem): FileSystem {
+    const size = this.config.overlaySize ?? this.memory;
+    return new OverlayFs(new TmpFs(this.kernel.host, { size, inodes: Infinity, mode: 0o755, uid: 0, gid: 0, shown: '' }), lower);
   }
 
   /** The file system that a mount of the configuration shows. */
   private fsOf(m: MountConfig): FileSystem {
-    if (m.type === 'bind') return this.attach(m.attach, false);
+    if (m.type === 'bind') {
+      const tree = this.attach(m.attach, this.config.mountsExclusive === true);
+      return this.config.overlayMounts === true && (tree.root.mode & S_IFMT) === S_IFDIR ? this.overlaid(tree) : tree;
+    }
     let type: string = m.type;
     let options = m.options;
     if (type === 'cgroup') type = options.includes('cgroup2') ? 'cgroup2' : 'cgroup';
@@ -238,6 +250,9 @@ export function buildMounts(
   registerFileSystems(kernel, cpuLines);
   for (const [name, value] of Object.entries(config.sysctl)) kernel.sysctls.set(name, value);
   const client = connectGofer(kernel.host, goferFd);
+  const end = new Timer(() => client.belief.doubt());
+  client.belief.arm = () => kernel.addTimer(end, monotonicNs() + BELIEF_NS);
+  kernel.entered.add(() => client.belief.doubt());
   kernel.counters.set('messages to the Gofer', () => client.calls);
   const b = new Builder(kernel, config, pidns, client);
   for (const m of config.mounts) b.mount(m);

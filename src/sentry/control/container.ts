@@ -105,6 +105,7 @@ export class Container {
 
   private spawn(p: ProcessConfig, stdio: StdioFds, init: boolean, standin: number): ThreadGroup | StartError {
     const k = this.kernel;
+    for (const f of k.entered) f();
     // Under job control from outside the command is a process like any other: orphans are reaped by the kernel, not by it.
     const reaper = init && this.config.jobControl !== true && this.pidns.init === null;
     const pid = this.pidns.alloc(reaper ? [1] : null);

@@ -157,6 +157,7 @@ export function cloneTask(t: Task, a: CloneArgs): Task | number {
     t.ns.refs++;
     switchNamespaces(c, t.ns);
   }
+  c.seccomp = t.seccomp;
   c.maskLo = t.maskLo;
   c.maskHi = t.maskHi;
   if (t.hasSavedMask) {

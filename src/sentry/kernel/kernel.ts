@@ -71,6 +71,8 @@ export class Kernel {
 
   /** Told when a group has become a zombie (control, stand-ins, posix timers). */
   readonly groupEnded: ((g: ThreadGroup) => void)[] = [];
+  /** Called before a process is started from outside: whoever starts it may have changed files just now. */
+  readonly entered: Set<() => void> = new Set();
 
   /** Makes a pidfd for a group in the task's table (installed by fs/event). The descriptor or -errno. */
   makePidfd: ((t: Task, g: ThreadGroup) => number) | null = null;

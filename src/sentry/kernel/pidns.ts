@@ -47,6 +47,11 @@ export class Pid {
     return ns === this.ns ? this.nr : ns.holds(this.ns) ? this.numbers[ns.level]! : 0;
   }
 
+  /** What people outside are told: its number in its container. */
+  get shown(): number {
+    return this.numbers[1] ?? this.id;
+  }
+
   /** Gives its numbers back if neither task, process, group nor session has it. */
   drop(): void {
     if (this.task !== null || this.group !== null || this.pgrp !== null || this.session !== null) return;

@@ -34,6 +34,8 @@ export const STAGE_AGAIN = 2;
 export const STAGE_LEAVE = 3;
 /** Back to guest code; with stageInCall the call's result (in rax too) was stageResult. */
 export const STAGE_USER = 4;
+/** As STAGE_ENTRY, but filters have judged the call (seccomp.ts) and the tracer was asked. */
+export const STAGE_JUDGED = 6;
 /** The process, or with stageInCall the thread, ends with status stageResult. */
 export const STAGE_DIE = 5;
 
@@ -63,7 +65,7 @@ export class Ptrace {
   /** The stop: wait(2)'s status is code << 8 | 0x7f. */
   code = 0;
   reported = true;
-  /** 1 at a system call's entry, 2 at its exit. */
+  /** 1 at a system call's entry, 2 at its exit, 3 where a filter asks (PTRACE_SYSCALL_INFO_*). */
   syscall = 0;
   /** At a signal-delivery stop the signal that waits for the tracer's decision. */
   signal = false;
@@ -162,15 +164,31 @@ function ownInfo(t: Task, signo: number, code: number): SigInfo {
   return info;
 }
 
-/** At a call's beginning: stops if the tracer wants to see calls. True if it stopped. `again`: the call goes on after an interruption. */
-export function stopAtEntry(t: Task, again: boolean): boolean {
-  const p = t.ptrace!;
-  if (p.mode !== MODE_SYSCALL) return false;
+/** Puts the registers as a tracer sees them at a call's beginning. */
+function showCall(t: Task): void {
   const r = t.ctx.regs;
   r[2 * REG_ORIG_RAX] = t.nr;
   r[2 * REG_ORIG_RAX + 1] = t.nr < 0 ? 0xffffffff : 0;
   r[2 * REG_RAX] = ENOSYS_LOW;
   r[2 * REG_RAX + 1] = 0xffffffff;
+}
+
+/** A filter wants the tracer to decide about the call (SECCOMP_RET_TRACE); `value` is the filter's word for it. */
+export function stopForSeccomp(t: Task, p: Ptrace, event: number, value: number): void {
+  showCall(t);
+  t.stage = STAGE_JUDGED;
+  p.message = value;
+  p.signal = false;
+  p.syscall = 3;
+  const code = SIGTRAP | (event << 8);
+  stop(t, p, code, ownInfo(t, SIGTRAP, code));
+}
+
+/** At a call's beginning: stops if the tracer wants to see calls. True if it stopped. `again`: the call goes on after an interruption. */
+export function stopAtEntry(t: Task, again: boolean): boolean {
+  const p = t.ptrace!;
+  if (p.mode !== MODE_SYSCALL) return false;
+  showCall(t);
   t.stage = again ? STAGE_AGAIN : STAGE_ENTRY;
   p.syscall = 1;
   syscallStop(t, p);

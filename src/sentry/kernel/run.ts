@@ -27,7 +27,18 @@ import {
 } from '../../platform/platform.ts';
 import { exitGroup, exitTask } from './exit.ts';
 import type { Kernel } from './kernel.ts';
-import { resultUnchanged, STAGE_DIE, STAGE_ENTRY, STAGE_LEAVE, STAGE_USER, stopAtEntry, stopAtExit, stopForEvent } from './ptrace.ts';
+import {
+  resultUnchanged,
+  STAGE_DIE,
+  STAGE_ENTRY,
+  STAGE_JUDGED,
+  STAGE_LEAVE,
+  STAGE_USER,
+  stopAtEntry,
+  stopAtExit,
+  stopForEvent,
+} from './ptrace.ts';
+import { CALL_ALLOWED, CALL_STOPPED, judgeCall } from './seccomp.ts';
 import { SigInfo } from './siginfo.ts';
 import { deliverSignals, forceSignal, GO_AGAIN, GO_NOWHERE, recalcAttention, restartRestored, setMask, setRax } from './signals.ts';
 import { TASK_BLOCKED, TASK_DEAD, TASK_RUNNING, TASK_STOPPED, type Task } from './task.ts';
@@ -219,7 +230,10 @@ export class Loop {
         c.forgetFetched();
         t.mm.noteTraced(c);
       }
-      if (t.ptrace === null || !stopAtEntry(t, false)) this.invoke(t);
+      if (t.ptrace === null || !stopAtEntry(t, false)) {
+        if (t.seccomp === null || t.seccomp.allows(t.nr)) this.invoke(t);
+        else this.judge(t, false);
+      }
     } else if (e === EVENT_INTERRUPTED) {
       if (t.ptrace !== null) t.mm.noteTraced(c);
       this.toUser(t, false, 0);
@@ -238,6 +252,18 @@ export class Loop {
       exitGroup(t.tg, SIGKILL);
     }
     k.current = null;
+  }
+
+  /** The task's filters have a say in the call. */
+  private judge(t: Task, again: boolean): void {
+    const r = judgeCall(t, again);
+    if (r === CALL_ALLOWED) {
+      this.invoke(t);
+      return;
+    }
+    if (r === CALL_STOPPED) return;
+    if (this.tracer !== null) this.tracer.enter(t);
+    this.finish(t, r);
   }
 
   private invoke(t: Task): void {
@@ -333,11 +359,13 @@ export class Loop {
       if (t.regsSet && !whole) restartRestored(t);
       this.toUser(t, whole, r);
     } else {
-      if (stage === STAGE_ENTRY) takeTracedCall(t);
+      const entry = stage === STAGE_ENTRY || stage === STAGE_JUDGED;
+      if (entry) takeTracedCall(t);
       else t.rs.fresh = false;
       // A tracer that takes the call's number away says itself what its result is.
-      if (t.nr >= 0) this.invoke(t);
-      else this.finish(t, NO_RESULT);
+      if (t.nr < 0) this.finish(t, NO_RESULT);
+      else if (entry && t.seccomp !== null) this.judge(t, stage === STAGE_JUDGED);
+      else this.invoke(t);
     }
   }
 
@@ -360,7 +388,7 @@ export class Loop {
     this.k.log.error('bug in a system call handler: the process is ended', {
       call: this.nameOf(t.nr),
       args: args.join(', '),
-      tid: t.tid,
+      tid: t.pid.shown,
       name: t.name,
       rip: `0x${(t.ctx.regs[2 * REG_RIP + 1]! * 4294967296 + t.ctx.regs[2 * REG_RIP]!).toString(16)}`,
       stack: e instanceof Error ? e.stack : String(e),

@@ -19,6 +19,7 @@ import type { Kernel } from './kernel.ts';
 import type { NamespaceSet } from './namespaces.ts';
 import type { Pid, PidNamespace } from './pidns.ts';
 import type { Ptrace } from './ptrace.ts';
+import type { Seccomp } from './seccomp.ts';
 import { PendingSignals, SigInfo } from './siginfo.ts';
 import type { ThreadGroup } from './threadgroup.ts';
 import { Timer } from './timers.ts';
@@ -130,6 +131,9 @@ export class Task implements Caller, Wakeable {
   regsSet = false;
   /** The signal that its tracer lets through. */
   injected: SigInfo | null = null;
+
+  /** What it may call; null: everything. */
+  seccomp: Seccomp | null = null;
 
   // Threads.
   clearChildTid = 0;

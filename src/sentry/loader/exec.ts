@@ -77,6 +77,7 @@ export function execProgram(
     release(p);
     return at;
   }
+  if (t.seccomp !== null) mm.limitNative(t.seccomp.native());
   mm.exe = new ExeMapping(p.file);
   mm.exe.ref();
   if (creds.secure || !creds.readable) mm.dumpable = 0;

@@ -121,7 +121,12 @@ export class MemoryManager {
 
   /** Pages were locked: what madvise(2) may do to them is the Sentry's to say. */
   noteLocked(): void {
-    this.as.setNative(this.traced ? 0 : NATIVE_FUTEX);
+    this.as.setNative(NATIVE_FUTEX);
+  }
+
+  /** A filter looks at calls of a task here: those that the engine makes itself must be among `calls` (NATIVE_*). */
+  limitNative(calls: number): void {
+    this.as.setNative(calls);
   }
 
   /** `ctx`, stopped in this address space, is traced. */

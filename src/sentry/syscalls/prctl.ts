@@ -38,6 +38,7 @@ import {
   PR_SET_NO_NEW_PRIVS,
   PR_SET_PDEATHSIG,
   PR_SET_PTRACER,
+  PR_SET_SECCOMP,
   PR_SET_SECUREBITS,
   PR_SET_THP_DISABLE,
   PR_SET_TIMERSLACK,
@@ -51,6 +52,7 @@ import { watchCpuLimit } from '../kernel/cputimers.ts';
 import type { Task } from '../kernel/task.ts';
 import { type CapSet, hasCap } from '../vfs/creds.ts';
 import { full, partial, type Row } from './row.ts';
+import { prctlSetSeccomp } from './seccomp.ts';
 
 const CAP_LAST = 40;
 const SECBITS_ALL = 0xff;
@@ -167,7 +169,9 @@ export function sys_prctl(t: Task): number {
     case PR_SET_SECUREBITS:
       return setSecurebits(t, v);
     case PR_GET_SECCOMP:
-      return 0;
+      return t.seccomp === null ? 0 : t.seccomp.mode;
+    case PR_SET_SECCOMP:
+      return prctlSetSeccomp(t, v, t.arg(2));
     case PR_SET_TIMERSLACK:
       t.timerSlackNs = v === 0 ? 50000 : v;
       return 0;
@@ -296,7 +300,7 @@ export const rows: readonly Row[] = [
     SYS_prctl,
     'prctl',
     sys_prctl,
-    'no seccomp, no memory map changes, no machine-check or speculation control',
+    'no memory map changes, no machine-check or speculation control',
     'int',
     'hex',
     'hex',

@@ -237,13 +237,17 @@ function syscallInfo(t: Task, o: Task, p: Ptrace): number {
   word(8, REG_RIP);
   word(16, REG_RSP);
   let size = 24;
-  if (p.syscall === 1) {
+  if (p.syscall === 1 || p.syscall === 3) {
     word(24, REG_ORIG_RAX);
     // rdi rsi rdx r10 r8 r9
     [14, 13, 12, 7, 9, 8].forEach((reg, i) => {
       word(32 + 8 * i, reg);
     });
     size = 80;
+    if (p.syscall === 3) {
+      putU32(block, 80, p.message);
+      size = 84;
+    }
   } else if (p.syscall === 2) {
     word(24, REG_RAX);
     const lo = r[2 * REG_RAX]! | 0;
@@ -369,7 +373,7 @@ export const rows: readonly Row[] = [
     SYS_ptrace,
     'ptrace',
     sys_ptrace,
-    'the tracer is a process, not a thread; no hardware breakpoints, PTRACE_SYSEMU, PTRACE_PEEKSIGINFO, seccomp stops',
+    'the tracer is a process, not a thread; no hardware breakpoints, PTRACE_SYSEMU, PTRACE_PEEKSIGINFO, PTRACE_SECCOMP_GET_FILTER',
     'hex',
     'int',
     'ptr',

@@ -121,14 +121,18 @@ export class Strace implements Tracer {
   private readonly write: (line: string) => void;
   private readonly pending: Map<Task, { text: string; start: number }> = new Map();
   private readonly buf = new Uint8Array(4096);
+  private readonly only: ReadonlySet<string> | null;
 
-  constructor(write: (line: string) => void) {
+  /** `only`: names of the calls that are printed; null: all. */
+  constructor(write: (line: string) => void, only: ReadonlySet<string> | null = null) {
     this.write = write;
+    this.only = only;
   }
 
   enter(t: Task): void {
     const row = table[t.nr];
     const name = names.get(t.nr) ?? `syscall_${t.nr}`;
+    if (this.only !== null && !this.only.has(name)) return;
     const kinds = row?.args ?? ['hex', 'hex', 'hex', 'hex', 'hex', 'hex'];
     // The arguments as they were; output buffers are shown at the end.
     const args = kinds.map((k, i) => this.argument(t, k, i));
@@ -146,7 +150,7 @@ export class Strace implements Tracer {
     else result = r > 0xffffffff ? `0x${r.toString(16)}` : String(r);
     let text = p.text;
     if (text.includes('<out:') && r >= 0) text = this.outputs(t, text, r);
-    this.write(`[${t.tid}] ${t.name}: ${text} = ${result} <${us}us>\n`);
+    this.write(`[${t.pid.shown}] ${t.name}: ${text} = ${result} <${us}us>\n`);
   }
 
   private outputs(t: Task, text: string, r: number): string {

@@ -30,6 +30,7 @@ import { rows as ptrace } from './ptrace.ts';
 import { rows as read } from './read.ts';
 import type { Row } from './row.ts';
 import { rows as sched } from './sched.ts';
+import { rows as seccomp } from './seccomp.ts';
 import { rows as signal } from './signal.ts';
 import { rows as socket } from './socket.ts';
 import { rows as sockmsg } from './sockmsg.ts';
@@ -68,6 +69,7 @@ const FAMILIES: readonly (readonly Row[])[] = [
   ptrace,
   read,
   sched,
+  seccomp,
   signal,
   socket,
   sockmsg,

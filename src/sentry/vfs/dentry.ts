@@ -38,6 +38,8 @@ export class Dentry {
   mounts = 0;
   /** Files, mounts, and working and root directories that hold it. */
   refs = 0;
+  /** The epoch of its file system in which the name was found to lead here. */
+  epoch: number;
   /** Unlinked, renamed over, or dropped: no longer found under its parent. */
   deleted = false;
 
@@ -46,6 +48,7 @@ export class Dentry {
     this.parent = parent === null ? (this as Dentry) : parent;
     this.inode = inode;
     this.fs = fs;
+    this.epoch = fs.epoch;
     this.salt = nextSalt();
     if (inode !== null) inode.holds++;
   }
@@ -78,14 +81,14 @@ export function rootDentry(fs: FileSystem): Dentry {
 /** The dentry of `name` in `dir`, from the cache or by asking the file system; absent names answer a dentry without an inode. */
 export function lookupChild(c: Caller, dir: Dentry, name: string): Dentry | number {
   const d = findName(dir, name);
-  if (d !== null) return dir.fs.volatileNames ? revalidate(c, dir, d) : d;
+  if (d !== null) return doubtful(d) ? revalidate(c, dir, d) : d;
   return lookupMiss(c, dir, name);
 }
 
 /** As lookupChild() for the name buf[from..to) with the hash `hash` (see hashByte): allocates nothing when the name is cached. */
 export function lookupBytes(c: Caller, dir: Dentry, buf: Uint8Array, from: number, to: number, hash: number): Dentry | number {
   const d = findBytes(dir, buf, from, to, hash);
-  if (d !== null) return dir.fs.volatileNames ? revalidate(c, dir, d) : d;
+  if (d !== null) return doubtful(d) ? revalidate(c, dir, d) : d;
   return lookupMiss(c, dir, latin1Decode(buf, from, to));
 }
 
@@ -100,9 +103,15 @@ function lookupMiss(c: Caller, dir: Dentry, name: string): Dentry | number {
   return addChild(dir, name, r);
 }
 
-/** Asks a volatile file system again: the same inode keeps the dentry. */
+/** True if the file system must be asked again where the name leads. */
+function doubtful(d: Dentry): boolean {
+  return d.fs.volatileNames || d.epoch !== d.fs.epoch;
+}
+
+/** Asks the file system again: the same inode keeps the dentry. */
 function revalidate(c: Caller, dir: Dentry, d: Dentry): Dentry | number {
   if (d.mounts > 0) return d;
+  d.epoch = d.fs.epoch;
   const r = dir.inode!.lookup(c, d.name);
   const inode = typeof r === 'number' ? null : r;
   if (typeof r === 'number' && r !== -ENOENT) return r;
@@ -126,6 +135,7 @@ export function addChild(dir: Dentry, name: string, inode: Inode | null): Dentry
 /** An absent name now leads to `inode` (create, mkdir, link ...). */
 export function instantiate(d: Dentry, inode: Inode): void {
   d.inode = inode;
+  d.epoch = d.fs.epoch;
   inode.holds++;
 }
 

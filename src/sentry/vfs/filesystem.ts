@@ -23,6 +23,8 @@ export abstract class FileSystem {
   readonly dev: number;
   /** True when names may appear or vanish behind the Sentry's back: positive and negative dentries are revalidated. */
   volatileNames = false;
+  /** Names of trees that others change are believed for one epoch: a dentry of another one is asked for again. 0: they hold. */
+  epoch = 0;
   /** Set by the dentry and mount layers. */
   rootDentry: Dentry | null = null;
   internalMount: Mount | null = null;

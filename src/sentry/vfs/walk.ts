@@ -66,9 +66,6 @@ export class Walk {
   open = false;
 }
 
-/** Walks so far: what a file system learnt of the time during one of them is still true. */
-export let walks = 0;
-
 /** Paths that came as strings, as bytes. */
 let text: Uint8Array = new Uint8Array(2 * PATH_MAX);
 /** What is left to walk once a symbolic link was met: its target and the rest of the path, flush with the end. */
@@ -232,7 +229,6 @@ function walkBytes(c: Caller, out: Walk, path: Uint8Array, pos: number, limit: n
   let restart = true;
   out.lasting = true;
   out.open = true;
-  walks++;
   for (;;) {
     if (restart) {
       // At the beginning of a path: the caller's, or the target of a link.

@@ -19,6 +19,7 @@ import {
   OP_WALK,
 } from '../../../wire/gofer.ts';
 import { Decoder, decodeReply, Encoder, encodeRequest } from '../../../wire/gofercodec.ts';
+import { Belief } from './belief.ts';
 import { IdleList } from './idle.ts';
 
 /** How long an answer may take before the gofer counts as dead, in ms. */
@@ -45,6 +46,8 @@ export class GoferClient {
   dead = false;
   /** Files of all its trees that keep descriptors for the next open. */
   readonly idle: IdleList;
+  /** How long its shared trees are believed. */
+  readonly belief: Belief = new Belief();
   /** Messages so far, for tests and statistics. */
   calls = 0;
 

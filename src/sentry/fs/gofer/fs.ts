@@ -13,13 +13,13 @@ export class GoferFileSystem extends FileSystem {
   private constructor(session: GoferSession, root: (fs: GoferFileSystem) => GoferInode) {
     super('9p', anonDev());
     this.session = session;
-    this.volatileNames = !session.exclusive;
+    if (!session.exclusive) session.client.belief.add(this);
     this.root = root(this);
   }
 
   /**
    * Attaches to the gofer's tree number `index`; one client serves all trees of a container. `exclusive`: nobody but this sandbox changes it, so that everything learnt is kept;
-   * else names and attributes are believed for a second. The file system, or -errno.
+   * else names and attributes are believed for a while (belief.ts). The file system, or -errno.
    */
   static attach(client: GoferClient, index: number, exclusive: boolean): GoferFileSystem | number {
     const info = client.attach(index);

@@ -6,8 +6,6 @@ import { AT_REMOVEDIR, O_ACCMODE, O_RDONLY, O_RDWR } from '../../../abi/fcntl.ts
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_IXGRP } from '../../../abi/stat.ts';
 import { RENAME_EXCHANGE } from '../../../abi/uio.ts';
 import { latin1Decode } from '../../../base/bytes.ts';
-import { monotonicNs } from '../../../base/clock.ts';
-import { NSEC_PER_SEC } from '../../../base/time.ts';
 import {
   type NodeInfo,
   OP_CREATE,
@@ -33,8 +31,6 @@ import { GoferDirectory, GoferFile } from './file.ts';
 import { GoferNode, type ListedName } from './node.ts';
 import type { GoferSession } from './session.ts';
 
-/** How long a name is believed in shared trees, ns. */
-const BELIEF = NSEC_PER_SEC;
 /** Most names that a directory of a shared tree remembers. */
 const MAX_RECENT = 8192;
 /** A directory is listed after this many questions for single names, and one more for each LISTED_SIZE bytes of its own size. */
@@ -48,7 +44,7 @@ const EMPTY = new Uint8Array(0);
 interface Entry extends ListedName {
   /** Listed and not yet looked up: the identifier is ours to use or give back. */
   info: NodeInfo | null;
-  /** Shared trees: the inode that was found, and when. */
+  /** Shared trees: the inode that was found, and the epoch. */
   inode: GoferInode | null;
   at: number;
 }
@@ -61,6 +57,10 @@ export class GoferInode extends GoferNode {
   /** All names as list() told them, good until one comes or goes; in shared trees for a while at most. */
   private listing: readonly ListedName[] | null = null;
   private listedAt = 0;
+  /** Shared trees: the epoch in which `entries` holds all names. */
+  private completeAt = 0;
+  /** Shared trees: the epoch that `asked` counts in. */
+  private askedAt = 0;
   /** Names that the gofer was asked for, one message each. */
   private asked = 0;
   private listAfter = LIST_AFTER;
@@ -84,12 +84,19 @@ export class GoferInode extends GoferNode {
       const info = this.session.client.walk(this.id, name);
       return typeof info === 'number' ? info : this.instantiate(info);
     }
-    const now = this.session.walkTime();
-    if (e !== undefined && now - e.at < BELIEF) {
+    const now = this.session.learn();
+    if (e !== undefined && e.at === now) {
       if (e.type === 0) return -ENOENT;
       if (e.info !== null) return this.claim(e);
       if (e.inode !== null && !e.inode.evicted) return e.inode;
+    } else if (this.completeAt === now) {
+      return -ENOENT;
     }
+    if (this.askedAt !== now) {
+      this.askedAt = now;
+      this.asked = 0;
+    }
+    if (this.completeAt !== now && this.worthListing()) return this.lookup(_c, name);
     const info = this.session.client.walk(this.id, name);
     if (typeof info === 'number') {
       if (info === -ENOENT) this.remember(name, null, now);
@@ -155,7 +162,7 @@ export class GoferInode extends GoferNode {
   /** Shared trees: notes what a name led to (null: nowhere). */
   private remember(name: string, inode: GoferInode | null, now: number): void {
     if (this.entries === null) this.entries = new Map();
-    else if (this.entries.size >= MAX_RECENT) this.forget();
+    else if (this.entries.size >= MAX_RECENT && this.completeAt !== now) this.forget();
     if (this.entries === null) this.entries = new Map();
     const old = this.entries.get(name);
     if (old !== undefined && old.info !== null) this.session.client.clunk(old.info.id);
@@ -174,7 +181,7 @@ export class GoferInode extends GoferNode {
     this.listing = null;
     this.markDirty();
     if (!this.session.exclusive) {
-      this.remember(name, inode, monotonicNs());
+      this.remember(name, inode, this.session.learn());
     } else if (this.entries !== null) {
       const old = this.entries.get(name);
       if (old !== undefined && old.info !== null) this.session.client.clunk(old.info.id);
@@ -189,6 +196,7 @@ export class GoferInode extends GoferNode {
     if (this.entries === null) return;
     for (const e of this.entries.values()) if (e.info !== null) this.session.client.clunk(e.info.id);
     this.entries = null;
+    this.completeAt = 0;
     this.session.removeListed(this);
   }
 
@@ -198,14 +206,15 @@ export class GoferInode extends GoferNode {
 
   override list(most = Infinity): readonly ListedName[] | number {
     const exclusive = this.session.exclusive;
-    if (this.listing !== null && (exclusive || monotonicNs() - this.listedAt < BELIEF)) return this.listing;
-    if (exclusive && this.entries !== null) {
-      this.listing = [...this.entries.values()];
+    if (this.listing !== null && this.session.holds(this.listedAt)) return this.listing;
+    const now = exclusive ? 0 : this.session.learn();
+    if (this.entries !== null && (exclusive || this.completeAt === now)) {
+      this.listing = exclusive ? [...this.entries.values()] : [...this.entries.values()].filter((e) => e.type !== 0);
+      this.listedAt = now;
       return this.listing;
     }
     const all = this.session.client.readdir(this.id, most);
     if (typeof all === 'number') return all;
-    const now = exclusive ? 0 : monotonicNs();
     const old = this.entries;
     const entries = new Map<string, Entry>();
     const listing: Entry[] = [];
@@ -224,6 +233,7 @@ export class GoferInode extends GoferNode {
     this.entries = entries;
     this.listing = listing;
     this.listedAt = now;
+    this.completeAt = now;
     this.session.addListed(this, all.length);
     return listing;
   }
@@ -259,7 +269,10 @@ export class GoferInode extends GoferNode {
     }
     if (err < 0) {
       // Somebody else made it: what we believed of the name is wrong.
-      if (err === -EEXIST) this.forget();
+      if (err === -EEXIST) {
+        this.forget();
+        client.belief.doubt();
+      }
       return err;
     }
     const fd = client.donated;
@@ -291,7 +304,8 @@ export class GoferInode extends GoferNode {
     if (typeof r !== 'number') {
       this.nlink++;
       // Nobody else fills it: it is known to be empty.
-      if (this.session.exclusive) r.entries = new Map();
+      r.entries = new Map();
+      if (!this.session.exclusive) r.completeAt = this.session.learn();
     }
     return r;
   }
@@ -401,7 +415,7 @@ export class GoferInode extends GoferNode {
     const acc = flags & O_ACCMODE;
     const err = acc === O_RDONLY ? this.ensureRead() : this.ensureWrite();
     if (err < 0) return err;
-    if (!this.session.exclusive) this.refreshNow();
+    if (!this.session.holds(this.checkedAt)) this.refreshNow();
     return new GoferFile(this, flags, mount, dentry);
   }
 

@@ -2,8 +2,6 @@
 
 import { EACCES, EMFILE, EROFS, ESTALE } from '../../../abi/errno.ts';
 import { O_RDONLY, O_RDWR, O_WRONLY } from '../../../abi/fcntl.ts';
-import { monotonicNs } from '../../../base/clock.ts';
-import { NSEC_PER_SEC } from '../../../base/time.ts';
 import { type HostStat, newHostStat } from '../../../platform/hostio.ts';
 import type { Attr, NodeInfo } from '../../../wire/gofer.ts';
 import type { FileSystem } from '../../vfs/filesystem.ts';
@@ -42,7 +40,7 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
   changed = false;
   /** A guest may store to it without our knowledge: always ask. */
   mappedShared = false;
-  /** When the attributes were true, in ns of the monotonic clock (shared trees only). */
+  /** The epoch in which the attributes were true (shared trees only). */
   checkedAt = 0;
 
   constructor(fs: FileSystem, session: GoferSession, info: NodeInfo) {
@@ -70,7 +68,7 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
     this.ctimeSec = a.ctimeSec;
     this.ctimeNsec = a.ctimeNsec;
     this.dirty = false;
-    if (!this.session.exclusive) this.checkedAt = monotonicNs();
+    if (!this.session.exclusive) this.checkedAt = this.session.learn();
   }
 
   /** The host has newer attributes, by our own doing. */
@@ -80,7 +78,7 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
   }
 
   override refresh(): number {
-    if (!this.dirty && !this.mappedShared && (this.session.exclusive || monotonicNs() - this.checkedAt < NSEC_PER_SEC)) return 0;
+    if (!this.dirty && !this.mappedShared && this.session.holds(this.checkedAt)) return 0;
     return this.refreshNow();
   }
 

@@ -1,8 +1,6 @@
 // What all inodes of one gofer file system share: the client, the mode, and the bounds of its caches.
 
-import { monotonicNs } from '../../../base/clock.ts';
 import type { Inode } from '../../vfs/inode.ts';
-import { walks } from '../../vfs/walk.ts';
 import type { GoferClient } from './client.ts';
 
 /** Most directory entries with attributes kept for names that were listed but not yet looked up. */
@@ -18,7 +16,7 @@ export interface Droppable {
 
 export class GoferSession {
   readonly client: GoferClient;
-  /** True: nobody else changes the tree, what was learnt stays true. False: it is believed for a second. */
+  /** True: nobody else changes the tree, what was learnt stays true. False: it is believed for an epoch (belief.ts). */
   readonly exclusive: boolean;
   /** The attach point refuses changes. */
   readonly readonly: boolean;
@@ -30,8 +28,6 @@ export class GoferSession {
   /** Inode numbers of files that were changed through inodes that are gone. */
   private readonly changed = new Set<number>();
   private anyChanged = false;
-  private walk = -1;
-  private time = 0;
 
   constructor(client: GoferClient, exclusive: boolean, readonly: boolean) {
     this.client = client;
@@ -39,13 +35,15 @@ export class GoferSession {
     this.readonly = readonly;
   }
 
-  /** CLOCK_MONOTONIC in ns, read once a walk: for the names that it asks for. */
-  walkTime(): number {
-    if (this.walk !== walks) {
-      this.walk = walks;
-      this.time = monotonicNs();
-    }
-    return this.time;
+  /** The epoch that something is learnt in now. */
+  learn(): number {
+    this.client.belief.begin();
+    return this.client.belief.epoch;
+  }
+
+  /** True if what was learnt in `epoch` holds. */
+  holds(epoch: number): boolean {
+    return this.exclusive || epoch === this.client.belief.epoch;
   }
 
   /** The inode of a file with several names, or null when none is known. */

@@ -135,7 +135,7 @@ export function statusText(t: Task, ns: PidNamespace): string {
   s += `SigIgn:\t${hex64(ignoredLo, ignoredHi)}\nSigCgt:\t${hex64(caughtLo, caughtHi)}\n`;
   s += `CapInh:\t${caps(c.inheritable)}\nCapPrm:\t${caps(c.permitted)}\nCapEff:\t${caps(c.effective)}\nCapBnd:\t${caps(c.bounding)}\nCapAmb:\t${caps(c.ambient)}\n`;
   const [mask, list] = cpuMask(t);
-  s += `NoNewPrivs:\t${c.noNewPrivs ? 1 : 0}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tunknown\n`;
+  s += `NoNewPrivs:\t${c.noNewPrivs ? 1 : 0}\nSeccomp:\t${t.seccomp?.mode ?? 0}\nSeccomp_filters:\t${t.seccomp?.count ?? 0}\nSpeculation_Store_Bypass:\tunknown\n`;
   s += `Cpus_allowed:\t${mask}\nCpus_allowed_list:\t${list}\nMems_allowed:\t1\nMems_allowed_list:\t0\n`;
   s += `voluntary_ctxt_switches:\t${t.syscalls}\nnonvoluntary_ctxt_switches:\t0\n`;
   return s;

@@ -1,0 +1,132 @@
+// podman and buildah on storage, state and configuration of their own.
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { RunOptions, RunResult } from '../../support/run.ts';
+import { Folder } from './folder.ts';
+import type { Image } from './images.ts';
+import { type Runtime, statesNamed } from './runtimes.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Debian's podman with one runtime as its default. */
+export class Podman {
+  readonly folder: Folder;
+  readonly runtime: Runtime;
+  private readonly prefix: string[];
+
+  /** `options`: further lines for the [engine] table of containers.conf. */
+  constructor(runtime: Runtime, options: string[] = []) {
+    this.runtime = runtime;
+    const folder = new Folder(`podman-${runtime.name}`);
+    this.folder = folder;
+    const f = (name: string): string => folder.file(name);
+    for (const d of ['root', 'runroot', 'tmp', 'hooks', 'home']) mkdirSync(f(d));
+    const quoted = JSON.stringify;
+    // Limits above those of the caller cannot be given to containers by a runtime without CAP_SYS_RESOURCE.
+    writeFileSync(
+      f('containers.conf'),
+      `[containers]
+default_ulimits = ["nofile=${limit('Max open files', 20_000)}", "nproc=${limit('Max processes', 32_768)}"]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+events_logfile_path = ${quoted(f('events.log'))}
+infra_image = "localhost/pause:latest"
+runtime = ${quoted(runtime.name)}
+runtime_supports_json = ["runc", "crun", "ringfence"]
+${options.join('\n')}
+[engine.runtimes]
+${runtime.name} = [${quoted(runtime.path)}]
+[network]
+network_config_dir = ${quoted(f('networks'))}
+`,
+    );
+    writeFileSync(
+      f('storage.conf'),
+      `[storage]\ndriver = "overlay"\nrunroot = ${quoted(f('runroot'))}\ngraphroot = ${quoted(f('root'))}\n`,
+    );
+    writeFileSync(f('policy.json'), '{"default":[{"type":"insecureAcceptAnything"}]}');
+    this.prefix = ['podman', '--root', f('root'), '--runroot', f('runroot'), '--tmpdir', f('tmp')];
+  }
+
+  private options(o: RunOptions): RunOptions {
+    const f = this.folder;
+    const env = {
+      CONTAINERS_CONF: f.file('containers.conf'),
+      CONTAINERS_STORAGE_CONF: f.file('storage.conf'),
+      TMPDIR: f.file('tmp'),
+      HOME: f.file('home'),
+    };
+    return { timeout: 90_000, ...o, env: { ...env, ...o.env } };
+  }
+
+  /** Runs `podman ARGS`. */
+  run(args: string[], options: RunOptions = {}): Promise<RunResult> {
+    return this.folder.run([...this.prefix, ...args], this.options(options));
+  }
+
+  /** Runs `podman ARGS`, which must succeed; its standard output without the last newline. */
+  must(args: string[], options: RunOptions = {}): Promise<string> {
+    return this.folder.must([...this.prefix, ...args], this.options(options));
+  }
+
+  /** `podman ARGS` on a terminal. */
+  terminal(args: string[], rows: number = 24, cols: number = 80): Terminal {
+    return this.folder.terminal([...this.prefix, ...args], rows, cols, this.options({}).env);
+  }
+
+  /** Loads images into the private storage. */
+  async load(...images: Image[]): Promise<void> {
+    for (const image of images) await this.loadFile(image.docker());
+  }
+
+  /** As `load`, from OCI archives. */
+  async loadOci(...images: Image[]): Promise<void> {
+    for (const image of images) await this.loadFile(image.oci());
+  }
+
+  private async loadFile(archive: string): Promise<void> {
+    await this.must(['load', '-q', '--signature-policy', this.folder.file('policy.json'), '-i', archive]);
+  }
+
+  /** One value of `podman inspect`. */
+  async inspect(name: string, format: string): Promise<string> {
+    return await this.must(['inspect', '--format', format, name]);
+  }
+
+  /** The ids of all containers and pods that there ever were. */
+  private ids(): Set<string> {
+    const log = this.folder.file('events.log');
+    const ids = new Set<string>();
+    if (!existsSync(log)) return ids;
+    for (const m of readFileSync(log, 'utf8').matchAll(/"ID":"([0-9a-f]{64})"/g)) ids.add(m[1] as string);
+    return ids;
+  }
+
+  /** Removes all pods and containers, and waits until nothing of them is left on the host; what is left in spite of that. */
+  async leftovers(): Promise<string[]> {
+    await this.must(['pod', 'rm', '--all', '--force', '--time', '0']);
+    await this.must(['rm', '--all', '--force', '--time', '0']);
+    for (const id of this.ids()) this.folder.words.add(id);
+    // podman keeps its storage mounted for as long as there is a container only by itself: the root's own mount is its driver's.
+    const own = `mount ${this.folder.file('root')}/overlay`;
+    const left = await this.folder.settled((line) => line === own);
+    return [...left, ...statesNamed(this.runtime, this.ids())];
+  }
+
+  /** Ends everything, whatever state it is in. */
+  async close(): Promise<void> {
+    await this.run(['pod', 'rm', '--all', '--force', '--time', '0']);
+    await this.run(['rm', '--all', '--force', '--time', '0']);
+    await this.folder.close();
+  }
+}
+
+/** A hard limit of this process, at most `most`, as podman's options have it. */
+function limit(name: string, most: number): string {
+  const line = readFileSync('/proc/self/limits', 'utf8')
+    .split('\n')
+    .find((l) => l.startsWith(name));
+  const hard = Number(/\s(\d+|unlimited)\s+\w*\s*$/.exec(line ?? '')?.[1]);
+  const n = Number.isNaN(hard) ? most : Math.min(hard, most);
+  return `${n}:${n}`;
+}
