@@ -39,6 +39,7 @@ interface ExecOptions {
   internalPidFile?: string;
   consoleSocket?: string;
   preserveFds: number;
+  ignorePaused?: boolean;
   cgroup?: string;
 }
 
@@ -67,7 +68,7 @@ export function defineExec(program: Command, globals: () => GlobalOptions): void
     .option('--internal-pid-file <file>', 'where to write its pid in the container')
     .option('--console-socket <path>', 'unix socket that receives the master of the terminal')
     .option('--preserve-fds <n>', 'how many descriptors from 3 on the process gets', descriptorCount, 0)
-    .option('--ignore-paused', 'accepted')
+    .option('--ignore-paused', 'also in a paused container: the process waits for resume')
     .option('--apparmor <profile>', 'accepted')
     .option('--process-label <label>', 'accepted')
     .option('--cgroup <path>', 'group below those of the container that the stand-in joins: PATH, or CONTROLLER[,...]:PATH')
@@ -122,7 +123,10 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   const c = containers(globals).open(id);
   const state = c.load();
   const status = c.statusOf(state);
-  if (status === 'stopped') throw new CliError(`cannot exec in a stopped container: ${id}`);
+  if (status === 'stopped') throw new CliError('cannot exec in a stopped container');
+  // It would wait for `resume`, and its caller with it.
+  if (status === 'paused' && o.ignorePaused !== true)
+    throw new CliError('cannot exec in a paused container (use --ignore-paused to override)');
   const config = await processOf(words, o, c.spec());
   const detach = o.detach === true;
   if (detach && config.terminal && o.consoleSocket === undefined) {
@@ -157,14 +161,18 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   check(host().socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 'cannot create a socket pair');
   const [ours, theirs] = pair as unknown as [number, number];
   const tty = terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex };
-  const standin = startStandin(
-    ours,
-    !detach,
+  const standin = startStandin({
+    socket: ours,
+    args: config.args,
+    lifeline: !detach,
     tty,
-    config.terminal && o.consoleSocket !== undefined ? (fds[0] as number) : -1,
-    joinFiles(state.cgroups, o.cgroup),
-  );
+    ctty: config.terminal && o.consoleSocket !== undefined ? (fds[0] as number) : -1,
+    join: { pid: state.pid, start: state.pidStart },
+    cgroups: joinFiles(state.cgroups, o.cgroup),
+    oomScoreAdj: null,
+  });
   host().close(ours);
+  await standin.born();
   const control = connect(c);
   const request = { method: 'exec', id, process: config, streams, console: config.terminal, extra: o.preserveFds, standin: true } as const;
   const answer = await control.request(request, [...fds, theirs]);

@@ -41,8 +41,21 @@ export interface ProcessConfig {
   consoleSize: { rows: number; cols: number } | null;
 }
 
+/**
+ * Which namespaces a container shares with others of its sandbox: containers with the same word for a kind share it. A kind that is not
+ * named, or whose word no other container has, is the container's own. Files are always its own.
+ */
+export interface NamespaceWords {
+  uts?: string;
+  ipc?: string;
+  network?: string;
+  pid?: string;
+  cgroup?: string;
+}
+
 export interface ContainerConfig {
   id: string;
+  /** '' in a shared UTS namespace: it stays what it is. */
   hostname: string;
   domainname: string;
   /** Root is the gofer's attach point 0. overlay: writes stay in the Sentry's memory. */
@@ -61,6 +74,7 @@ export interface ContainerConfig {
   sysctl: Record<string, string>;
   devices: { path: string; type: string; major: number; minor: number; mode: number; uid: number; gid: number }[];
   annotations: Record<string, string>;
+  namespaces?: NamespaceWords;
   /** The first process may be stopped by job control, as if the caller's shell were its parent, and is no pid 1 (`do`). */
   jobControl?: boolean;
   process: ProcessConfig;
@@ -107,7 +121,7 @@ export interface BootConfig {
   readyFd: number;
   /** Socket to the stand-in of the first container: gets its exit status (wait(2) encoding, 4 bytes LE); its end kills the container. */
   standinFd: number;
-  /** The root container. Started by the control method `start`. */
+  /** The first container, whose end is the sandbox's. Started by the control method `start`. */
   container: ContainerConfig;
   stdio: StdioFds;
 }

@@ -10,8 +10,10 @@ import { IPC_SYSCTLS, procSysvipc } from '../ipc/namespace.ts';
 import { mqueuesOf } from '../ipc/mqueue.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { PidNamespace } from '../kernel/pidns.ts';
+import { type NamespaceSet, sysctlHome } from '../kernel/namespaces.ts';
 import { groupCpuNs, taskCpuNs } from '../kernel/usage.ts';
 import { NET_SYSCTLS, procNet } from '../net/procnet.ts';
+import type { Caller } from '../vfs/caller.ts';
 import { registerFileSystem } from '../vfs/fstypes.ts';
 
 const DEFAULT_MEMORY = 8 * 2 ** 30;
@@ -19,6 +21,19 @@ const DEFAULT_MEMORY = 8 * 2 ** 30;
 function tmpfs(kernel: Kernel, name: string, options: readonly string[]): TmpFs | number {
   const o = parseTmpfsOptions(options, kernel.memoryBytes > 0 ? kernel.memoryBytes : DEFAULT_MEMORY);
   return typeof o === 'number' ? o : new TmpFs(kernel.host, o, name);
+}
+
+/** The namespaces of the task that mounts, or of the container that is being built. */
+function namespacesOf(kernel: Kernel, c: Caller | null): NamespaceSet {
+  return (c as { ns?: NamespaceSet } | null)?.ns ?? kernel.namespaces;
+}
+
+/** Puts sysctls of a configuration where they belong. */
+export function configureSysctls(kernel: Kernel, ns: NamespaceSet, values: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    kernel.sysctlNames.add(name);
+    sysctlHome(kernel, ns, name).set(name, value);
+  }
 }
 
 /** What /proc shows of the parts that it may not know. `cpuLines`: the lines of one processor for /proc/cpuinfo. */
@@ -33,7 +48,7 @@ export function registerFileSystems(kernel: Kernel, cpuLines: readonly string[] 
   registerFileSystem('tmpfs', (_c, _source, options) => tmpfs(kernel, 'tmpfs', options));
   registerFileSystem('proc', (c, _source, options) => {
     const by = c as { pidns?: PidNamespace } | null;
-    return new ProcFs(kernel, by?.pidns ?? kernel.namespaces.pid, extras, options);
+    return new ProcFs(kernel, by?.pidns ?? namespacesOf(kernel, c).pid, extras, options);
   });
   registerFileSystem('cgroup', () => new Cgroup2Fs(kernel));
   registerFileSystem('cgroup2', () => new Cgroup2Fs(kernel));
@@ -43,5 +58,5 @@ export function registerFileSystems(kernel: Kernel, cpuLines: readonly string[] 
   });
   registerFileSystem('ramfs', (_c, _source, options) => tmpfs(kernel, 'ramfs', options));
   registerFileSystem('devpts', (_c, _source, options) => createDevpts(options.join(',')));
-  registerFileSystem('mqueue', () => mqueuesOf(kernel).fs);
+  registerFileSystem('mqueue', (c) => mqueuesOf(namespacesOf(kernel, c).ipc.key).fs);
 }

@@ -15,23 +15,22 @@ import { NATIVE_FUTEX, NATIVE_MADVISE } from '../../platform/platform.ts';
 import { CPU_MODES, type CpuMode } from '../../platform/systrap/engine.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
 import { type BootConfig, CONTROL_FD } from '../../wire/boot.ts';
-import { Container } from '../control/container.ts';
+import { Donated } from '../control/process.ts';
+import { Sandbox, type SandboxParts } from '../control/sandbox.ts';
 import { ControlServer } from '../control/server.ts';
 import { installEvents } from '../fs/event/install.ts';
 import { HostFdFs, openHostFd } from '../fs/hostfd/hostfd.ts';
 import { registerTtyDevices } from '../fs/tty/devices.ts';
 import { Kernel } from '../kernel/kernel.ts';
-import { PidNamespace } from '../kernel/pidns.ts';
 import { Loop } from '../kernel/run.ts';
 import { installSignals } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
-import { nextNamespaceIno } from '../vfs/namespace.ts';
 import { Strace } from '../syscalls/strace.ts';
 import { handlers, names } from '../syscalls/table.ts';
 import { installTimers } from '../syscalls/timers.ts';
 import { SENTRY_PROGRAMS } from './filter.gen.ts';
 import { openLog } from './log.ts';
-import { buildMounts } from './mounts.ts';
+import { buildFiles, registerParts } from './mounts.ts';
 
 const CONFIG_FD = 3;
 const IGNORED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGPIPE', 'SIGUSR1', 'SIGUSR2', 'SIGTSTP'] as const;
@@ -87,20 +86,13 @@ function boot(): number {
   const kernel = new Kernel(host, platform, log);
   kernel.bootNs = monotonicNs();
   kernel.cpus = native === '' ? 1 : host.native.cpuCount();
-  kernel.hostname = config.container.hostname;
-  kernel.domainname = config.container.domainname === '' ? '(none)' : config.container.domainname;
   host.random(kernel.bootId);
   installSignals(kernel);
   installEvents(kernel);
   installTimers(kernel);
   registerTtyDevices();
+  registerParts(kernel);
 
-  const pidns = new PidNamespace(kernel.namespaces.pid, nextNamespaceIno(), null, true);
-  const mounts = buildMounts(kernel, config.container, pidns, config.goferFd);
-  kernel.mounts = mounts;
-  const hostFs = new HostFdFs(host);
-  const process0 = config.container.process;
-  const container = new Container(kernel, config.container, mounts, pidns, (fd) => openHostFd(hostFs, fd, -1, process0.uid, process0.gid));
   const shrinker = new Shrinker(host.native);
   const wait = (ms: number): number => {
     const limit = shrinker.limit(ms);
@@ -123,30 +115,27 @@ function boot(): number {
       host.write(config.straceFd, b, 0, b.length);
     }, only);
   }
-  container.pauseHook = () => loop.pause();
-  container.resumeHook = () => loop.resume();
+  const hostFs = new HostFdFs(host);
+  const parts: SandboxParts = {
+    hostFile: (fd, uid, gid) => openHostFd(hostFs, fd, -1, uid, gid),
+    files: (c, goferFd, ns) => buildFiles(kernel, c, goferFd, ns),
+    pause: (id) => loop.pause(id),
+    resume: (id) => loop.resume(id),
+  };
+  const sandbox = new Sandbox(kernel, parts, config.container, config.goferFd, new Donated(config.stdio), config.standinFd);
   host.watch(platform.doorbell, EPOLLIN, () => {});
   const utf8 = {
     decode: (b: Uint8Array) => Buffer.from(b.buffer, b.byteOffset, b.length).toString('utf8'),
     encode: (s: string) => Buffer.from(s, 'utf8'),
   };
-  new ControlServer(
-    kernel,
-    container,
-    config.controlFd,
-    config.controlClients,
-    config.stdio,
-    config.standinFd,
-    (fd) => host.native.accept(fd, SOCK_CLOEXEC),
-    utf8,
-  );
+  new ControlServer(kernel, sandbox, config.controlFd, config.controlClients, (fd) => host.native.accept(fd, SOCK_CLOEXEC), utf8);
   confine(host, config);
   if (config.readyFd >= 0) {
     host.write(config.readyFd, new Uint8Array([1]), 0, 1);
     host.close(config.readyFd);
   }
   loop.run();
-  container.closeConsoles();
+  sandbox.finish();
   platform.shutdown();
   return 0;
 }

@@ -3,9 +3,8 @@
 import type { HostIO } from '../../platform/hostio.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { File } from '../vfs/file.ts';
-import type { MountNamespace } from '../vfs/namespace.ts';
 import { NamespaceSet } from './namespaces.ts';
-import type { Pid } from './pidns.ts';
+import type { Pid, PidNamespace } from './pidns.ts';
 import type { SigInfo } from './siginfo.ts';
 import type { Task } from './task.ts';
 import type { ThreadGroup } from './threadgroup.ts';
@@ -35,10 +34,14 @@ export class Kernel {
   readonly tasks: Map<number, Task> = new Map();
   readonly groups: Map<number, ThreadGroup> = new Map();
 
-  /** The first namespaces. Containers begin in sets of their own, which share some of them. */
+  /** The first namespaces: those of the first container, but for process ids. */
   readonly namespaces: NamespaceSet = new NamespaceSet(this);
-  /** sysctl values by dotted name ("kernel.shmmax"), where they differ from what the kernel computes. */
+  /** The first pid namespace: above those of all containers. */
+  readonly pids: PidNamespace = this.namespaces.pid;
+  /** sysctl values by dotted name, where they differ from what the kernel computes: those that belong to no namespace (sysctlHome). */
   readonly sysctls: Map<string, string> = new Map();
+  /** Names of those that a configuration has set: they exist from then on. */
+  readonly sysctlNames: Set<string> = new Set();
   /** 16 random bytes of this boot, for /proc/sys/kernel/random/boot_id. */
   readonly bootId: Uint8Array = new Uint8Array(16);
   /** CLOCK_MONOTONIC ns when the sandbox began. */
@@ -54,10 +57,14 @@ export class Kernel {
   hwcap = 0;
   cpus = 1;
   memoryBytes = 0;
-  /** True while the container is paused: tasks are kept out of the guest. */
+  /** Containers that are paused, by id: their tasks are kept out of the guest. */
+  readonly pausedContainers: Set<string> = new Set();
+  /** True while there is one. */
   paused = false;
-  /** Tasks whose event waits for the end of the pause. */
+  /** Tasks whose event waits for the end of their container's pause. */
   readonly parked: Task[] = [];
+  /** Tasks that were woken and wait for it (`queued`, on no list). */
+  readonly held: Task[] = [];
   /** The task whose handler or event is being worked on. */
   current: Task | null = null;
   /** Head and tail of tasks to be invoked again. */
@@ -89,30 +96,6 @@ export class Kernel {
     this.log = log;
   }
 
-  get hostname(): string {
-    return this.namespaces.uts.hostname;
-  }
-
-  set hostname(name: string) {
-    this.namespaces.uts.hostname = name;
-  }
-
-  get domainname(): string {
-    return this.namespaces.uts.domainname;
-  }
-
-  set domainname(name: string) {
-    this.namespaces.uts.domainname = name;
-  }
-
-  get mounts(): MountNamespace | null {
-    return this.namespaces.mnt;
-  }
-
-  set mounts(m: MountNamespace | null) {
-    this.namespaces.mnt = m;
-  }
-
   /** Puts a blocked task at the end of the ready list. */
   enqueue(t: Task): void {
     t.queued = true;
@@ -135,7 +118,12 @@ export class Kernel {
 
   /** Whom a tid or tgid stands for; null: nobody any more. */
   pidOf(id: number): Pid | null {
-    return this.namespaces.pid.ids.get(id) ?? null;
+    return this.pids.ids.get(id) ?? null;
+  }
+
+  /** True while the task's container is paused. */
+  isPaused(t: Task): boolean {
+    return this.paused && this.pausedContainers.has(t.tg.container);
   }
 
   /** Makes a task known. */

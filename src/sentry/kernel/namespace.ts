@@ -8,6 +8,8 @@ export class Namespace {
   readonly ino: number;
   /** What tables of its contents are keyed by: the kernel for the first namespace of a kind. */
   readonly key: object;
+  /** Values of /proc/sys that belong to it, by dotted name, where they were configured or written. */
+  readonly sysctls: Map<string, string> = new Map();
 
   constructor(kind: number, ino: number, key: object | null) {
     this.kind = kind;

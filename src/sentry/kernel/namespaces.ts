@@ -65,10 +65,18 @@ export class NamespaceSet {
 
   /** The same namespaces in a set of their own, to be changed by the caller before anybody sees it. */
   copy(): NamespaceSet {
+    const s = this.bare();
+    s.mnt = this.mnt;
+    if (s.mnt !== null) s.mnt.refs++;
+    return s;
+  }
+
+  /** The same without mounts. */
+  bare(): NamespaceSet {
     const s = Object.create(NamespaceSet.prototype) as NamespaceSet;
     Object.assign(s, this);
     s.refs = 1;
-    if (s.mnt !== null) s.mnt.refs++;
+    s.mnt = null;
     return s;
   }
 
@@ -84,6 +92,13 @@ export class NamespaceSet {
     this.mnt?.unref();
     this.mnt = null;
   }
+}
+
+/** Where the value of a sysctl is kept: by the namespace that it belongs to, else by the kernel. */
+export function sysctlHome(kernel: { readonly sysctls: Map<string, string> }, ns: NamespaceSet, name: string): Map<string, string> {
+  if (name.startsWith('net.')) return ns.net.sysctls;
+  if (/^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/.test(name)) return ns.ipc.sysctls;
+  return kernel.sysctls;
 }
 
 /**

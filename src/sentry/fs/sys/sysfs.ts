@@ -129,7 +129,7 @@ export class Cgroup2Fs extends SynthFs {
     d.text('cgroup.procs', (c) => numbers(c, kernel.groups.values()));
     d.text('cgroup.threads', (c) => numbers(c, kernel.tasks.values()));
     d.text('cgroup.type', () => 'domain\n');
-    d.text('cgroup.events', () => `populated 1\nfrozen ${kernel.paused ? 1 : 0}\n`);
+    d.text('cgroup.events', () => 'populated 1\nfrozen 0\n');
     d.text('cgroup.max.depth', () => 'max\n');
     d.text('cgroup.max.descendants', () => 'max\n');
     d.text('cgroup.stat', () => 'nr_descendants 0\nnr_dying_descendants 0\n');
