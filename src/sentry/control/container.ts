@@ -164,7 +164,7 @@ export class Container {
 
   private spawn(p: ProcessConfig, streams: Donated, init: boolean, standin: number): ThreadGroup | StartError {
     const k = this.kernel;
-    for (const f of k.entered) f();
+    for (const f of k.outside) f();
     // Under job control from outside the command is a process like any other: orphans are reaped by the kernel, not by it.
     // In a shared pid namespace the container that starts first, the sandbox's, has the first process.
     const pidns = this.namespaces.pid;
@@ -343,6 +343,7 @@ export class Container {
 
   /** Says how a process ended to its stand-in, which then exits in the same way. */
   private tell(standin: number, status: number): void {
+    for (const f of this.kernel.outside) f();
     if (standin < 0) return;
     const b = new Uint8Array(4);
     b[0] = status & 0xff;
@@ -380,6 +381,7 @@ export class Container {
   }
 
   pause(): void {
+    for (const f of this.kernel.outside) f();
     this.paused = true;
     this.around.pause(this.config.id);
   }
