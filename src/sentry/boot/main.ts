@@ -86,7 +86,6 @@ function boot(): number {
   const kernel = new Kernel(host, platform, log);
   kernel.bootNs = monotonicNs();
   kernel.cpus = native === '' ? 1 : host.native.cpuCount();
-  kernel.protectInit = config.container.protectInit === true;
   host.random(kernel.bootId);
   installSignals(kernel);
   installEvents(kernel);
@@ -96,6 +95,7 @@ function boot(): number {
 
   const shrinker = new Shrinker(host.native);
   const wait = (ms: number): number => {
+    if (ms !== 0) for (const f of kernel.resting) f();
     const limit = shrinker.limit(ms);
     const n = host.wait(limit === Infinity ? -1 : limit);
     shrinker.waited(limit, n !== 0);
