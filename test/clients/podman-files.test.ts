@@ -134,7 +134,7 @@ withPodman(
 
     test('--mount, --volumes-from and --shm-size', async () => {
       const args = ['--mount', 'type=tmpfs,destination=/m,tmpfs-mode=1770', '--shm-size=2m', BB, 'sh', '-c'];
-      expect(await s.says([...args, 'stat -c %a /m; df -k /dev/shm | tail -n 1'])).toMatch(/^1770\n\S+\s+2048 /);
+      expect(await s.says([...args, 'stat -c %a /m; df -k -P /dev/shm | tail -n 1'])).toMatch(/^1770\n\S+\s+2048 /);
       const name = await s.start(['-v', '/anonymous', BB, 'sh', '-c', 'echo lent >/anonymous/x']);
       expect(await s.end(name)).toBe(0);
       expect(await s.says(['--volumes-from', name, BB, 'cat', '/anonymous/x'])).toBe('lent');

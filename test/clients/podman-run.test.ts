@@ -105,7 +105,7 @@ withPodman(
     test('attach brings streams back', async () => {
       const name = await s.start(['-i', BB, 'sh', '-c', 'while read a; do echo "got $a"; done; exit 5']);
       const r = await s.podman.run(['attach', '--sig-proxy=false', name], { input: 'hello\nagain\n' });
-      expect(r).toMatchObject({ stdout: 'got hello\ngot again\n' });
+      expect(r.stdout.trimEnd()).toBe('got hello\ngot again');
       expect(await s.end(name)).toBe(5);
       await s.remove(name);
     });
