@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import type { ContainerConfig } from '../src/wire/boot.ts';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
 import { cgroupMode, joinFiles, makeCgroup, oomKills, planCgroup, removeCgroup } from './cgroups/cgroup.ts';
+import { openCounters, sentryLimits } from './cgroups/limits.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
 import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot } from './context.ts';
 import { type Control, connectIn, listenIn, SandboxGone } from './control.ts';
@@ -122,6 +123,9 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     container.write(state);
     container.saveSpec(spec);
     if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
+    config.limits = sentryLimits(spec.linux?.resources ?? {}, state.cgroups);
+    const counters = openCounters(state.cgroups);
+    closing.push(...Object.values(counters));
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
     const { stdio, close } = streams(spec, o, terminal);
     closing.push(...close);
@@ -153,6 +157,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       namespaces: process.geteuid?.() === 0 ? (spec.linux?.namespaces ?? []) : [],
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: joinFiles(state.cgroups),
+      counters,
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
     });
     for (const fd of closing.splice(0)) host().close(fd);

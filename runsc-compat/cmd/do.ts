@@ -88,6 +88,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     ctty: -1,
     namespaces: [],
     cgroups: [],
+    counters: {},
     oomScoreAdj: null,
   });
   for (const fd of ends) host().close(fd);

@@ -126,6 +126,9 @@ export class ControlServer {
         return { ok: true, ps: this.ps() };
       case 'statistics':
         return { ok: true, statistics: this.statistics() };
+      case 'update':
+        this.kernel.limits.get(r.id)?.update(r.limits);
+        return { ok: true };
       case 'pause':
         if (c.state !== 'running') return { ok: false, error: `the container is ${c.state}`, errno: -EINVAL };
         c.pause();

@@ -4,6 +4,7 @@ import type { HostIO } from '../../platform/hostio.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { File } from '../vfs/file.ts';
 import type { MountNamespace } from '../vfs/namespace.ts';
+import type { Limits } from './limits.ts';
 import { NamespaceSet } from './namespaces.ts';
 import type { ProcessGroup, Session } from './session.ts';
 import type { SigInfo } from './siginfo.ts';
@@ -63,6 +64,8 @@ export class Kernel {
   hwcap = 0;
   cpus = 1;
   memoryBytes = 0;
+  /** Limits by container id; a container that is not here has none. See limits.ts. */
+  readonly limits: Map<string, Limits> = new Map();
   /** True while the container is paused: tasks are kept out of the guest. */
   paused = false;
   /** Tasks whose event waits for the end of the pause. */
