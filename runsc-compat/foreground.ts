@@ -170,6 +170,8 @@ export class Foreground {
 /** Why a command could not be started, with the status of a shell for it. */
 export function commandError(answer: Extract<ControlResponse, { ok: false }>, command: string): CliError {
   const name = displayName(command);
+  // Not the program: what was to be done before it could run.
+  if (answer.error.startsWith('chdir')) return new CliError(`${answer.error}: ${errnoText(answerErrno(answer))}`, EXIT_NOT_FOUND);
   switch (answerErrno(answer)) {
     case 'ENOENT':
       return new CliError(
@@ -185,4 +187,14 @@ export function commandError(answer: Extract<ControlResponse, { ok: false }>, co
     default:
       return new CliError(`exec: "${name}": ${answer.error}`, EXIT_NOT_EXECUTABLE);
   }
+}
+
+function errnoText(name: string): string {
+  const texts: Record<string, string> = {
+    ENOENT: 'no such file or directory',
+    EACCES: 'permission denied',
+    ENOTDIR: 'not a directory',
+    ELOOP: 'too many levels of symbolic links',
+  };
+  return texts[name] ?? name;
 }

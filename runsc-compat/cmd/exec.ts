@@ -8,14 +8,14 @@ import { hostPath } from '../../src/host/paths.ts';
 import type { ProcessConfig } from '../../src/wire/boot.ts';
 import { joinFiles } from '../cgroups/cgroup.ts';
 import { openConsole, reopened, sendConsole } from '../console.ts';
-import type { GlobalOptions } from '../context.ts';
+import { type GlobalOptions, noteWarnings } from '../context.ts';
 import { connect, containers } from '../container.ts';
 import { CliError } from '../errors.ts';
 import { commandError, Foreground } from '../foreground.ts';
 import { check, host, lastArguments } from '../host.ts';
 import { startStandin } from '../launch.ts';
 import { maskOf, parseUser } from '../process.ts';
-import { convertProcess } from '../spec/convert.ts';
+import { confinedProcess } from '../spec/convert.ts';
 import type { Process, Spec } from '../spec/types.ts';
 import { loadProcess } from '../spec/validate.ts';
 import { type ContainerState, processStart, writeWhole } from '../state.ts';
@@ -39,6 +39,9 @@ interface ExecOptions {
   internalPidFile?: string;
   consoleSocket?: string;
   preserveFds: number;
+  apparmor?: string;
+  processLabel?: string;
+  ignorePaused?: boolean;
   cgroup?: string;
 }
 
@@ -67,7 +70,7 @@ export function defineExec(program: Command, globals: () => GlobalOptions): void
     .option('--internal-pid-file <file>', 'where to write its pid in the container')
     .option('--console-socket <path>', 'unix socket that receives the master of the terminal')
     .option('--preserve-fds <n>', 'how many descriptors from 3 on the process gets', descriptorCount, 0)
-    .option('--ignore-paused', 'accepted')
+    .option('--ignore-paused', 'also in a paused container: the process waits for resume')
     .option('--apparmor <profile>', 'accepted')
     .option('--process-label <label>', 'accepted')
     .option('--cgroup <path>', 'group below those of the container that the stand-in joins: PATH, or CONTROLLER[,...]:PATH')
@@ -87,16 +90,21 @@ export function defineExec(program: Command, globals: () => GlobalOptions): void
 }
 
 /** The process from --process, or the container's own one with what the options change. */
-async function processOf(words: string[], o: ExecOptions, spec: Spec): Promise<ProcessConfig> {
+async function processOf(words: string[], o: ExecOptions, spec: Spec, note: (line: string) => void): Promise<ProcessConfig> {
+  const linux = spec.linux ?? {};
+  const labels = {
+    ...(o.apparmor === undefined ? {} : { apparmorProfile: o.apparmor }),
+    ...(o.processLabel === undefined ? {} : { selinuxLabel: o.processLabel }),
+  };
   if (o.process !== undefined) {
-    const config = convertProcess(await loadProcess(resolve(o.process)), o.process);
+    const config = confinedProcess({ ...(await loadProcess(resolve(o.process))), ...labels }, linux, o.process, note);
     if (o.tty === true) config.terminal = true;
     return config;
   }
   if (words.length === 0) throw new CliError('exec needs a command, or --process with one');
   const own: Process = spec.process ?? { cwd: '/' };
   const { consoleSize: _size, ...rest } = own;
-  const config = convertProcess({ ...rest, args: words, terminal: o.tty ?? false }, 'config.json');
+  const config = confinedProcess({ ...rest, ...labels, args: words, terminal: o.tty ?? false }, linux, 'config.json', note);
   config.args = lastArguments(words.length);
   if (o.cwd !== undefined) config.cwd = hostPath(o.cwd);
   config.env = [...config.env, ...o.env.map(hostPath)];
@@ -122,8 +130,13 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   const c = containers(globals).open(id);
   const state = c.load();
   const status = c.statusOf(state);
-  if (status === 'stopped') throw new CliError(`cannot exec in a stopped container: ${id}`);
-  const config = await processOf(words, o, c.spec());
+  if (status === 'stopped') throw new CliError('cannot exec in a stopped container');
+  // It would wait for `resume`, and its caller with it.
+  if (status === 'paused' && o.ignorePaused !== true)
+    throw new CliError('cannot exec in a paused container (use --ignore-paused to override)');
+  const notes: string[] = [];
+  const config = await processOf(words, o, c.spec(), (line) => notes.push(line));
+  noteWarnings(globals, id, 'exec', notes);
   const detach = o.detach === true;
   if (detach && config.terminal && o.consoleSocket === undefined) {
     throw new CliError('cannot allocate tty if ringfence will detach without setting console socket (--console-socket)');
@@ -157,14 +170,18 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   check(host().socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 'cannot create a socket pair');
   const [ours, theirs] = pair as unknown as [number, number];
   const tty = terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex };
-  const standin = startStandin(
-    ours,
-    !detach,
+  const standin = startStandin({
+    socket: ours,
+    args: config.args,
+    lifeline: !detach,
     tty,
-    config.terminal && o.consoleSocket !== undefined ? (fds[0] as number) : -1,
-    joinFiles(state.cgroups, o.cgroup),
-  );
+    ctty: config.terminal && o.consoleSocket !== undefined ? (fds[0] as number) : -1,
+    join: { pid: state.pid, start: state.pidStart },
+    cgroups: joinFiles(state.cgroups, o.cgroup),
+    oomScoreAdj: null,
+  });
   host().close(ours);
+  await standin.born();
   const control = connect(c);
   const request = { method: 'exec', id, process: config, streams, console: config.terminal, extra: o.preserveFds, standin: true } as const;
   const answer = await control.request(request, [...fds, theirs]);

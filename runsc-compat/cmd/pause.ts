@@ -11,7 +11,7 @@ async function change(id: string, globals: GlobalOptions, method: 'pause' | 'res
   await c.locked(async () => {
     const state = c.load();
     const status = c.statusOf(state);
-    if (!from.includes(status)) throw new CliError(`cannot ${method} a container that is ${status}`);
+    if (!from.includes(status)) throw new CliError(method === 'pause' ? 'container not running' : 'container not paused');
     await demand(c, { method, id }, `cannot ${method} the container`);
     state.status = to;
     c.write(state);
@@ -26,7 +26,7 @@ export function definePause(program: Command, globals: () => GlobalOptions): voi
     .description('Stops all processes of a container until `resume`.')
     .argument('<id>', 'name of the container')
     .addHelpText('after', '\nExample:\n  ringfence pause web')
-    .action((id: string) => change(id, globals(), 'pause', ['running', 'created'], 'paused'));
+    .action((id: string) => change(id, globals(), 'pause', ['running'], 'paused'));
   program
     .command('resume')
     .summary('continue a paused container')

@@ -19,10 +19,9 @@ export function defineStart(program: Command, globals: () => GlobalOptions): voi
         const state = c.load();
         const status = c.statusOf(state);
         if (status !== 'created') {
+          if (status === 'running') throw new CliError('cannot start an already running container');
           throw new CliError(
-            status === 'stopped'
-              ? 'cannot start a container that has stopped'
-              : `cannot start a container that is ${status}, only a created one`,
+            status === 'stopped' ? 'cannot start a container that has stopped' : `cannot start a container in the ${status} state`,
           );
         }
         const spec = c.spec();

@@ -52,6 +52,14 @@ export interface LimitsConfig {
   devices: { open: boolean; except: Record<string, string> };
 }
 
+/** A filter of seccomp(2) that a process starts with. */
+export interface SeccompConfig {
+  /** Array of struct sock_filter, base64. */
+  program: string;
+  /** SECCOMP_FILTER_FLAG_LOG. */
+  log: boolean;
+}
+
 export interface ProcessConfig {
   args: string[];
   env: string[];
@@ -69,6 +77,8 @@ export interface ProcessConfig {
     ambient: [number, number];
   };
   noNewPrivileges: boolean;
+  /** From linux.seccomp. */
+  seccomp?: SeccompConfig;
   rlimits: { type: number; soft: number; hard: number }[];
   oomScoreAdj: number;
   /** True: standard streams are the slave of a terminal of the sandbox; `consoleIn/Out` are host descriptors to pump (raw). */
@@ -76,8 +86,21 @@ export interface ProcessConfig {
   consoleSize: { rows: number; cols: number } | null;
 }
 
+/**
+ * Which namespaces a container shares with others of its sandbox: containers with the same word for a kind share it. A kind that is not
+ * named, or whose word no other container has, is the container's own. Files are always its own.
+ */
+export interface NamespaceWords {
+  uts?: string;
+  ipc?: string;
+  network?: string;
+  pid?: string;
+  cgroup?: string;
+}
+
 export interface ContainerConfig {
   id: string;
+  /** '' in a shared UTS namespace: it stays what it is. */
   hostname: string;
   domainname: string;
   /** Root is the gofer's attach point 0. overlay: writes stay in the Sentry's memory. */
@@ -98,6 +121,7 @@ export interface ContainerConfig {
   annotations: Record<string, string>;
   /** Absent: none (`do`). */
   limits?: LimitsConfig;
+  namespaces?: NamespaceWords;
   /** The first process may be stopped by job control, as if the caller's shell were its parent (`do`). */
   jobControl?: boolean;
   /** The first process takes no signal that it has no handler for (pid_namespaces(7)): containers yes, `do` no. */
@@ -148,7 +172,7 @@ export interface BootConfig {
   standinFd: number;
   /** Files of the container's groups on the host that say what it uses, open for reading, by their names there. */
   counters?: Record<string, number>;
-  /** The root container. Started by the control method `start`. */
+  /** The first container, whose end is the sandbox's. Started by the control method `start`. */
   container: ContainerConfig;
   stdio: StdioFds;
 }

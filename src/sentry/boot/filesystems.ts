@@ -1,5 +1,6 @@
 // The file system types that mount(2) and the container's configuration may name.
 
+import { EINVAL } from '../../abi/errno.ts';
 import { Cgroup1Fs, Cgroup2Fs } from '../fs/cgroup/cgroupfs.ts';
 import type { ProcExtras } from '../fs/proc/extras.ts';
 import { ProcFs } from '../fs/proc/proc.ts';
@@ -11,9 +12,10 @@ import { IPC_SYSCTLS, procSysvipc } from '../ipc/namespace.ts';
 import { mqueuesOf } from '../ipc/mqueue.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { callerLimits, containerOf } from '../kernel/limits.ts';
+import { type NamespaceSet, sysctlHome } from '../kernel/namespaces.ts';
 import { groupCpuNs, taskCpuNs } from '../kernel/usage.ts';
 import { NET_SYSCTLS, procNet } from '../net/procnet.ts';
-import { EINVAL } from '../../abi/errno.ts';
+import type { Caller } from '../vfs/caller.ts';
 import { registerFileSystem } from '../vfs/fstypes.ts';
 
 const DEFAULT_MEMORY = 8 * 2 ** 30;
@@ -21,6 +23,19 @@ const DEFAULT_MEMORY = 8 * 2 ** 30;
 function tmpfs(kernel: Kernel, name: string, options: readonly string[]): TmpFs | number {
   const o = parseTmpfsOptions(options, kernel.memoryBytes > 0 ? kernel.memoryBytes : DEFAULT_MEMORY);
   return typeof o === 'number' ? o : new TmpFs(kernel.host, o, name);
+}
+
+/** The namespaces of the task that mounts, or of the container that is being built. */
+function namespacesOf(kernel: Kernel, c: Caller | null): NamespaceSet {
+  return (c as { ns?: NamespaceSet } | null)?.ns ?? kernel.namespaces;
+}
+
+/** Puts sysctls of a configuration where they belong. */
+export function configureSysctls(kernel: Kernel, ns: NamespaceSet, values: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    kernel.sysctlNames.add(name);
+    sysctlHome(kernel, ns, name).set(name, value);
+  }
 }
 
 /** What /proc shows of the parts that it may not know. `cpuLines`: the lines of one processor for /proc/cpuinfo. */
@@ -45,5 +60,5 @@ export function registerFileSystems(kernel: Kernel, cpuLines: readonly string[] 
   });
   registerFileSystem('ramfs', (_c, _source, options) => tmpfs(kernel, 'ramfs', options));
   registerFileSystem('devpts', (_c, _source, options) => createDevpts(options.join(',')));
-  registerFileSystem('mqueue', () => mqueuesOf(kernel).fs);
+  registerFileSystem('mqueue', (c) => mqueuesOf(namespacesOf(kernel, c).ipc.key).fs);
 }

@@ -15,7 +15,8 @@ import { NATIVE_FUTEX, NATIVE_MADVISE } from '../../platform/platform.ts';
 import { CPU_MODES, type CpuMode } from '../../platform/systrap/engine.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
 import { type BootConfig, CONTROL_FD } from '../../wire/boot.ts';
-import { Container } from '../control/container.ts';
+import { Donated } from '../control/process.ts';
+import { Sandbox, type SandboxParts } from '../control/sandbox.ts';
 import { ControlServer } from '../control/server.ts';
 import { installEvents } from '../fs/event/install.ts';
 import { HostFdFs, openHostFd } from '../fs/hostfd/hostfd.ts';
@@ -30,7 +31,7 @@ import { handlers, names } from '../syscalls/table.ts';
 import { installTimers } from '../syscalls/timers.ts';
 import { SENTRY_PROGRAMS } from './filter.gen.ts';
 import { openLog } from './log.ts';
-import { buildMounts } from './mounts.ts';
+import { buildFiles, registerParts } from './mounts.ts';
 
 const CONFIG_FD = 3;
 const IGNORED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGPIPE', 'SIGUSR1', 'SIGUSR2', 'SIGTSTP'] as const;
@@ -89,8 +90,6 @@ function boot(): number {
   const kernel = new Kernel(host, platform, log);
   kernel.bootNs = monotonicNs();
   kernel.cpus = native === '' ? 1 : host.native.cpuCount();
-  kernel.hostname = config.container.hostname;
-  kernel.domainname = config.container.domainname === '' ? '(none)' : config.container.domainname;
   kernel.protectInit = config.container.protectInit === true;
   if (config.container.limits !== undefined) {
     kernel.limits.set(config.container.id, new Limits(kernel, config.container.id, config.container.limits, config.counters ?? {}));
@@ -101,12 +100,8 @@ function boot(): number {
   installEvents(kernel);
   installTimers(kernel);
   registerTtyDevices();
+  registerParts(kernel);
 
-  const mounts = buildMounts(kernel, config.container, config.goferFd);
-  kernel.mounts = mounts;
-  const hostFs = new HostFdFs(host);
-  const process0 = config.container.process;
-  const container = new Container(kernel, config.container, mounts, (fd) => openHostFd(hostFs, fd, -1, process0.uid, process0.gid));
   const shrinker = new Shrinker(host.native);
   const wait = (ms: number): number => {
     const limit = shrinker.limit(ms);
@@ -129,30 +124,27 @@ function boot(): number {
       host.write(config.straceFd, b, 0, b.length);
     }, only);
   }
-  container.pauseHook = () => loop.pause();
-  container.resumeHook = () => loop.resume();
+  const hostFs = new HostFdFs(host);
+  const parts: SandboxParts = {
+    hostFile: (fd, uid, gid) => openHostFd(hostFs, fd, -1, uid, gid),
+    files: (c, goferFd, ns) => buildFiles(kernel, c, goferFd, ns),
+    pause: (id) => loop.pause(id),
+    resume: (id) => loop.resume(id),
+  };
+  const sandbox = new Sandbox(kernel, parts, config.container, config.goferFd, new Donated(config.stdio), config.standinFd);
   host.watch(platform.doorbell, EPOLLIN, () => {});
   const utf8 = {
     decode: (b: Uint8Array) => Buffer.from(b.buffer, b.byteOffset, b.length).toString('utf8'),
     encode: (s: string) => Buffer.from(s, 'utf8'),
   };
-  new ControlServer(
-    kernel,
-    container,
-    config.controlFd,
-    config.controlClients,
-    config.stdio,
-    config.standinFd,
-    (fd) => host.native.accept(fd, SOCK_CLOEXEC),
-    utf8,
-  );
+  new ControlServer(kernel, sandbox, config.controlFd, config.controlClients, (fd) => host.native.accept(fd, SOCK_CLOEXEC), utf8);
   confine(host, config);
   if (config.readyFd >= 0) {
     host.write(config.readyFd, new Uint8Array([1]), 0, 1);
     host.close(config.readyFd);
   }
   loop.run();
-  container.closeConsoles();
+  sandbox.finish();
   platform.shutdown();
   return 0;
 }

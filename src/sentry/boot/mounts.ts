@@ -6,6 +6,7 @@ import { ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, S
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import type { ContainerConfig, HierarchyConfig, MountConfig } from '../../wire/boot.ts';
+import type { ContainerFiles } from '../control/container.ts';
 import { Cgroup1Fs } from '../fs/cgroup/cgroupfs.ts';
 import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/mem.ts';
 import type { GoferClient } from '../fs/gofer/client.ts';
@@ -15,6 +16,7 @@ import { OverlayFs } from '../fs/overlay/overlay.ts';
 import { parseTmpfsOptions } from '../fs/tmpfs/options.ts';
 import { TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { NamespaceSet } from '../kernel/namespaces.ts';
 import { Timer } from '../kernel/timers.ts';
 import type { Caller } from '../vfs/caller.ts';
 import { Credentials } from '../vfs/creds.ts';
@@ -28,7 +30,7 @@ import { bindMount, MountNamespace, mountAt } from '../vfs/namespace.ts';
 import { mkdirPath, mknodPath, symlinkPath, unlinkPath } from '../vfs/ops.ts';
 import { changeOwner } from '../vfs/setattr.ts';
 import { LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
-import { registerFileSystems } from './filesystems.ts';
+import { configureSysctls, registerFileSystems } from './filesystems.ts';
 
 /** Memory that tmpfs limits are reckoned from when the kernel knows none. */
 const DEFAULT_MEMORY = 8 * 2 ** 30;
@@ -41,9 +43,12 @@ class BootCaller implements Caller {
   readonly tgid: number = 0;
   /** What tells the container of a task. */
   readonly tg: { container: string };
+  /** File systems that show a namespace are made for these (filesystems.ts). */
+  readonly ns: NamespaceSet;
 
-  constructor(root: Mount, container: string) {
+  constructor(root: Mount, container: string, ns: NamespaceSet) {
     this.tg = { container };
+    this.ns = ns;
     this.creds.effective = { lo: 0xffffffff, hi: 0x1ff };
     this.creds.permitted = { lo: 0xffffffff, hi: 0x1ff };
     this.fs = new FsContext(root, root.root, root, root.root, 0);
@@ -77,13 +82,13 @@ class Builder {
   readonly c: BootCaller;
   readonly walk = new Walk();
 
-  constructor(kernel: Kernel, config: ContainerConfig, client: GoferClient) {
+  constructor(kernel: Kernel, config: ContainerConfig, client: GoferClient, namespaces: NamespaceSet) {
     this.kernel = kernel;
     this.config = config;
     this.client = client;
     this.root = newMount(this.rootFs(), ST_RELATIME, config.overlay ? 'overlay' : 'root');
     this.ns = new MountNamespace(this.root);
-    this.c = new BootCaller(this.root, config.id);
+    this.c = new BootCaller(this.root, config.id, namespaces);
   }
 
   private get memory(): number {
@@ -251,26 +256,44 @@ class Builder {
   }
 }
 
-/**
- * Builds the mount namespace of a container from its configuration; `goferFd` is the socket to its gofer, `cpuLines` what /proc/cpuinfo
- * shows of each processor. Throws an Error that says what could not be mounted where.
- */
-export function buildMounts(kernel: Kernel, config: ContainerConfig, goferFd: number, cpuLines: readonly string[] = []): MountNamespace {
+/** Parts that all containers of a sandbox share: device and file system types. `cpuLines` is what /proc/cpuinfo shows of each processor. */
+export function registerParts(kernel: Kernel, cpuLines: readonly string[] = []): void {
   if (kernel.memoryBytes === 0) kernel.memoryBytes = totalmem();
   registerMemDevices(kernel.host);
   registerFileSystems(kernel, cpuLines);
-  for (const [name, value] of Object.entries(config.sysctl)) kernel.sysctls.set(name, value);
+}
+
+/**
+ * Builds the mounts of a container from its configuration, in namespaces that have none yet; `goferFd`, the socket to its gofer, is taken
+ * over. Throws an Error that says what could not be mounted where.
+ */
+export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: number, namespaces: NamespaceSet): ContainerFiles {
+  configureSysctls(kernel, namespaces, config.sysctl);
   const client = connectGofer(kernel.host, goferFd);
-  const end = new Timer(() => client.belief.doubt());
+  const doubt = (): void => client.belief.doubt();
+  const end = new Timer(doubt);
   client.belief.arm = () => kernel.addTimer(end, monotonicNs() + BELIEF_NS);
-  kernel.entered.add(() => client.belief.doubt());
-  kernel.counters.set('messages to the Gofer', () => client.calls);
-  const b = new Builder(kernel, config, client);
-  for (const m of config.mounts) b.mount(m);
-  b.devices();
-  for (const p of config.readonlyPaths) b.freeze(p);
-  for (const p of config.maskedPaths) b.mask(p);
-  if (config.rootReadonly) b.root.flags |= ST_RDONLY;
-  b.c.fs.unref();
-  return b.ns;
+  kernel.entered.add(doubt);
+  const close = (): void => {
+    kernel.entered.delete(doubt);
+    client.close();
+    client.belief.arm = () => {};
+    kernel.cancelTimer(end);
+  };
+  let b: Builder | null = null;
+  try {
+    b = new Builder(kernel, config, client, namespaces);
+    for (const m of config.mounts) b.mount(m);
+    b.devices();
+    for (const p of config.readonlyPaths) b.freeze(p);
+    for (const p of config.maskedPaths) b.mask(p);
+    if (config.rootReadonly) b.root.flags |= ST_RDONLY;
+    b.c.fs.unref();
+    return { mounts: b.ns, messages: () => client.calls, close };
+  } catch (e) {
+    b?.c.fs.unref();
+    b?.ns.unref();
+    close();
+    throw e;
+  }
 }

@@ -1,113 +1,178 @@
-// A container in the Sentry: how its processes are made from what the entrypoint sends, and how their end is told.
+// A container in the Sentry: its processes, how their end is told, and what it gives back at its own.
 
-import { EACCES, EAGAIN, EINVAL, ENOENT, ENOTDIR } from '../../abi/errno.ts';
 import { EPOLLHUP, EPOLLIN } from '../../abi/epoll.ts';
-import { RLIMIT_NLIMITS, RLIMIT_NOFILE, RLIMIT_STACK } from '../../abi/resource.ts';
-import { SIGCHLD, SIGCONT, SIGKILL, SIGWINCH } from '../../abi/signal.ts';
-import { TIOCGWINSZ } from '../../abi/ioctl.ts';
-import { WINSIZE } from '../../abi/layouts.ts';
-import { getU16 } from '../../base/bytes.ts';
+import { EACCES, EAGAIN, ENOENT } from '../../abi/errno.ts';
+import { RLIMIT_NOFILE } from '../../abi/resource.ts';
+import { SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH } from '../../abi/signal.ts';
 import { monotonicNs } from '../../base/clock.ts';
-import type { ContainerConfig, ProcessConfig, StdioFds } from '../../wire/boot.ts';
-import { type Console, createConsole } from '../fs/tty/console.ts';
+import type { ContainerConfig, ProcessConfig } from '../../wire/boot.ts';
+import { setConsole } from '../fs/tty/devices.ts';
 import { exitGroup } from '../kernel/exit.ts';
 import { watchCpuLimit } from '../kernel/cputimers.ts';
 import { FDTable } from '../kernel/fdtable.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { type NamespaceSet, switchNamespaces } from '../kernel/namespaces.ts';
 import { ProcessGroup, Session } from '../kernel/session.ts';
 import { SigInfo, SignalHandlers } from '../kernel/siginfo.ts';
 import { signalGroup } from '../kernel/signals.ts';
 import { Task } from '../kernel/task.ts';
 import { ThreadGroup } from '../kernel/threadgroup.ts';
 import { Timer } from '../kernel/timers.ts';
-import { execProgram } from '../loader/exec.ts';
 import { MemoryManager } from '../mm/memory.ts';
-import { Credentials } from '../vfs/creds.ts';
-import type { File } from '../vfs/file.ts';
 import { FsContext } from '../vfs/fscontext.ts';
-import type { Mount } from '../vfs/mount.ts';
 import type { MountNamespace } from '../vfs/namespace.ts';
-import { LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
+import { forgetPaths } from '../vfs/pathcache.ts';
+import {
+  credentials,
+  type Donated,
+  enterDirectory,
+  executeArgs,
+  giveStreams,
+  type HostFileFactory,
+  type JoinedConsole,
+  joinConsole,
+  type StartError,
+  setLimits,
+} from './process.ts';
 
-/** Makes files over donated host descriptors; given by boot. */
-export type HostFileFactory = (fd: number) => File | number;
-
-const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const SI_USER = 0;
-const DEFAULT_STACK = 8 << 20;
+/** Statuses of processes that nobody has waited for are kept up to this many. */
+const KEPT_STATUSES = 1024;
+/** What a signal from outside does not end a container with that has not been started. */
+const HARMLESS: readonly number[] = [0, SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU];
+/** wait(2) statuses of a first process that could not be started, as a shell has them. */
+const NOT_FOUND = 127 << 8;
+const NOT_EXECUTABLE = 126 << 8;
+const FAILED = 1 << 8;
 
-/** A failure to start a process: where and why. */
-export interface StartError {
-  errno: number;
-  error: string;
+/** The tree of names of a container; given by boot. */
+export interface ContainerFiles {
+  readonly mounts: MountNamespace;
+  /** Messages to its Gofer so far. */
+  messages(): number;
+  /** No process of the container is left: lets go of the Gofer. */
+  close(): void;
 }
 
-export class Container {
+/** What containers of a sandbox have in common. */
+export interface Surroundings {
   readonly kernel: Kernel;
+  readonly hostFile: HostFileFactory;
+  /** Keeps the tasks of a container out of the guest, and lets them in again. */
+  pause(id: string): void;
+  resume(id: string): void;
+  /** The end of a process that the entrypoint started, or (`stopped` > 0) a job control stop of a first process. */
+  changed(c: Container, g: ThreadGroup | null, status: number, stopped: number): void;
+}
+
+/** A process that is over, with what of it must wait for the loop: until CLOCK_MONOTONIC `until` (ns) its terminal may be slow. */
+interface Closing {
+  joined: JoinedConsole;
+  standin: number;
+  status: number;
+  until: number;
+}
+
+/** How long a terminal may take to show what an ended process has written, and how often it is looked at meanwhile, in ns. */
+const SLOW_TERMINAL = 1e9;
+const LOOK_AGAIN = 1e7;
+
+export class Container {
   readonly config: ContainerConfig;
-  readonly mounts: MountNamespace;
+  readonly namespaces: NamespaceSet;
+  readonly files: ContainerFiles;
   init: ThreadGroup | null = null;
-  /** wait(2) status of init, once it is over. */
+  /** wait(2) status of its first process, once it is over. */
   status = -1;
-  private readonly hostFile: HostFileFactory;
-  private readonly consoles: Map<ThreadGroup, Console> = new Map();
+  /** Statuses of processes that ended before anybody waited, by pid; the oldest first. */
+  readonly statuses: Map<number, number> = new Map();
+  private readonly around: Surroundings;
+  private readonly kernel: Kernel;
+  private readonly streams: Donated;
+  private readonly standin: number;
+  private readonly consoles: Map<ThreadGroup, JoinedConsole> = new Map();
   /** Processes that the entrypoint started. */
   private readonly started: Set<ThreadGroup> = new Set();
   private readonly standins: Map<ThreadGroup, number> = new Map();
-  /** Host descriptors of consoles, whose window size the host keeps. */
-  private readonly consoleFds: Map<ThreadGroup, number> = new Map();
-  /** Pid 1: the first process's, whenever it starts; under job control from outside nobody's. */
+  /** The number of the first process, whenever it starts: 1 in a pid namespace of its own; under job control from outside any. */
   private readonly firstPid: number;
-  private readonly closing: Console[] = [];
-  private readonly closeTimer: Timer = new Timer(() => this.closeConsoles());
-  /** Told of the end of any process that the entrypoint started, and of job control stops of init. */
-  private readonly listeners: ((g: ThreadGroup, status: number, stopped: number) => void)[] = [];
+  private readonly closing: Closing[] = [];
+  private readonly closeTimer: Timer = new Timer(() => this.settle());
+  /** Signals from outside that came during a pause. */
+  private readonly waiting: { g: ThreadGroup; signal: number }[] = [];
+  private paused = false;
+  private released = false;
 
-  constructor(kernel: Kernel, config: ContainerConfig, mounts: MountNamespace, hostFile: HostFileFactory) {
-    this.kernel = kernel;
+  /** `streams` and `standin` (a socket, or -1) are the first process's; the container owns them from now on. */
+  constructor(
+    around: Surroundings,
+    config: ContainerConfig,
+    namespaces: NamespaceSet,
+    files: ContainerFiles,
+    streams: Donated,
+    standin: number,
+  ) {
+    this.around = around;
+    this.kernel = around.kernel;
     this.config = config;
-    this.mounts = mounts;
-    this.hostFile = hostFile;
-    this.firstPid = kernel.allocPid();
-    kernel.groupEnded.push((g) => this.ended(g));
-    kernel.stopHook = (g, sig) => {
-      if (g === this.init) for (const f of this.listeners) f(g, -1, sig);
-    };
-  }
-
-  onChange(f: (g: ThreadGroup, status: number, stopped: number) => void): void {
-    this.listeners.push(f);
+    this.namespaces = namespaces;
+    this.files = files;
+    this.streams = streams;
+    this.standin = standin;
+    this.firstPid = this.kernel.allocPid();
+    if (standin >= 0) this.watchStandin(null, standin);
   }
 
   get state(): 'created' | 'running' | 'paused' | 'stopped' {
     if (this.status >= 0) return 'stopped';
-    if (this.init === null) return 'created';
-    return this.kernel.paused ? 'paused' : 'running';
+    if (this.paused) return 'paused';
+    return this.init === null ? 'created' : 'running';
   }
 
-  /** Starts the container's first process. */
-  start(stdio: StdioFds, standin: number): ThreadGroup | StartError {
-    const g = this.spawn(this.config.process, stdio, true, standin);
+  /** Its processes, zombies too. */
+  groups(): ThreadGroup[] {
+    const out: ThreadGroup[] = [];
+    for (const g of this.kernel.groups.values()) if (g.container === this.config.id) out.push(g);
+    return out;
+  }
+
+  /** Its process of that number, or null. */
+  find(pid: number): ThreadGroup | null {
+    const g = this.kernel.findGroup(pid);
+    return g !== null && g.container === this.config.id ? g : null;
+  }
+
+  /** Starts the container's first process. A container whose process cannot be started is over. */
+  start(): ThreadGroup | StartError {
+    const g = this.spawn(this.config.process, this.streams, true, this.standin);
     if (g instanceof ThreadGroup) this.init = g;
+    else this.end(g.errno === -ENOENT ? NOT_FOUND : g.errno === -EACCES ? NOT_EXECUTABLE : FAILED);
     return g;
   }
 
-  /** Starts a further process (exec). */
-  exec(p: ProcessConfig, stdio: StdioFds, standin: number): ThreadGroup | StartError {
-    return this.spawn(p, stdio, false, standin);
+  /** Starts a further process (exec). Streams and stand-in are the process's, or closed. */
+  exec(p: ProcessConfig, streams: Donated, standin: number): ThreadGroup | StartError {
+    const g = this.spawn(p, streams, false, standin);
+    if (!(g instanceof ThreadGroup)) {
+      streams.close(this.kernel);
+      if (standin >= 0) this.kernel.host.close(standin);
+    }
+    return g;
   }
 
-  private spawn(p: ProcessConfig, stdio: StdioFds, init: boolean, standin: number): ThreadGroup | StartError {
+  private spawn(p: ProcessConfig, streams: Donated, init: boolean, standin: number): ThreadGroup | StartError {
     const k = this.kernel;
     for (const f of k.entered) f();
     const first = k.platform.newAddressSpace();
     if (typeof first === 'number') return { errno: first, error: 'cannot make an address space' };
     const mm = new MemoryManager(k.platform, first.addressSpace);
-    const root = this.mounts.root;
+    const root = this.files.mounts.root;
     const fs = new FsContext(root, root.root, root, root.root, p.umask);
     const tid = init && this.config.jobControl !== true ? this.firstPid : k.allocPid();
     const fds = new FDTable(() => t.rlimit(RLIMIT_NOFILE));
     const t = new Task(k, tid, first, mm, credentials(p), fs, fds, 'ringfence');
+    this.namespaces.refs++;
+    switchNamespaces(t, this.namespaces);
     const session = new Session(tid, null);
     const pgrp = new ProcessGroup(tid, session);
     k.sessions.set(tid, session);
@@ -122,132 +187,61 @@ export class Container {
     watchCpuLimit(g);
     k.tasks.set(tid, t);
     k.groups.set(tid, g);
-    this.started.add(g);
     // Under job control from outside the command is a process like any other: orphans are reaped by the kernel, not by it.
-    if (init && this.config.jobControl !== true) k.init = g;
-    const error = this.prepare(t, p, stdio, init);
+    const reaper = init && this.config.jobControl !== true && this.namespaces === k.namespaces;
+    if (reaper) k.init = g;
+    const error = this.prepare(t, p, streams, init);
     if (error !== null) {
       exitGroup(g, SIGKILL);
-      this.consoles.get(g)?.close();
-      if (init) k.init = null;
+      if (reaper) k.init = null;
       return error;
     }
-    if (standin >= 0) this.watchStandin(g, standin);
+    this.started.add(g);
+    if (!init && standin >= 0) {
+      this.standins.set(g, standin);
+      this.watchStandin(g, standin);
+    }
     t.ctx.resumeFull();
+    if (this.paused) this.around.pause(this.config.id);
     return g;
   }
 
   /** Working directory, streams, program. Null when the task stands at its first instruction. */
-  private prepare(t: Task, p: ProcessConfig, stdio: StdioFds, init: boolean): StartError | null {
-    const cwd = this.enter(t, p.cwd);
+  private prepare(t: Task, p: ProcessConfig, streams: Donated, init: boolean): StartError | null {
+    const cwd = enterDirectory(t, p.cwd);
     if (cwd < 0) return { errno: cwd, error: `chdir to cwd ("${p.cwd}") set in config.json failed` };
-    const e = this.streams(t, p, stdio, init);
-    if (e !== null) return e;
-    const r = this.execute(t, p);
-    if (r < 0) return { errno: r, error: `exec: "${p.args[0] ?? ''}"` };
-    return null;
-  }
-
-  private enter(t: Task, path: string): number {
-    const w = new Walk();
-    const r = resolve(t, null, path === '' ? '/' : path, LOOKUP_FOLLOW, w);
-    if (r < 0) return r;
-    if (!w.dentry.isDir) return -ENOTDIR;
-    t.fs.setCwd(w.mount, w.dentry);
-    return 0;
-  }
-
-  private streams(t: Task, p: ProcessConfig, stdio: StdioFds, init: boolean): StartError | null {
-    let console: Console | null = null;
-    if (p.terminal && stdio.consoleIn >= 0) {
-      const made = this.console(p, stdio, init);
+    let joined: JoinedConsole | null = null;
+    if (p.terminal && streams.consoleIn >= 0) {
+      const made = joinConsole(this.kernel, this.files.mounts, this.config.id, p, streams, init);
       if (typeof made === 'number') return { errno: made, error: 'cannot make a terminal: is /dev/pts mounted?' };
-      console = made;
-      this.consoles.set(t.tg, console);
-      this.consoleFds.set(t.tg, stdio.consoleIn);
-      made.beforeInput = () => this.followSize(made, stdio.consoleIn);
-      console.control(t);
+      joined = made;
+      this.consoles.set(t.tg, made);
+      made.console.control(t);
     }
-    for (let i = 0; i < 3; i++) {
-      const fd = stdio.fds[i]!;
-      let f: File | number | null = null;
-      if (fd >= 0) f = this.hostFile(fd);
-      else if (console !== null) f = console.openSlave();
-      if (f === null) continue;
-      if (typeof f === 'number') return { errno: f, error: `cannot use standard stream ${i}` };
-      t.fds.replace(i, f, false, null);
-    }
-    for (let i = 0; i < stdio.extra.length; i++) {
-      const f = this.hostFile(stdio.extra[i]!);
-      if (typeof f === 'number') return { errno: f, error: `cannot use descriptor ${3 + i}` };
-      t.fds.replace(3 + i, f, false, null);
-    }
-    return null;
+    const e = giveStreams(t, p, streams, joined === null ? null : joined.console, this.around.hostFile);
+    if (e !== null) return e;
+    const r = executeArgs(t, p);
+    return r < 0 ? { errno: r, error: `exec: "${p.args[0] ?? ''}"` } : null;
   }
 
-  private console(p: ProcessConfig, stdio: StdioFds, init: boolean): Console | number {
-    const pts = this.findPts();
-    if (pts === null) return -ENOENT;
-    const size = this.hostSize(stdio.consoleIn) ?? p.consoleSize ?? { rows: 0, cols: 0 };
-    return createConsole(this.kernel, pts, this.config.id, init, {
-      inFd: stdio.consoleIn,
-      outFd: stdio.consoleOut,
-      rows: size.rows,
-      cols: size.cols,
-      uid: p.uid,
-      gid: p.gid,
-    });
-  }
-
-  /** The window size of a host terminal; null when it has none. */
-  private hostSize(fd: number): { rows: number; cols: number } | null {
-    const b = new Uint8Array(WINSIZE.size);
-    if (this.kernel.host.ioctl(fd, TIOCGWINSZ, b) < 0) return null;
-    const rows = getU16(b, WINSIZE.ws_row);
-    const cols = getU16(b, WINSIZE.ws_col);
-    return rows === 0 && cols === 0 ? null : { rows, cols };
-  }
-
-  private findPts(): Mount | null {
-    for (const m of this.mounts.list()) if (m.fs.name === 'devpts') return m;
-    return null;
-  }
-
-  /** Runs args[0], looked up in PATH when it has no slash. 0 or -errno. */
-  private execute(t: Task, p: ProcessConfig): number {
-    const name = p.args[0];
-    if (name === undefined || name === '') return -EINVAL;
-    if (name.includes('/')) return execProgram(t, null, name, LOOKUP_FOLLOW, p.args.slice(), p.env, name);
-    const variable = p.env.find((e) => e.startsWith('PATH='));
-    const path = variable === undefined ? DEFAULT_PATH : variable.slice('PATH='.length);
-    let worst = -ENOENT;
-    for (const dir of path.split(':')) {
-      const full = `${dir === '' ? '.' : dir}/${name}`;
-      const r = execProgram(t, null, full, LOOKUP_FOLLOW, p.args.slice(), p.env, full);
-      if (r === 0) return 0;
-      if (r === -EACCES) worst = r;
-      else if (r !== -ENOENT && r !== -ENOTDIR) return r;
-    }
-    return worst;
-  }
-
-  /** A stand-in on the host: a byte from it is a signal for its process, its end is the end of its process. */
-  private watchStandin(g: ThreadGroup, fd: number): void {
+  /**
+   * A stand-in on the host: a byte from it is a signal for its process, its end is the end of its process. `g` null: the container's
+   * own, before and after its start.
+   */
+  private watchStandin(g: ThreadGroup | null, fd: number): void {
     const host = this.kernel.host;
     const b = new Uint8Array(64);
-    this.standins.set(g, fd);
     host.setNonblock(fd, true);
     host.watch(fd, EPOLLIN | EPOLLHUP, () => {
       for (;;) {
         const n = host.read(fd, b, 0, b.length);
         if (n > 0) {
-          for (let i = 0; i < n; i++) this.fromStandin(g, b[i]!);
+          for (let i = 0; i < n; i++) this.fromStandin(g ?? this.init, b[i]!);
           continue;
         }
-        if (n === 0 || (n < 0 && n !== -EAGAIN)) {
+        if (n === 0 || n !== -EAGAIN) {
           host.unwatch(fd);
-          this.standins.delete(g);
-          if (g === this.init) this.kill();
+          if (g === null) this.kill();
           else if (!g.zombie) exitGroup(g, SIGKILL);
         }
         return;
@@ -256,121 +250,135 @@ export class Container {
   }
 
   /** A signal that the stand-in got. SIGWINCH comes from the host's terminal: its size is the console's. */
-  private fromStandin(g: ThreadGroup, sig: number): void {
-    const console = this.consoles.get(g);
-    const fd = this.consoleFds.get(g);
-    if (sig !== SIGWINCH || console === undefined || fd === undefined) {
-      this.signal(g, sig);
-      return;
-    }
-    this.followSize(console, fd);
+  private fromStandin(g: ThreadGroup | null, sig: number): void {
+    const joined = g === null ? undefined : this.consoles.get(g);
+    if (sig === SIGWINCH && joined !== undefined) joined.followSize();
+    else this.signal(g, sig);
   }
 
-  private followSize(console: Console, fd: number): void {
-    const size = this.hostSize(fd);
-    if (size !== null && (size.rows !== console.tty.rows || size.cols !== console.tty.cols)) console.resize(size.rows, size.cols);
-  }
-
-  /** A signal from outside the container. */
-  signal(g: ThreadGroup, sig: number): void {
-    if (g.zombie || sig < 1 || sig > 64) return;
-    if (sig === SIGKILL) exitGroup(g, SIGKILL);
+  /** A signal from outside the container for one of its processes. `g` null: it has not been started, and a deadly one is its end. */
+  signal(g: ThreadGroup | null, sig: number): void {
+    if (sig < 1 || sig > 64) return;
+    if (g === null) {
+      if (!HARMLESS.includes(sig)) this.end(sig);
+    } else if (g.zombie) return;
+    else if (sig === SIGKILL) exitGroup(g, SIGKILL);
+    else if (this.paused) this.waiting.push({ g, signal: sig });
     else signalGroup(g, new SigInfo(sig, SI_USER), true);
   }
 
   /** A signal to every process; SIGCONT reaches the stopped ones. */
   signalAll(sig: number): void {
-    for (const g of [...this.kernel.groups.values()]) if (!g.zombie) this.signal(g, sig);
+    if (this.init === null) this.signal(null, sig);
+    else for (const g of this.groups()) this.signal(g, sig);
   }
 
   /** Ends all processes at once. */
   kill(): void {
-    if (this.kernel.paused) this.resume();
-    for (const g of [...this.kernel.groups.values()]) if (!g.zombie) exitGroup(g, SIGKILL);
-    if (this.init === null && this.status < 0) this.kernel.done = true;
+    for (const g of this.groups()) if (!g.zombie) exitGroup(g, SIGKILL);
+    this.end(SIGKILL);
   }
 
-  private ended(g: ThreadGroup): void {
-    const standin = this.standins.get(g);
+  /** Told by the sandbox of the end of a process of this container. */
+  ended(g: ThreadGroup): void {
     const ours = this.started.delete(g);
-    const console = this.consoles.get(g);
-    if (console !== undefined) {
+    const standin = this.standins.get(g) ?? -1;
+    this.standins.delete(g);
+    const joined = this.consoles.get(g);
+    if (joined !== undefined) {
       // Not now: the end may come from its own pump, which has an echo to write yet.
       this.consoles.delete(g);
-      this.consoleFds.delete(g);
-      this.closing.push(console);
+      this.closing.push({ joined, standin, status: g.exitStatus, until: monotonicNs() + SLOW_TERMINAL });
       this.kernel.addTimer(this.closeTimer, 0);
+    } else {
+      this.tell(standin, g.exitStatus);
     }
-    if (standin !== undefined) {
-      this.standins.delete(g);
-      this.kernel.host.unwatch(standin);
-      const b = new Uint8Array(4);
-      b[0] = g.exitStatus & 0xff;
-      b[1] = (g.exitStatus >> 8) & 0xff;
-      this.kernel.host.write(standin, b, 0, 4);
-      if (g !== this.init) this.kernel.host.close(standin);
+    if (g === this.init) {
+      this.end(g.exitStatus);
+      return;
     }
-    if (g === this.init) this.status = g.exitStatus;
-    if (ours) for (const f of this.listeners) f(g, g.exitStatus, 0);
-    if (g === this.init) this.kernel.done = true;
+    if (!ours) return;
+    this.statuses.set(g.tgid, g.exitStatus);
+    if (this.statuses.size > KEPT_STATUSES) this.statuses.delete(this.statuses.keys().next().value!);
+    this.around.changed(this, g, g.exitStatus, 0);
   }
 
-  /** Writes what ended processes left on their terminals and gives those up. Boot calls it once more after the loop. */
-  closeConsoles(): void {
-    for (const c of this.closing.splice(0)) c.close();
+  /** The container is over, with this wait(2) status. What it has is given back from the loop, when no task is being worked on. */
+  private end(status: number): void {
+    if (this.status >= 0) return;
+    this.status = status;
+    if (this.paused) {
+      this.paused = false;
+      this.around.resume(this.config.id);
+    }
+    for (const g of this.groups()) if (!g.zombie) exitGroup(g, SIGKILL);
+    this.waiting.length = 0;
+    this.kernel.addTimer(this.closeTimer, 0);
+    this.around.changed(this, this.init, status, 0);
+  }
+
+  /** What could not be done at once when a process ended. Terminals that are slow are given some time, without holding up the loop. */
+  private settle(): void {
+    const now = monotonicNs();
+    for (const c of this.closing.splice(0)) {
+      if (now < c.until && !c.joined.console.drain(0)) this.closing.push(c);
+      else this.closeConsole(c, 0);
+    }
+    if (this.closing.length > 0) this.kernel.addTimer(this.closeTimer, now + LOOK_AGAIN);
+    else if (this.status >= 0) this.release();
+  }
+
+  private closeConsole(c: Closing, ms: number): void {
+    c.joined.close(ms);
+    this.tell(c.standin, c.status);
+  }
+
+  /** Says how a process ended to its stand-in, which then exits in the same way. */
+  private tell(standin: number, status: number): void {
+    if (standin < 0) return;
+    const b = new Uint8Array(4);
+    b[0] = status & 0xff;
+    b[1] = (status >> 8) & 0xff;
+    this.kernel.host.unwatch(standin);
+    this.kernel.host.write(standin, b, 0, 4);
+    this.kernel.host.close(standin);
+  }
+
+  /** Gives back what an ended container has: terminals, names, descriptors, the Gofer. Last its stand-in learns of the end. */
+  release(): void {
+    if (this.released) return;
+    this.released = true;
+    this.kernel.cancelTimer(this.closeTimer);
+    for (const c of this.closing.splice(0)) this.closeConsole(c, 0);
+    setConsole(this.kernel, this.config.id, null);
+    this.streams.close(this.kernel);
+    this.namespaces.unref();
+    this.files.close();
+    forgetPaths();
+    this.tell(this.standin, this.status);
+  }
+
+  /** The same where this process ends with the container, and takes the rest along. */
+  finish(): void {
+    if (this.released) return;
+    this.released = true;
+    for (const c of this.closing.splice(0)) this.closeConsole(c, SLOW_TERMINAL / 1e6);
+    this.tell(this.standin, this.status);
   }
 
   resize(g: ThreadGroup | null, rows: number, cols: number): void {
     const target = g ?? this.init;
-    if (target === null) return;
-    this.consoles.get(target)?.resize(rows, cols);
+    if (target !== null) this.consoles.get(target)?.console.resize(rows, cols);
   }
 
-  pauseHook: () => void = () => {};
-  resumeHook: () => void = () => {};
-
   pause(): void {
-    this.pauseHook();
+    this.paused = true;
+    this.around.pause(this.config.id);
   }
 
   resume(): void {
-    this.resumeHook();
-  }
-
-  /** Lets a stopped foreground go on (the `do` command came back). */
-  continueAll(): void {
-    this.signalAll(SIGCONT);
-  }
-}
-
-function credentials(p: ProcessConfig): Credentials {
-  const c = new Credentials();
-  c.ruid = p.uid;
-  c.euid = p.uid;
-  c.suid = p.uid;
-  c.fsuid = p.uid;
-  c.rgid = p.gid;
-  c.egid = p.gid;
-  c.sgid = p.gid;
-  c.fsgid = p.gid;
-  c.groups = p.additionalGids.slice();
-  const set = (w: [number, number]): { lo: number; hi: number } => ({ lo: w[0] >>> 0, hi: w[1] >>> 0 });
-  c.permitted = set(p.capabilities.permitted);
-  c.effective = set(p.capabilities.effective);
-  c.inheritable = set(p.capabilities.inheritable);
-  c.bounding = set(p.capabilities.bounding);
-  c.ambient = set(p.capabilities.ambient);
-  c.noNewPrivs = p.noNewPrivileges;
-  return c;
-}
-
-function setLimits(g: ThreadGroup, p: ProcessConfig): void {
-  g.limitSoft[RLIMIT_NOFILE] = 1024;
-  g.limitHard[RLIMIT_NOFILE] = 1048576;
-  g.limitSoft[RLIMIT_STACK] = DEFAULT_STACK;
-  for (const l of p.rlimits) {
-    if (l.type < 0 || l.type >= RLIMIT_NLIMITS) continue;
-    g.limitSoft[l.type] = l.soft < 0 ? Infinity : l.soft;
-    g.limitHard[l.type] = l.hard < 0 ? Infinity : l.hard;
+    this.paused = false;
+    this.around.resume(this.config.id);
+    for (const { g, signal } of this.waiting.splice(0)) this.signal(g, signal);
   }
 }

@@ -1,16 +1,17 @@
 // The control server: requests of the entrypoint's commands (src/wire/control.ts), answered from the Sentry's loop.
 
 import { EPOLLHUP, EPOLLIN } from '../../abi/epoll.ts';
-import { EAGAIN, EINVAL, ESRCH } from '../../abi/errno.ts';
+import { EAGAIN, EINVAL, ENOENT, ESRCH } from '../../abi/errno.ts';
 import { latin1Decode } from '../../base/bytes.ts';
-import type { HostIO } from '../../platform/hostio.ts';
-import type { StdioFds } from '../../wire/boot.ts';
-import { type ControlRequest, type ControlResponse, MAX_PACKET, type PsRow } from '../../wire/control.ts';
+import { type HostIO, newHostStat } from '../../platform/hostio.ts';
+import { type ControlRequest, type ControlResponse, MAX_LONG, MAX_PACKET, type PsRow, type SentStreams } from '../../wire/control.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { TASK_STOPPED } from '../kernel/task.ts';
 import { ThreadGroup } from '../kernel/threadgroup.ts';
 import { groupCpuNs } from '../kernel/usage.ts';
-import type { Container } from './container.ts';
+import { Container } from './container.ts';
+import { Donated } from './process.ts';
+import type { Sandbox } from './sandbox.ts';
 
 /** UTF-8 text of packets; given by boot. */
 export interface Utf8 {
@@ -21,41 +22,35 @@ export interface Utf8 {
 /** A `wait` that has not been answered. */
 interface Waiter {
   fd: number;
+  container: Container;
   /** 0: the first process. */
   pid: number;
 }
 
+/** What came with a request. */
+interface Arrived {
+  streams: Donated;
+  standin: number;
+}
+
+const stat = newHostStat();
+
 export class ControlServer {
   private readonly kernel: Kernel;
   private readonly host: HostIO;
-  private readonly container: Container;
+  private readonly sandbox: Sandbox;
   private readonly utf8: Utf8;
   private readonly accept: (fd: number) => number;
   private readonly packet = new Uint8Array(MAX_PACKET);
   private waiters: Waiter[] = [];
-  /** Statuses of processes that ended before anybody waited. */
-  private readonly ended: Map<number, number> = new Map();
-  private readonly stdio: StdioFds;
-  private readonly standin: number;
 
-  constructor(
-    kernel: Kernel,
-    container: Container,
-    listenFd: number,
-    clients: readonly number[],
-    stdio: StdioFds,
-    standin: number,
-    accept: (fd: number) => number,
-    utf8: Utf8,
-  ) {
+  constructor(kernel: Kernel, sandbox: Sandbox, listenFd: number, clients: readonly number[], accept: (fd: number) => number, utf8: Utf8) {
     this.kernel = kernel;
     this.host = kernel.host;
-    this.container = container;
-    this.stdio = stdio;
-    this.standin = standin;
+    this.sandbox = sandbox;
     this.accept = accept;
     this.utf8 = utf8;
-    container.onChange((g, status, stopped) => this.changed(g, status, stopped));
+    sandbox.onChange((c, g, status, stopped) => this.changed(c, g, status, stopped));
     for (const fd of clients) this.serve(fd);
     if (listenFd < 0) return;
     this.host.setNonblock(listenFd, true);
@@ -82,12 +77,33 @@ export class ControlServer {
       }
       let answer: ControlResponse | null;
       try {
-        answer = this.handle(fd, JSON.parse(this.utf8.decode(this.packet.subarray(0, n))) as ControlRequest, fds);
+        let r = JSON.parse(this.utf8.decode(this.packet.subarray(0, n))) as ControlRequest;
+        if (r.method === 'long') r = JSON.parse(this.readLong(fds.shift() ?? -1)) as ControlRequest;
+        answer = this.handle(fd, r, fds);
       } catch (e) {
-        for (const d of fds) this.host.close(d);
         answer = { ok: false, error: `bad request: ${e instanceof Error ? e.message : String(e)}`, errno: -EINVAL };
       }
+      // What nobody took.
+      for (const d of fds) this.host.close(d);
       if (answer !== null) this.answer(fd, answer);
+    }
+  }
+
+  /** A request that came in a memfd, which is closed. */
+  private readLong(fd: number): string {
+    const err = fd < 0 ? -EINVAL : this.host.fstat(fd, stat);
+    const size = stat.size;
+    try {
+      if (err < 0 || size > MAX_LONG) throw new Error(`${size} bytes, ${MAX_LONG} are allowed`);
+      const b = new Uint8Array(size);
+      for (let at = 0; at < size; ) {
+        const n = this.host.pread(fd, b, at, size - at, at);
+        if (n <= 0) throw new Error('it is cut short');
+        at += n;
+      }
+      return this.utf8.decode(b);
+    } finally {
+      if (fd >= 0) this.host.close(fd);
     }
   }
 
@@ -97,40 +113,42 @@ export class ControlServer {
   }
 
   private handle(fd: number, r: ControlRequest, fds: number[]): ControlResponse | null {
-    const c = this.container;
+    if (r.method === 'create') return this.create(r, fds);
+    if (r.method === 'long') return { ok: false, error: 'a long request in a long one', errno: -EINVAL };
+    const c = this.sandbox.get(r.id);
+    if (c === null) return { ok: false, error: `container does not exist: ${r.id}`, errno: -ENOENT };
     switch (r.method) {
       case 'start': {
         if (c.init !== null || c.status >= 0) return { ok: false, error: 'the container has been started', errno: -EINVAL };
-        const g = c.start(this.stdio, this.standin);
+        const g = c.start();
         return g instanceof ThreadGroup ? { ok: true, pid: g.tgid } : { ok: false, error: g.error, errno: g.errno };
       }
-      case 'exec':
-        return this.exec(r, fds);
-      case 'signal': {
-        if (r.signal < 0 || r.signal > 64) return { ok: false, error: `no such signal: ${r.signal}`, errno: -EINVAL };
-        if (c.status >= 0) return { ok: false, error: 'container not running', errno: -ESRCH };
-        if (r.all) c.signalAll(r.signal);
-        else {
-          const g = r.pid === 0 ? c.init : this.kernel.findGroup(r.pid);
-          if (g === null && r.pid !== 0) return { ok: false, error: `no process ${r.pid}`, errno: -ESRCH };
-          if (g !== null) c.signal(g, r.signal);
-          else c.kill();
-        }
-        return { ok: true };
+      case 'exec': {
+        if (c.status >= 0) return { ok: false, error: `cannot exec in a container that is ${c.state}`, errno: -EINVAL };
+        const a = this.take(r, fds);
+        const g = c.exec(r.process, a.streams, a.standin);
+        return g instanceof ThreadGroup ? { ok: true, pid: g.tgid } : { ok: false, error: g.error, errno: g.errno };
       }
+      case 'signal':
+        return this.signal(c, r.pid, r.signal, r.all);
       case 'wait':
-        return this.wait(fd, r.pid);
+        return this.wait(fd, c, r.pid);
       case 'state':
-        return { ok: true, state: c.state, ...(c.init === null ? {} : { pid: c.init.tgid }) };
+        return {
+          ok: true,
+          state: c.state,
+          ...(c.init === null ? {} : { pid: c.init.tgid }),
+          ...(c.status < 0 ? {} : { status: c.status }),
+        };
       case 'ps':
-        return { ok: true, ps: this.ps() };
+        return { ok: true, ps: this.ps(c) };
       case 'statistics':
-        return { ok: true, statistics: this.statistics() };
+        return { ok: true, statistics: this.statistics(c) };
       case 'update':
         this.kernel.limits.get(r.id)?.update(r.limits);
         return { ok: true };
       case 'pause':
-        if (c.state !== 'running') return { ok: false, error: `the container is ${c.state}`, errno: -EINVAL };
+        if (c.state !== 'running' && c.state !== 'created') return { ok: false, error: `the container is ${c.state}`, errno: -EINVAL };
         c.pause();
         return { ok: true };
       case 'resume':
@@ -138,81 +156,109 @@ export class ControlServer {
         c.resume();
         return { ok: true };
       case 'resize':
-        c.resize(r.pid === 0 ? null : this.kernel.findGroup(r.pid), r.rows, r.cols);
+        c.resize(r.pid === 0 ? null : c.find(r.pid), r.rows, r.cols);
         return { ok: true };
       case 'destroy':
-        c.kill();
+        this.sandbox.destroy(c);
         return { ok: true };
       default:
-        for (const d of fds) this.host.close(d);
         return { ok: false, error: 'unknown method', errno: -EINVAL };
     }
   }
 
-  private statistics(): Record<string, number> {
+  /** Takes the streams and the stand-in's socket out of `fds`. Throws when there are too few. */
+  private take(r: SentStreams, fds: number[]): Arrived {
+    if (fds.length < r.streams.length + (r.console ? 2 : 0) + r.extra + (r.standin ? 1 : 0)) throw new Error('descriptors are missing');
+    const streams = Donated.none();
+    const next = (): number => fds.shift() ?? -1;
+    for (const s of r.streams) streams.fds[s === 'in' ? 0 : s === 'out' ? 1 : 2] = next();
+    if (r.console) {
+      streams.consoleIn = next();
+      streams.consoleOut = next();
+    }
+    for (let n = 0; n < r.extra; n++) streams.extra.push(next());
+    return { streams, standin: r.standin ? next() : -1 };
+  }
+
+  private create(r: Extract<ControlRequest, { method: 'create' }>, fds: number[]): ControlResponse {
+    if (r.container.id !== r.id) throw new Error('two ids');
+    const gofer = fds.shift();
+    if (gofer === undefined) throw new Error('descriptors are missing');
+    let a: Arrived;
+    try {
+      a = this.take(r, fds);
+    } catch (e) {
+      this.host.close(gofer);
+      throw e;
+    }
+    const counters: Record<string, number> = {};
+    for (const name of r.counters ?? []) counters[name] = fds.shift() ?? -1;
+    const c = this.sandbox.create(r.container, gofer, a.streams, a.standin, counters);
+    return c instanceof Container ? { ok: true } : { ok: false, error: c.error, errno: c.errno };
+  }
+
+  private signal(c: Container, pid: number, signal: number, all: boolean): ControlResponse {
+    if (signal < 0 || signal > 64) return { ok: false, error: `no such signal: ${signal}`, errno: -EINVAL };
+    if (c.status >= 0) return { ok: false, error: 'container not running', errno: -ESRCH };
+    if (all) {
+      c.signalAll(signal);
+      return { ok: true };
+    }
+    const g = pid === 0 ? c.init : c.find(pid);
+    if (g === null && pid !== 0) return { ok: false, error: `no process ${pid}`, errno: -ESRCH };
+    c.signal(g, signal);
+    return { ok: true };
+  }
+
+  private statistics(c: Container): Record<string, number> {
     const k = this.kernel;
-    const out: Record<string, number> = { tasks: k.tasks.size, forks: k.forks, 'system calls': 0, ...k.platform.statistics() };
-    for (const t of k.tasks.values()) out['system calls']! += t.syscalls;
+    let tasks = 0;
+    let calls = 0;
+    for (const t of k.tasks.values()) {
+      if (t.tg.container !== c.config.id) continue;
+      tasks++;
+      calls += t.syscalls;
+    }
+    const out: Record<string, number> = { tasks, forks: k.forks, 'system calls': calls, ...k.platform.statistics() };
+    out['messages to the Gofer'] = c.files.messages();
     for (const [name, count] of k.counters) out[name] = count();
     return out;
   }
 
-  private exec(r: Extract<ControlRequest, { method: 'exec' }>, fds: number[]): ControlResponse {
-    const c = this.container;
-    const refuse = (error: string): ControlResponse => {
-      for (const d of fds) this.host.close(d);
-      return { ok: false, error, errno: -EINVAL };
-    };
-    if (c.status >= 0) return refuse(`cannot exec in a container that is ${c.state}`);
-    const stdio: StdioFds = { fds: [-1, -1, -1], consoleIn: -1, consoleOut: -1, extra: [] };
-    let i = 0;
-    for (const s of r.streams) stdio.fds[s === 'in' ? 0 : s === 'out' ? 1 : 2] = fds[i++] ?? -1;
-    if (r.console) {
-      stdio.consoleIn = fds[i++] ?? -1;
-      stdio.consoleOut = fds[i++] ?? -1;
-    }
-    for (let n = 0; n < r.extra; n++) stdio.extra.push(fds[i++] ?? -1);
-    const standin = r.standin ? (fds[i++] ?? -1) : -1;
-    if (i > fds.length) return refuse('descriptors are missing');
-    const g = c.exec(r.process, stdio, standin);
-    return g instanceof ThreadGroup ? { ok: true, pid: g.tgid } : { ok: false, error: g.error, errno: g.errno };
-  }
-
-  private wait(fd: number, pid: number): ControlResponse | null {
-    const c = this.container;
+  private wait(fd: number, c: Container, pid: number): ControlResponse | null {
     if (pid === 0) {
       if (c.status >= 0) return { ok: true, status: c.status };
     } else {
-      const done = this.ended.get(pid);
+      const done = c.statuses.get(pid);
       if (done !== undefined) {
-        this.ended.delete(pid);
+        c.statuses.delete(pid);
         return { ok: true, status: done };
       }
-      if (this.kernel.findGroup(pid) === null) return { ok: false, error: `no process ${pid}`, errno: -ESRCH };
+      if (c.find(pid) === null) return { ok: false, error: `no process ${pid}`, errno: -ESRCH };
     }
     // Stopped before the caller could wait: it hears of it all the same.
-    const g = pid === 0 ? c.init : this.kernel.findGroup(pid);
+    const g = pid === 0 ? c.init : c.find(pid);
     if (g !== null && g.outsideParent && g.stopped) return { ok: true, stopped: g.stopSignal };
-    this.waiters.push({ fd, pid });
+    this.waiters.push({ fd, container: c, pid });
     return null;
   }
 
-  private changed(g: ThreadGroup, status: number, stopped: number): void {
-    const own = g === this.container.init;
+  private changed(c: Container, g: ThreadGroup | null, status: number, stopped: number): void {
+    const own = g === c.init;
     let told = false;
     this.waiters = this.waiters.filter((w) => {
-      if (w.pid !== g.tgid && !(w.pid === 0 && own)) return true;
+      if (w.container !== c || (w.pid === 0 ? !own : w.pid !== g?.tgid)) return true;
       told = true;
       this.answer(w.fd, stopped > 0 ? { ok: true, stopped } : { ok: true, status });
       return false;
     });
-    if (stopped === 0 && !told && !own) this.ended.set(g.tgid, status);
+    if (told && stopped === 0 && g !== null) c.statuses.delete(g.tgid);
   }
 
-  private ps(): PsRow[] {
+  private ps(c: Container): PsRow[] {
     const rows: PsRow[] = [];
     const now = monotonicSeconds(this.kernel);
-    for (const g of this.kernel.groups.values()) {
+    for (const g of c.groups()) {
       const t = g.leader;
       const l = t.mm.layout;
       const b = new Uint8Array(Math.min(256, Math.max(0, l.argEnd - l.argStart)));

@@ -3,7 +3,6 @@
 import type { HostIO } from '../../platform/hostio.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { File } from '../vfs/file.ts';
-import type { MountNamespace } from '../vfs/namespace.ts';
 import type { Limits } from './limits.ts';
 import { NamespaceSet } from './namespaces.ts';
 import type { ProcessGroup, Session } from './session.ts';
@@ -47,8 +46,10 @@ export class Kernel {
 
   /** The namespaces that the container's processes begin in. */
   readonly namespaces: NamespaceSet = new NamespaceSet(this);
-  /** sysctl values by dotted name ("kernel.shmmax"), where they differ from what the kernel computes. */
+  /** sysctl values by dotted name, where they differ from what the kernel computes: those that belong to no namespace (sysctlHome). */
   readonly sysctls: Map<string, string> = new Map();
+  /** Names of those that a configuration has set: they exist from then on. */
+  readonly sysctlNames: Set<string> = new Set();
   /** 16 random bytes of this boot, for /proc/sys/kernel/random/boot_id. */
   readonly bootId: Uint8Array = new Uint8Array(16);
   /** CLOCK_MONOTONIC ns when the sandbox began. */
@@ -66,10 +67,14 @@ export class Kernel {
   memoryBytes = 0;
   /** Limits by container id; a container that is not here has none. See limits.ts. */
   readonly limits: Map<string, Limits> = new Map();
-  /** True while the container is paused: tasks are kept out of the guest. */
+  /** Containers that are paused, by id: their tasks are kept out of the guest. */
+  readonly pausedContainers: Set<string> = new Set();
+  /** True while there is one. */
   paused = false;
-  /** Tasks whose event waits for the end of the pause. */
+  /** Tasks whose event waits for the end of their container's pause. */
   readonly parked: Task[] = [];
+  /** Tasks that were woken and wait for it (`queued`, on no list). */
+  readonly held: Task[] = [];
   /** The task whose handler or event is being worked on. */
   current: Task | null = null;
   /** True: the first process gets no signal that it has no handler for (pid_namespaces(7)). */
@@ -104,30 +109,6 @@ export class Kernel {
     this.log = log;
   }
 
-  get hostname(): string {
-    return this.namespaces.uts.hostname;
-  }
-
-  set hostname(name: string) {
-    this.namespaces.uts.hostname = name;
-  }
-
-  get domainname(): string {
-    return this.namespaces.uts.domainname;
-  }
-
-  set domainname(name: string) {
-    this.namespaces.uts.domainname = name;
-  }
-
-  get mounts(): MountNamespace | null {
-    return this.namespaces.mnt;
-  }
-
-  set mounts(m: MountNamespace | null) {
-    this.namespaces.mnt = m;
-  }
-
   /** Puts a blocked task at the end of the ready list. */
   enqueue(t: Task): void {
     t.queued = true;
@@ -156,6 +137,11 @@ export class Kernel {
       if (!this.tasks.has(p) && !this.groups.has(p) && !this.pgrps.has(p) && !this.sessions.has(p)) return p;
     }
     return -1;
+  }
+
+  /** True while the task's container is paused. */
+  isPaused(t: Task): boolean {
+    return this.paused && this.pausedContainers.has(t.tg.container);
   }
 
   findTask(tid: number): Task | null {

@@ -12,7 +12,8 @@ import type { Kernel } from './kernel.ts';
 import type { Task } from './task.ts';
 import { groupCpuNs } from './usage.ts';
 
-const NO_LIMITS: LimitsConfig = {
+/** Of a container whose configuration has none. */
+export const NO_LIMITS: LimitsConfig = {
   version: 2,
   hierarchies: [],
   memory: -1,
@@ -61,7 +62,7 @@ export class Limits {
 
   /** Gives up the host's files. */
   close(): void {
-    for (const fd of Object.values(this.counters)) this.kernel.host.close(fd);
+    for (const fd of Object.values(this.counters)) if (fd >= 0) this.kernel.host.close(fd);
   }
 
   /** The text of a file of the host's group, or null where there is none. */

@@ -31,6 +31,8 @@ export class Namespace {
   readonly ino: number;
   /** What tables of its contents are keyed by: the kernel for the first namespace of a kind. */
   readonly key: object;
+  /** Values of /proc/sys that belong to it, by dotted name, where they were configured or written. */
+  readonly sysctls: Map<string, string> = new Map();
 
   constructor(kind: number, ino: number, key: object | null) {
     this.kind = kind;
@@ -77,10 +79,18 @@ export class NamespaceSet {
 
   /** The same namespaces in a set of their own, to be changed by the caller before anybody sees it. */
   copy(): NamespaceSet {
+    const s = this.bare();
+    s.mnt = this.mnt;
+    if (s.mnt !== null) s.mnt.refs++;
+    return s;
+  }
+
+  /** The same without mounts. */
+  bare(): NamespaceSet {
     const s = Object.create(NamespaceSet.prototype) as NamespaceSet;
     Object.assign(s, this);
     s.refs = 1;
-    if (s.mnt !== null) s.mnt.refs++;
+    s.mnt = null;
     return s;
   }
 
@@ -96,6 +106,13 @@ export class NamespaceSet {
     this.mnt?.unref();
     this.mnt = null;
   }
+}
+
+/** Where the value of a sysctl is kept: by the namespace that it belongs to, else by the kernel. */
+export function sysctlHome(kernel: { readonly sysctls: Map<string, string> }, ns: NamespaceSet, name: string): Map<string, string> {
+  if (name.startsWith('net.')) return ns.net.sysctls;
+  if (/^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/.test(name)) return ns.ipc.sysctls;
+  return kernel.sysctls;
 }
 
 /**

@@ -138,15 +138,15 @@ export class Loop {
         const now = monotonicNs();
         if (idle === LOOKS_PER_TIME) idleSince = now;
         if (k.timers.next !== Infinity) k.timers.run(now);
-        if (k.readyHead !== null && !k.paused) continue;
+        if (k.readyHead !== null) continue;
         if (now - idleSince < p.spinNs) continue;
       }
       idle = 0;
       busy = 0;
       this.runTimers();
-      if (k.readyHead !== null && !k.paused) continue;
+      if (k.readyHead !== null) continue;
       p.prepareSleep(true);
-      if (p.poll() > 0 || (k.readyHead !== null && !k.paused) || k.done) {
+      if (p.poll() > 0 || k.readyHead !== null || k.done) {
         p.prepareSleep(false);
         continue;
       }
@@ -162,12 +162,17 @@ export class Loop {
 
   private runReady(): number {
     const k = this.k;
-    if (k.paused) return 0;
     let n = 0;
     for (;;) {
       const t = k.dequeue();
       if (t === null) return n;
       n++;
+      if (k.paused && k.isPaused(t)) {
+        // Whoever wakes it again finds it queued.
+        t.queued = true;
+        k.held.push(t);
+        continue;
+      }
       try {
         this.ready(t);
       } catch (e) {
@@ -214,7 +219,7 @@ export class Loop {
     const t = c.owner as Task | null;
     if (t === null || t.state === TASK_DEAD) return;
     const k = this.k;
-    if (k.paused && c.event !== EVENT_GONE) {
+    if (k.paused && c.event !== EVENT_GONE && k.isPaused(t)) {
       k.parked.push(t);
       return;
     }
@@ -397,16 +402,26 @@ export class Loop {
     return TASK_EXITED;
   }
 
-  /** Pauses the container: guests are called back and stay where they are. */
-  pause(): void {
+  /** Pauses a container: its guests are called back and stay where they are. */
+  pause(container: string): void {
     const k = this.k;
+    k.pausedContainers.add(container);
     k.paused = true;
-    for (const t of k.tasks.values()) if (t.state === TASK_RUNNING) t.ctx.interrupt();
+    for (const t of k.tasks.values()) if (t.tg.container === container && t.state === TASK_RUNNING) t.ctx.interrupt();
   }
 
-  resume(): void {
+  /** Ends the pause: what happened meanwhile is taken up. */
+  resume(container: string): void {
     const k = this.k;
-    k.paused = false;
-    for (const t of k.parked.splice(0)) if (t.state !== TASK_DEAD) this.stopped(t.ctx);
+    if (!k.pausedContainers.delete(container)) return;
+    k.paused = k.pausedContainers.size > 0;
+    for (const t of k.held.splice(0)) {
+      if (t.tg.container === container) k.enqueue(t);
+      else k.held.push(t);
+    }
+    for (const t of k.parked.splice(0)) {
+      if (t.tg.container !== container) k.parked.push(t);
+      else if (t.state !== TASK_DEAD) this.stopped(t.ctx);
+    }
   }
 }

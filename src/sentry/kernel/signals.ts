@@ -56,9 +56,10 @@ function wants(t: Task, sig: number): boolean {
   return t.state !== TASK_DEAD && (!sigIn(t.maskLo, t.maskHi, sig) || sigIn(t.waitSetLo, t.waitSetHi, sig));
 }
 
-/** The first process ignores what it has no handler for, unless the signal comes from outside (`forced`). */
+/** The first process ignores what it has no handler for; from outside (`forced`) SIGKILL and SIGSTOP reach it (pid_namespaces(7)). */
 function protectedInit(g: ThreadGroup, sig: number, forced: boolean): boolean {
-  return !forced && g.kernel.protectInit && g === g.kernel.init && g.handlers.actions[sig]!.handler === 0;
+  if (forced && (sig === SIGKILL || sig === SIGSTOP)) return false;
+  return g.kernel.protectInit && g === g.kernel.init && g.handlers.actions[sig]!.handler === 0;
 }
 
 /** True if the signal vanishes at once: ignored and not blocked by anyone who could take it later. */

@@ -218,3 +218,17 @@ export function shrinkDentries(root: Dentry): number {
   }
   return freed;
 }
+
+/** Takes all names of a file system that no mount shows any more out of the table. What is still open goes with its last description. */
+export function dropFileSystem(fs: FileSystem): void {
+  if (fs.rootDentry !== null) dropBelow(fs.rootDentry);
+}
+
+function dropBelow(dir: Dentry): void {
+  for (let d = dir.firstChild; d !== null; d = dir.firstChild) {
+    dropBelow(d);
+    unhook(d);
+    d.deleted = true;
+    if (d.inode !== null && d.refs === 0) releaseInode(d.inode);
+  }
+}

@@ -44,7 +44,7 @@ export abstract class FileSystem {
     return 'rw';
   }
 
-  /** The last mount is gone. */
+  /** The last mount is gone, and no name leads here any more: only open descriptions may be left. */
   release(): void {}
 }
 

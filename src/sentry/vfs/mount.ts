@@ -88,7 +88,6 @@ export class Mount {
     putDentry(this.root);
     if (--this.fs.mountCount > 0) return;
     if (this.fs.rootDentry !== null) shrinkDentries(this.fs.rootDentry);
-    this.fs.release();
   }
 
   /** The words of mountinfo's sixth field. */

@@ -3,7 +3,8 @@
 import { EBUSY, EINVAL, ELOOP, ENOENT, ENOTDIR, EPERM } from '../../abi/errno.ts';
 import { MNT_DETACH } from '../../abi/mount.ts';
 import type { Caller } from './caller.ts';
-import type { Dentry } from './dentry.ts';
+import { type Dentry, dropFileSystem } from './dentry.ts';
+import type { FileSystem } from './filesystem.ts';
 import type { FsContext } from './fscontext.ts';
 import { MNT_LOCKED, Mount } from './mount.ts';
 
@@ -47,7 +48,9 @@ export class MountNamespace {
   /** Drops one user; the last takes the whole tree apart. */
   unref(): void {
     if (--this.refs > 0) return;
+    const mounts = this.list();
     killTree(this.root);
+    for (const fs of new Set(mounts.map((m) => m.fs))) giveUp(fs);
   }
 }
 
@@ -71,6 +74,13 @@ function copyAt(m: Mount, root: Dentry, recursive: boolean, map: Map<Mount, Moun
   if (map !== null) map.set(m, n);
   if (recursive) for (const k of m.children) if (k.point!.isUnder(root)) copyAt(k, k.root, true, map).attach(n, k.point!);
   return n;
+}
+
+/** The last mount of a file system went, and with it the last way to its names. */
+function giveUp(fs: FileSystem): void {
+  if (fs.mountCount > 0) return;
+  dropFileSystem(fs);
+  fs.release();
 }
 
 function killTree(m: Mount): void {
@@ -119,8 +129,10 @@ export function unmount(m: Mount, flags: number): number {
     if (m.refs > 0 || m.children.length > 0) return -EBUSY;
     m.detach();
     m.kill();
+    giveUp(m.fs);
     return 0;
   }
+  // Whoever stands in it or has a directory of it open goes on to see all names.
   killTree(m);
   return 0;
 }

@@ -49,6 +49,12 @@ export function changed(): void {
   generation++;
 }
 
+/** Lets go of all that is kept: something large was taken down, and entries would keep it in memory. */
+export function forgetPaths(): void {
+  entries.fill(null);
+  generation++;
+}
+
 /**
  * The entry for the path buf[0..len), len at most MAX_KEPT, from (mount, dentry); null: not known. `buf` begins at a word. After null the
  * same path may be given to keep().

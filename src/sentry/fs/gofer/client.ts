@@ -98,6 +98,14 @@ export class GoferClient {
     return -EIO;
   }
 
+  /** The container is over: calls answer -EIO from now on, and descriptors are closed, but those of files that are still open. */
+  close(): void {
+    this.dead = true;
+    this.clunks.length = 0;
+    this.host.close(this.fd);
+    this.idle.dropAll();
+  }
+
   /** The root of attach point `index`, or -errno; `r.flag` is 1 when it is read-only. */
   attach(index: number): NodeInfo | number {
     this.q.page = index;
@@ -160,7 +168,7 @@ export class GoferClient {
 
   /** Gives an identifier back, some time soon. */
   clunk(id: number): void {
-    if (id === 0) return;
+    if (id === 0 || this.dead) return;
     this.clunks.push(id);
     if (this.clunks.length >= CLUNK_LOT) this.flushClunks();
   }

@@ -157,7 +157,7 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
   /** One description less; descriptors of the last one are kept a while, unless the file is gone. */
   unacquire(): void {
     if (--this.opens > 0) return;
-    if (this.nlink === 0 || this.id === 0) this.closeDescriptors();
+    if (this.nlink === 0 || this.id === 0 || this.session.client.dead) this.closeDescriptors();
     else if (this.rfd >= 0 || this.wfd >= 0) this.session.client.idle.add(this);
   }
 

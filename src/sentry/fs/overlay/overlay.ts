@@ -4,7 +4,7 @@
 import { OVERLAYFS_SUPER_MAGIC } from '../../../abi/mount.ts';
 import { S_IFCHR, S_IFDIR } from '../../../abi/stat.ts';
 import { anonDev, FileSystem, type StatFs } from '../../vfs/filesystem.ts';
-import { type Dentry, rootDentry } from '../../vfs/dentry.ts';
+import { type Dentry, dropFileSystem, rootDentry } from '../../vfs/dentry.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import type { TmpFs, TmpInode } from '../tmpfs/tmpfs.ts';
 import { OverlayInode } from './inode.ts';
@@ -70,6 +70,8 @@ export class OverlayFs extends FileSystem {
   }
 
   override release(): void {
+    if (this.lower.rootDentry !== null) dropFileSystem(this.lower);
+    this.upper.release();
     this.lower.release();
   }
 }

@@ -3,6 +3,7 @@
 import { EINVAL } from '../../../abi/errno.ts';
 import { UTS_RELEASE, UTS_SYSNAME, UTS_VERSION } from '../../../abi/utsname.ts';
 import { type Kernel, PID_MAX } from '../../kernel/kernel.ts';
+import { sysctlHome } from '../../kernel/namespaces.ts';
 import type { Task } from '../../kernel/task.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { SynthDir } from '../synthetic.ts';
@@ -116,7 +117,7 @@ class Builder {
     d.text(last, () => `${shows()}\n`);
   }
 
-  /** A value kept in kernel.sysctls, with its text as long as nobody wrote. */
+  /** A value that is kept (sysctlHome), with its text as long as nobody wrote. */
   kept(name: string, initial: string): void {
     const [d, last] = this.place(name);
     if (d.fixed.has(last)) return;
@@ -124,11 +125,11 @@ class Builder {
     const number = /^-?\d+$/.test(initial);
     d.text(
       last,
-      () => `${k.sysctls.get(name) ?? initial}\n`,
-      (_c, s) => {
+      (c) => `${sysctlHome(k, (c as Task).ns, name).get(name) ?? initial}\n`,
+      (c, s) => {
         const v = s.trim();
         if (number && !/^-?\d+$/.test(v)) return -EINVAL;
-        k.sysctls.set(name, v);
+        sysctlHome(k, (c as Task).ns, name).set(name, v);
         return 0;
       },
     );
@@ -204,6 +205,6 @@ export function fillSysctls(kernel: Kernel, root: SynthDir, x: ProcExtras): void
   for (const [name, v] of KEPT) b.kept(name, v);
   for (const [name, v] of IPC) b.kept(name, v);
   // Names that only the configuration knows.
-  for (const [name, v] of kernel.sysctls) b.kept(name, v);
+  for (const name of kernel.sysctlNames) b.kept(name, '');
   root.dir('net');
 }

@@ -30,6 +30,8 @@ export class TmpFs extends FileSystem {
   /** Pages and inodes in use. */
   pages = 0;
   inodes = 0;
+  /** No name leads here any more: what is closed is over, whatever names it had. */
+  gone = false;
   #nextIno = 1;
 
   constructor(host: HostIO, limits: TmpfsOptions, name = 'tmpfs') {
@@ -73,6 +75,12 @@ export class TmpFs extends FileSystem {
 
   override options(): string {
     return this.limits.shown === '' ? 'rw' : `rw,${this.limits.shown}`;
+  }
+
+  override release(): void {
+    if (this.gone) return;
+    this.gone = true;
+    this.root.giveUp();
   }
 }
 
@@ -291,8 +299,17 @@ export class TmpInode extends StoredInode {
     return 0;
   }
 
+  /** Frees what is below, but what somebody has open. */
+  giveUp(): void {
+    if (this.entries === null) return;
+    for (const e of this.entries.values()) {
+      e.inode.giveUp();
+      if (e.inode.holds === 0) e.inode.discard();
+    }
+  }
+
   override evict(): void {
-    if (this.nlink > 0) return;
+    if (this.nlink > 0 && !this.tmp.gone) return;
     this.tmp.inodes--;
     this.discard();
   }

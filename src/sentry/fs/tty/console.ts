@@ -175,10 +175,13 @@ export class Console implements Wakeable {
     return out.length === 0 || !this.outOpen;
   }
 
-  /** Takes the terminal away: programs that still hold it get SIGHUP. The donated descriptors stay open, blocking again. */
-  close(): void {
+  /**
+   * Takes the terminal away: programs that still hold it get SIGHUP. What they have left may take up to `ms` to write. The donated
+   * descriptors stay open, blocking again.
+   */
+  close(ms = 1000): void {
     if (this.closed) return;
-    this.drain(1000);
+    this.drain(ms);
     this.closed = true;
     this.entry.remove();
     this.kernel.cancelTimer(this.timer);
