@@ -207,7 +207,7 @@ async function bootFailure(standin: Standin, crash: string, state: State): Promi
 
 async function killStandin(pid: number, standin?: Standin): Promise<void> {
   host().kill(pid, SIGKILL);
-  if (standin !== undefined) await standin.exit;
+  if (standin !== undefined) await standin.bury();
 }
 
 /** Ends a sandbox that this process has just made: politely, so that its stand-in can reap it, then by force. */

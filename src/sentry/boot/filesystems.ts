@@ -12,6 +12,7 @@ import { IPC_SYSCTLS, procSysvipc } from '../ipc/namespace.ts';
 import { mqueuesOf } from '../ipc/mqueue.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { callerLimits, containerOf } from '../kernel/limits.ts';
+import type { PidNamespace } from '../kernel/pidns.ts';
 import { type NamespaceSet, sysctlHome } from '../kernel/namespaces.ts';
 import { groupCpuNs, taskCpuNs } from '../kernel/usage.ts';
 import { NET_SYSCTLS, procNet } from '../net/procnet.ts';
@@ -48,7 +49,10 @@ export function registerFileSystems(kernel: Kernel, cpuLines: readonly string[] 
   const extras = procExtras(kernel, cpuLines);
   registerFileSystem('sysfs', (c) => new SysFs(kernel, containerOf(c)));
   registerFileSystem('tmpfs', (_c, _source, options) => tmpfs(kernel, 'tmpfs', options));
-  registerFileSystem('proc', (_c, _source, options) => new ProcFs(kernel, extras, options));
+  registerFileSystem('proc', (c, _source, options) => {
+    const by = c as { pidns?: PidNamespace } | null;
+    return new ProcFs(kernel, by?.pidns ?? namespacesOf(kernel, c).pid, extras, options);
+  });
   registerFileSystem('cgroup', (c, _source, options) => {
     const controllers = options.filter((o) => callerLimits(kernel, c).config.hierarchies.some((h) => h.controllers.includes(o)));
     return controllers.length === 0 ? -EINVAL : new Cgroup1Fs(kernel, containerOf(c), controllers);

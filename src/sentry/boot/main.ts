@@ -90,7 +90,6 @@ function boot(): number {
   const kernel = new Kernel(host, platform, log);
   kernel.bootNs = monotonicNs();
   kernel.cpus = native === '' ? 1 : host.native.cpuCount();
-  kernel.protectInit = config.container.protectInit === true;
   if (config.container.limits !== undefined) {
     kernel.limits.set(config.container.id, new Limits(kernel, config.container.id, config.container.limits, config.counters ?? {}));
   }

@@ -7,7 +7,9 @@ import { EPERM } from '../../../abi/errno.ts';
 import { CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC } from '../../../abi/mount.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { type Limits, limitsOf } from '../../kernel/limits.ts';
+import type { Task } from '../../kernel/task.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
+import type { Caller } from '../../vfs/caller.ts';
 import { SynthDir, SynthFs } from '../synthetic.ts';
 
 /** memory.limit_in_bytes without a limit: PAGE_COUNTER_MAX in bytes. */
@@ -54,15 +56,18 @@ class GroupFs extends SynthFs {
     return this.container === '' ? all : all.filter((g) => g.container === this.container);
   }
 
-  protected procs(): string {
+  /** Their pids, as whoever reads them has it. */
+  protected procs(c: Caller): string {
+    const ns = (c as Task).pidns;
     return this.members()
-      .map((g) => `${g.tgid}\n`)
+      .map((g) => `${g.pid.in(ns)}\n`)
       .join('');
   }
 
-  protected threads(): string {
+  protected threads(c: Caller): string {
+    const ns = (c as Task).pidns;
     return this.members()
-      .flatMap((g) => [...g.tasks].map((t) => `${t.tid}\n`))
+      .flatMap((g) => [...g.tasks].map((t) => `${t.pid.in(ns)}\n`))
       .join('');
   }
 
@@ -88,8 +93,8 @@ export class Cgroup2Fs extends GroupFs {
     const zero: Text = () => '0';
     this.value('cgroup.controllers', () => 'cpuset cpu io memory pids');
     this.root.text('cgroup.subtree_control', () => '\n', refuse);
-    this.root.text('cgroup.procs', () => this.procs(), refuse);
-    this.root.text('cgroup.threads', () => this.threads(), refuse);
+    this.root.text('cgroup.procs', (c) => this.procs(c), refuse);
+    this.root.text('cgroup.threads', (c) => this.threads(c), refuse);
     this.limit('cgroup.type', () => 'domain');
     this.value('cgroup.events', () => `populated 1\nfrozen 0`);
     this.limit('cgroup.freeze', zero);
@@ -177,8 +182,8 @@ export class Cgroup2Fs extends GroupFs {
 export class Cgroup1Fs extends GroupFs {
   constructor(kernel: Kernel, container: string, controllers: readonly string[]) {
     super('cgroup', CGROUP_SUPER_MAGIC, kernel, container, `rw,${controllers.join(',')}`);
-    this.root.text('cgroup.procs', () => this.procs(), refuse);
-    this.root.text('tasks', () => this.threads(), refuse);
+    this.root.text('cgroup.procs', (c) => this.procs(c), refuse);
+    this.root.text('tasks', (c) => this.threads(c), refuse);
     this.limit('cgroup.clone_children', () => '0');
     this.limit('notify_on_release', () => '0');
     for (const c of controllers) this.fill(c);
