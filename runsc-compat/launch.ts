@@ -128,7 +128,7 @@ function title(args: string[]): Buffer {
   return words.length === 0 ? Buffer.from('ringfence-launch\0') : Buffer.concat(words);
 }
 
-function start(mode: string, args: string[], plan: string[], passed: Passed, crashFd: number): Standin {
+function start(mode: string, args: string[], plan: string[], passed: Passed, crashFd: number, kept: boolean): Standin {
   const pair = new Int32Array(2);
   check(host().socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 'cannot create a pair of sockets');
   const [ours, theirs] = pair as unknown as [number, number];
@@ -137,7 +137,7 @@ function start(mode: string, args: string[], plan: string[], passed: Passed, cra
   const pid = host().spawn(distFile('native/launch'), title(args), fds);
   host().close(theirs);
   host().close(none);
-  const standin = new Standin(pid, ours);
+  const standin = new Standin(pid, ours, kept);
   const words = ['mode', mode, 'passed', String(fds.length), ...plan];
   const body = Buffer.from(words.map((w) => `${w}\0`).join(''), 'utf8');
   const head = Buffer.alloc(4);
@@ -215,7 +215,7 @@ export function startSandbox(r: SandboxRequest): Standin {
   plan.push('stub', `${DIST_IN_ROOT}/native/stub`);
   for (const a of [NODE_IN_ROOT, ...nodeFlags.sentry, ...engineFlags(r.jitless), `${DIST_IN_ROOT}/sentry.cjs`]) plan.push('sentry-arg', a);
   plan.push('sentry-config', JSON.stringify(boot));
-  return start('sandbox', r.container.process.args, plan, passed, r.crashFd);
+  return start('sandbox', r.container.process.args, plan, passed, r.crashFd, r.lifeline);
 }
 
 /** A further container of a running sandbox: what the Sentry needs of it. The caller sends the descriptors there and closes them. */
@@ -227,7 +227,7 @@ export interface StartedContainer {
   standinFd: number;
 }
 
-/** @public Starts the Gofer and the stand-in of a further container. Its stand-in is `inPlace` when the Sentry may be told. */
+/** Starts the Gofer and the stand-in of a further container. Its stand-in is `inPlace` when the Sentry may be told. */
 export function startContainer(r: ContainerRequest): StartedContainer {
   const passed = new Passed();
   const plan = nodeRootPlan();
@@ -236,7 +236,7 @@ export function startContainer(r: ContainerRequest): StartedContainer {
   const [[goferFd, goferEnd], [standinFd, standinEnd]] = pairs as unknown as [[number, number], [number, number]];
   containerPlan(r, passed, plan);
   plan.push('gofer-socket', passed.number(goferEnd), 'socket', passed.number(standinEnd));
-  const standin = start('container', r.container.process.args, plan, passed, r.crashFd);
+  const standin = start('container', r.container.process.args, plan, passed, r.crashFd, r.lifeline);
   host().close(goferEnd);
   host().close(standinEnd);
   return { standin, goferFd, standinFd };
@@ -265,5 +265,5 @@ export function startStandin(r: StandinRequest): Standin {
   if (r.tty !== null) plan.push('tty', passed.number(r.tty.fd), r.tty.state);
   if (r.ctty >= 0) plan.push('ctty', passed.number(r.ctty));
   if (r.oomScoreAdj !== null) plan.push('oom-score-adj', String(r.oomScoreAdj));
-  return start('standin', r.args, plan, passed, 2);
+  return start('standin', r.args, plan, passed, 2, r.lifeline);
 }

@@ -85,10 +85,8 @@ export interface ContainerConfig {
   devices: { path: string; type: string; major: number; minor: number; mode: number; uid: number; gid: number }[];
   annotations: Record<string, string>;
   namespaces?: NamespaceWords;
-  /** The first process may be stopped by job control, as if the caller's shell were its parent (`do`). */
+  /** The first process may be stopped by job control, as if the caller's shell were its parent, and is no pid 1 (`do`). */
   jobControl?: boolean;
-  /** The first process takes no signal that it has no handler for (pid_namespaces(7)): containers yes, `do` no. */
-  protectInit?: boolean;
   process: ProcessConfig;
 }
 

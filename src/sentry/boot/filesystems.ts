@@ -9,6 +9,7 @@ import { createDevpts } from '../fs/tty/devpts.ts';
 import { IPC_SYSCTLS, procSysvipc } from '../ipc/namespace.ts';
 import { mqueuesOf } from '../ipc/mqueue.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { PidNamespace } from '../kernel/pidns.ts';
 import { type NamespaceSet, sysctlHome } from '../kernel/namespaces.ts';
 import { groupCpuNs, taskCpuNs } from '../kernel/usage.ts';
 import { NET_SYSCTLS, procNet } from '../net/procnet.ts';
@@ -45,7 +46,10 @@ export function registerFileSystems(kernel: Kernel, cpuLines: readonly string[] 
   const extras = procExtras(kernel, cpuLines);
   registerFileSystem('sysfs', () => new SysFs(kernel));
   registerFileSystem('tmpfs', (_c, _source, options) => tmpfs(kernel, 'tmpfs', options));
-  registerFileSystem('proc', (_c, _source, options) => new ProcFs(kernel, extras, options));
+  registerFileSystem('proc', (c, _source, options) => {
+    const by = c as { pidns?: PidNamespace } | null;
+    return new ProcFs(kernel, by?.pidns ?? namespacesOf(kernel, c).pid, extras, options);
+  });
   registerFileSystem('cgroup', () => new Cgroup2Fs(kernel));
   registerFileSystem('cgroup2', () => new Cgroup2Fs(kernel));
   // A configured tmpfs that is to get device nodes still calls itself what the configuration does.

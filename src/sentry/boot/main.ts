@@ -86,7 +86,6 @@ function boot(): number {
   const kernel = new Kernel(host, platform, log);
   kernel.bootNs = monotonicNs();
   kernel.cpus = native === '' ? 1 : host.native.cpuCount();
-  kernel.protectInit = config.container.protectInit === true;
   host.random(kernel.bootId);
   installSignals(kernel);
   installEvents(kernel);

@@ -6,7 +6,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { NamespaceSet } from '../kernel/namespaces.ts';
 import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import { Container, type ContainerFiles, type Surroundings } from './container.ts';
-import { furtherNamespaces, setNames } from './namespaces.ts';
+import { containerPids, furtherNamespaces, setNames } from './namespaces.ts';
 import type { Donated, HostFileFactory, StartError } from './process.ts';
 
 /** What boot gives: the parts that are above this folder. */
@@ -33,12 +33,13 @@ export class Sandbox implements Surroundings {
   private readonly first: Container;
   private readonly listeners: Listener[] = [];
 
-  /** With its first container, whose namespaces are the kernel's first ones. */
+  /** With its first container, whose namespaces are the kernel's first ones, but for that of process ids. */
   constructor(kernel: Kernel, parts: SandboxParts, config: ContainerConfig, goferFd: number, streams: Donated, standin: number) {
     this.kernel = kernel;
     this.parts = parts;
     this.hostFile = parts.hostFile;
     setNames(kernel.namespaces.uts, config);
+    kernel.namespaces.pid = containerPids(kernel);
     const files = parts.files(config, goferFd, kernel.namespaces);
     kernel.namespaces.setMounts(files.mounts);
     this.first = new Container(this, config, kernel.namespaces, files, streams, standin);

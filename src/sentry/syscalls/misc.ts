@@ -16,9 +16,23 @@ import {
   SYS_uname,
   SYS_vhangup,
 } from '../../abi/nr.ts';
+import {
+  LINUX_REBOOT_CMD_HALT,
+  LINUX_REBOOT_CMD_POWER_OFF,
+  LINUX_REBOOT_CMD_RESTART,
+  LINUX_REBOOT_CMD_RESTART2,
+  LINUX_REBOOT_MAGIC1,
+  LINUX_REBOOT_MAGIC2,
+  LINUX_REBOOT_MAGIC2A,
+  LINUX_REBOOT_MAGIC2B,
+  LINUX_REBOOT_MAGIC2C,
+} from '../../abi/reboot.ts';
+import { SIGHUP, SIGINT, SIGKILL } from '../../abi/signal.ts';
 import { UTS_FIELD, UTS_MACHINE, UTS_RELEASE, UTS_SYSNAME, UTS_VERSION } from '../../abi/utsname.ts';
 import { latin1Decode, latin1Encode, latin1Write, putU16, putU32, putU64 } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
+import { TASK_EXITED } from '../../base/result.ts';
+import { exitGroup } from '../kernel/exit.ts';
 import type { Task } from '../kernel/task.ts';
 import { full, partial, type Row } from './row.ts';
 
@@ -28,6 +42,7 @@ const PER_QUERY = 0xffffffff;
 const GRND_NONBLOCK = 1;
 const GRND_RANDOM = 2;
 const GRND_INSECURE = 4;
+const REBOOT_MAGIC2: readonly number[] = [LINUX_REBOOT_MAGIC2, LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C];
 const RANDOM_MAX = 0x1fffffff;
 
 /** uname(2). */
@@ -157,9 +172,17 @@ export function sys_rseq(_t: Task): number {
   return -ENOSYS;
 }
 
-/** reboot(2): nothing in a sandbox may. */
+/** reboot(2): ends the caller's pid namespace, whose first process then ends as if by SIGHUP or SIGINT (pid_namespaces(7)). */
 export function sys_reboot(t: Task): number {
-  return t.creds.has(CAP_SYS_BOOT) ? -EINVAL : -EPERM;
+  if (!t.creds.has(CAP_SYS_BOOT)) return -EPERM;
+  if (t.argU(0) !== LINUX_REBOOT_MAGIC1 || !REBOOT_MAGIC2.includes(t.argU(1))) return -EINVAL;
+  const command = t.argU(2);
+  const again = command === LINUX_REBOOT_CMD_RESTART || command === LINUX_REBOOT_CMD_RESTART2;
+  const init = t.pidns.init;
+  if (init === null || (!again && command !== LINUX_REBOOT_CMD_HALT && command !== LINUX_REBOOT_CMD_POWER_OFF)) return -EINVAL;
+  t.pidns.reboot = again ? SIGHUP : SIGINT;
+  exitGroup(init, SIGKILL);
+  return TASK_EXITED;
 }
 
 /** vhangup(2). */
@@ -184,6 +207,15 @@ export const rows: readonly Row[] = [
     note: 'ENOSYS; libraries go on without',
     args: ['ptr', 'uint', 'hex', 'uint'],
   },
-  partial(SYS_reboot, 'reboot', sys_reboot, 'always an error', 'hex', 'hex', 'int', 'ptr'),
+  partial(
+    SYS_reboot,
+    'reboot',
+    sys_reboot,
+    'ends the pid namespace; EINVAL in one without a first process (do)',
+    'hex',
+    'hex',
+    'int',
+    'ptr',
+  ),
   partial(SYS_vhangup, 'vhangup', sys_vhangup, 'always EPERM'),
 ];

@@ -51,7 +51,7 @@ const ioPriorities = new WeakMap<Task, number>();
 function taskOf(t: Task, pid: number): Task | number {
   if (pid < 0) return -EINVAL;
   if (pid === 0) return t;
-  return t.kernel.findTask(pid) ?? -ESRCH;
+  return t.pidns.task(pid) ?? -ESRCH;
 }
 
 function owns(t: Task, o: Task): boolean {
@@ -224,16 +224,15 @@ export function sys_getcpu(t: Task): number {
 
 /** Calls `fn` for each task that which/who of getpriority(2) and ioprio_get(2) name. False for an unknown `which`. */
 function forEachNamed(t: Task, which: number, who: number, fn: (o: Task) => void): boolean {
-  const k = t.kernel;
   if (which === PRIO_PROCESS) {
-    const o = who === 0 ? t : k.findTask(who);
+    const o = who === 0 ? t : t.pidns.task(who);
     if (o !== null) fn(o);
   } else if (which === PRIO_PGRP) {
-    const pg = who === 0 ? t.tg.pgrp : k.pgrps.get(who);
-    if (pg !== undefined) for (const g of pg.members) for (const o of g.tasks) fn(o);
+    const pg = who === 0 ? t.tg.pgrp : t.pidns.pgrp(who);
+    if (pg !== null) for (const g of pg.members) for (const o of g.tasks) fn(o);
   } else if (which === PRIO_USER) {
     const uid = who === 0 ? t.creds.ruid : who;
-    for (const o of k.tasks.values()) if (o.creds.ruid === uid) fn(o);
+    for (const o of t.kernel.tasks.values()) if (o.creds.ruid === uid && t.pidns.holds(o.pidns)) fn(o);
   } else return false;
   return true;
 }

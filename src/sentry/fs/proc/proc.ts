@@ -6,6 +6,7 @@ import { UTS_RELEASE, UTS_SYSNAME, UTS_VERSION } from '../../../abi/utsname.ts';
 import { monotonicNs, realtime } from '../../../base/clock.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { TASK_RUNNING, type Task } from '../../kernel/task.ts';
+import type { PidNamespace } from '../../kernel/pidns.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import { fileSystemNames } from '../../vfs/fstypes.ts';
@@ -27,6 +28,8 @@ const DEVICES =
 
 export class ProcFs extends SynthFs {
   readonly kernel: Kernel;
+  /** Whose processes it shows, by their numbers there: the namespace of who mounted it. */
+  readonly pidns: PidNamespace;
   readonly extras: ProcExtras;
   readonly namespaces: NsFs;
   readonly root: ProcRoot;
@@ -34,9 +37,10 @@ export class ProcFs extends SynthFs {
   readonly #threads = new WeakMap<Task, PidDir>();
   readonly #shown: string;
 
-  constructor(kernel: Kernel, extras: ProcExtras, options: readonly string[]) {
+  constructor(kernel: Kernel, pidns: PidNamespace, extras: ProcExtras, options: readonly string[]) {
     super('proc', PROC_SUPER_MAGIC);
     this.kernel = kernel;
+    this.pidns = pidns;
     this.namespaces = nsFsOf(kernel);
     this.extras = extras;
     this.volatileNames = true;
@@ -61,7 +65,7 @@ export class ProcFs extends SynthFs {
   threadDir(t: Task): PidDir {
     let d = this.#threads.get(t);
     if (d === undefined) {
-      d = new PidDir(this, () => (this.kernel.findTask(t.tid) === t ? t : null), true);
+      d = new PidDir(this, () => (t.pid.task === t ? t : null), true);
       this.#threads.set(t, d);
     }
     return d;
@@ -80,11 +84,9 @@ class ProcRoot extends SynthDir {
   protected override find(_c: Caller, name: string): Inode | number {
     const first = name.charCodeAt(0);
     if (first < 49 || first > 57 || !/^\d+$/.test(name)) return -ENOENT;
-    const pid = Number(name);
-    const k = this.proc.kernel;
-    let g = k.findGroup(pid);
+    const pid = this.proc.pidns.ids.get(Number(name));
     // Threads can be named but are not listed.
-    if (g === null) g = k.findTask(pid)?.tg ?? null;
+    const g = pid?.group ?? pid?.task?.tg ?? null;
     if (g === null || g.reaped) return -ENOENT;
     const d = this.proc.groupDir(g);
     return d.own(d);
@@ -92,11 +94,9 @@ class ProcRoot extends SynthDir {
 
   protected override others(_c: Caller): SynthEntry[] {
     const out: SynthEntry[] = [];
-    const pids = [...this.proc.kernel.groups.keys()].sort((a, b) => a - b);
-    for (const pid of pids) {
-      const g = this.proc.kernel.findGroup(pid);
-      if (g !== null && !g.reaped) out.push({ name: String(pid), ino: this.proc.groupDir(g).ino, type: DT_DIR });
-    }
+    const ns = this.proc.pidns;
+    for (const g of ns.groups().sort((a, b) => a.pid.in(ns) - b.pid.in(ns)))
+      if (!g.reaped) out.push({ name: String(g.pid.in(ns)), ino: this.proc.groupDir(g).ino, type: DT_DIR });
     return out;
   }
 }
@@ -173,8 +173,16 @@ function cpuinfo(k: Kernel, x: ProcExtras): string {
 function fillRoot(fs: ProcFs, root: SynthDir): void {
   const k = fs.kernel;
   const x = fs.extras;
-  root.symbolic('self', (c) => String(c.tgid));
-  root.symbolic('thread-self', (c) => `${c.tgid}/task/${c.tid}`);
+  // Nobody is there for whom this proc's namespace does not know.
+  root.symbolic('self', (c) => {
+    const pid = (c as Task).tg.pid.in(fs.pidns);
+    return pid === 0 ? -ENOENT : String(pid);
+  });
+  root.symbolic('thread-self', (c) => {
+    const t = c as Task;
+    const pid = t.tg.pid.in(fs.pidns);
+    return pid === 0 ? -ENOENT : `${pid}/task/${t.pid.in(fs.pidns)}`;
+  });
   root.symbolic('mounts', () => 'self/mounts');
   root.symbolic('net', () => 'self/net');
   root.text('meminfo', () => meminfo(k));
@@ -183,9 +191,9 @@ function fillRoot(fs: ProcFs, root: SynthDir): void {
     const up = (monotonicNs() - k.bootNs) / 1e9;
     return `${up.toFixed(2)} ${Math.max(0, up * k.cpus - allCpuNs(k, x) / 1e9).toFixed(2)}\n`;
   });
-  root.text('loadavg', () => {
+  root.text('loadavg', (c) => {
     const { running, all } = counts(k);
-    return `0.00 0.00 0.00 ${running}/${all} ${Math.max(0, ...k.tasks.keys())}\n`;
+    return `0.00 0.00 0.00 ${running}/${all} ${(c as Task).pidns.last}\n`;
   });
   root.text('cpuinfo', () => cpuinfo(k, x));
   root.text('version', () => `${UTS_SYSNAME} version ${UTS_RELEASE} (ringfence) ${UTS_VERSION}\n`);
@@ -209,7 +217,7 @@ function fillRoot(fs: ProcFs, root: SynthDir): void {
   root.text('execdomains', () => '0-0\tLinux           \t[kernel]\n');
   root.text('misc', () => '');
   const ipc = root.dir('sysvipc');
-  for (const [name, shows] of x.sysvipc) ipc.text(name, (c) => shows((c as Task).ns.ipc.key));
+  for (const [name, shows] of x.sysvipc) ipc.text(name, (c) => shows(c as Task));
   root.dir('fs');
   root.dir('tty').dir('driver');
   fillSysctls(k, root.dir('sys'), x);

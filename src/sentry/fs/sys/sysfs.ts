@@ -2,6 +2,9 @@
 
 import { CGROUP2_SUPER_MAGIC, SYSFS_MAGIC } from '../../../abi/mount.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
+import type { Task } from '../../kernel/task.ts';
+import type { ThreadGroup } from '../../kernel/threadgroup.ts';
+import type { Caller } from '../../vfs/caller.ts';
 import { SynthDir, SynthFs } from '../synthetic.ts';
 
 const DIRECTORIES = ['block', 'bus', 'class', 'dev', 'devices', 'firmware', 'fs', 'hypervisor', 'kernel', 'module', 'power'] as const;
@@ -119,11 +122,12 @@ export class Cgroup2Fs extends SynthFs {
     super('cgroup2', CGROUP2_SUPER_MAGIC);
     const d = new SynthDir(this);
     this.root = d;
-    const pids = (): string => [...kernel.groups.keys()].map((p) => `${p}\n`).join('');
+    const numbers = (c: Caller, of: Iterable<Task | ThreadGroup>): string =>
+      [...of].map((o) => `${o.pid.in((c as Task).pidns)}\n`).join('');
     d.text('cgroup.controllers', () => '\n');
     d.text('cgroup.subtree_control', () => '\n');
-    d.text('cgroup.procs', pids);
-    d.text('cgroup.threads', () => [...kernel.tasks.keys()].map((p) => `${p}\n`).join(''));
+    d.text('cgroup.procs', (c) => numbers(c, kernel.groups.values()));
+    d.text('cgroup.threads', (c) => numbers(c, kernel.tasks.values()));
     d.text('cgroup.type', () => 'domain\n');
     d.text('cgroup.events', () => 'populated 1\nfrozen 0\n');
     d.text('cgroup.max.depth', () => 'max\n');
