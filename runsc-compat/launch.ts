@@ -231,7 +231,7 @@ export interface StartedContainer {
   standinFd: number;
 }
 
-/** @public Starts the Gofer and the stand-in of a further container. Its stand-in is `inPlace` when the Sentry may be told. */
+/** Starts the Gofer and the stand-in of a further container. Its stand-in is `inPlace` when the Sentry may be told. */
 export function startContainer(r: ContainerRequest): StartedContainer {
   const passed = new Passed();
   const plan = nodeRootPlan();

@@ -318,11 +318,12 @@ export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: num
     for (const p of config.maskedPaths) b.mask(p);
     if (config.rootReadonly) b.root.flags |= ST_RDONLY;
     b.c.fs.unref();
-    return { mounts: b.ns, messages: () => client.calls, close };
+    return { mounts: b.ns, messages: () => client.calls, close, hangUp: () => client.hangUp() };
   } catch (e) {
     b?.c.fs.unref();
     b?.ns.unref();
     close();
+    client.hangUp();
     throw e;
   }
 }
