@@ -130,7 +130,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     container.saveSpec(spec);
     if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
     config.limits = sentryLimits(spec.linux?.resources ?? {}, state.cgroups);
-    const counters = openCounters(state.cgroups);
+    const counters = pod === null ? openCounters(state.cgroups) : {};
     closing.push(...Object.values(counters));
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
     const { stdio, close } = streams(spec, o, terminal);
@@ -154,7 +154,6 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       ...spacesOf(spec),
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: joinFiles(state.cgroups),
-      counters,
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
     };
     let started: StartedContainer | undefined;
@@ -165,6 +164,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
         ...request,
         id,
         stdio,
+        counters,
         network: networkKind(globals.network),
         controlFd: listener,
         controlClients: [],

@@ -32,8 +32,8 @@ export interface SentStreams {
 
 export type ControlRequest =
   | { method: 'long' }
-  /** A further container, up to its start. Its Gofer's socket comes before the other descriptors, open files named by `counters` (as in BootConfig) after them. Never run: `destroy` removes it. */
-  | ({ method: 'create'; id: string; container: ContainerConfig; counters?: string[] } & SentStreams)
+  /** A further container, up to its start. Its Gofer's socket comes before the other descriptors. Never run: `destroy` removes it. */
+  | ({ method: 'create'; id: string; container: ContainerConfig } & SentStreams)
   | { method: 'start'; id: string }
   | ({ method: 'exec'; id: string; process: ProcessConfig } & SentStreams)
   /** pid 0: the first process; before the start the signal is the container's end. */

@@ -64,17 +64,9 @@ export class Sandbox implements Surroundings {
    * Adds a container, up to its start. It owns the descriptors from now on; on a failure they are closed. An ended container of that id
    * that nobody has destroyed makes room.
    */
-  create(
-    config: ContainerConfig,
-    goferFd: number,
-    streams: Donated,
-    standin: number,
-    counters: Readonly<Record<string, number>> = {},
-  ): Container | StartError {
+  create(config: ContainerConfig, goferFd: number, streams: Donated, standin: number): Container | StartError {
     const k = this.kernel;
-    const limits = new Limits(k, config.id, config.limits ?? NO_LIMITS, counters);
     const refuse = (errno: number, error: string): StartError => {
-      limits.close();
       streams.close(k);
       if (standin >= 0) k.host.close(standin);
       return { errno, error };
@@ -88,7 +80,8 @@ export class Sandbox implements Surroundings {
     if (old !== undefined) this.destroy(old);
     const others = [...this.containers.values()].filter((c) => c.status < 0);
     const ns = furtherNamespaces(k, config, others);
-    k.limits.set(config.id, limits);
+    // Its processes run in the groups of the sandbox: there is no count of what they alone use.
+    k.limits.set(config.id, new Limits(k, config.id, config.limits ?? NO_LIMITS, {}));
     try {
       const files = this.parts.files(config, goferFd, ns);
       ns.setMounts(files.mounts);
@@ -107,7 +100,6 @@ export class Sandbox implements Surroundings {
     c.kill();
     if (c === this.first) return;
     c.release();
-    this.kernel.limits.get(c.config.id)?.close();
     this.kernel.limits.delete(c.config.id);
     if (this.containers.get(c.config.id) === c) this.containers.delete(c.config.id);
   }

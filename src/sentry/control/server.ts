@@ -191,9 +191,7 @@ export class ControlServer {
       this.host.close(gofer);
       throw e;
     }
-    const counters: Record<string, number> = {};
-    for (const name of r.counters ?? []) counters[name] = fds.shift() ?? -1;
-    const c = this.sandbox.create(r.container, gofer, a.streams, a.standin, counters);
+    const c = this.sandbox.create(r.container, gofer, a.streams, a.standin);
     return c instanceof Container ? { ok: true } : { ok: false, error: c.error, errno: c.errno };
   }
 

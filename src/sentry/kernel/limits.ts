@@ -60,11 +60,6 @@ export class Limits {
     this.now = { ...config, version: this.now.version, hierarchies: this.now.hierarchies };
   }
 
-  /** Gives up the host's files. */
-  close(): void {
-    for (const fd of Object.values(this.counters)) if (fd >= 0) this.kernel.host.close(fd);
-  }
-
   /** The text of a file of the host's group, or null where there is none. */
   text(name: string): string | null {
     const fd = this.counters[name];
