@@ -50,8 +50,10 @@ export interface ContainerFiles {
   readonly mounts: MountNamespace;
   /** Messages to its Gofer so far. */
   messages(): number;
-  /** No process of the container is left: lets go of the Gofer. */
+  /** No process of the container is left: gives back what came from the Gofer. */
   close(): void;
+  /** Lets go of the Gofer itself. */
+  hangUp(): void;
 }
 
 /** What containers of a sandbox have in common. */
@@ -364,7 +366,9 @@ export class Container {
     this.namespaces.unref();
     this.files.close();
     forgetPaths();
+    // The stand-in must not learn of the end from the Gofer's.
     this.tell(this.standin, this.status);
+    this.files.hangUp();
   }
 
   /** The same where this process ends with the container, and takes the rest along. */
