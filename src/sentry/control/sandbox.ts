@@ -3,6 +3,7 @@
 import { EEXIST, EINVAL } from '../../abi/errno.ts';
 import type { ContainerConfig } from '../../wire/boot.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { Limits, NO_LIMITS } from '../kernel/limits.ts';
 import type { NamespaceSet } from '../kernel/namespaces.ts';
 import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import { Container, type ContainerFiles, type Surroundings } from './container.ts';
@@ -79,6 +80,8 @@ export class Sandbox implements Surroundings {
     if (old !== undefined) this.destroy(old);
     const others = [...this.containers.values()].filter((c) => c.status < 0);
     const ns = furtherNamespaces(k, config, others);
+    // Its processes run in the groups of the sandbox: there is no count of what they alone use.
+    k.limits.set(config.id, new Limits(k, config.id, config.limits ?? NO_LIMITS, {}));
     try {
       const files = this.parts.files(config, goferFd, ns);
       ns.setMounts(files.mounts);
@@ -87,6 +90,7 @@ export class Sandbox implements Surroundings {
       return c;
     } catch (e) {
       ns.unref();
+      k.limits.delete(config.id);
       return refuse(-EINVAL, e instanceof Error ? e.message : String(e));
     }
   }
@@ -96,6 +100,7 @@ export class Sandbox implements Surroundings {
     c.kill();
     if (c === this.first) return;
     c.release();
+    this.kernel.limits.delete(c.config.id);
     if (this.containers.get(c.config.id) === c) this.containers.delete(c.config.id);
   }
 
