@@ -23,7 +23,7 @@ const TYPES: Record<string, MountConfig['type']> = {
   devpts: 'devpts',
   mqueue: 'mqueue',
   cgroup: 'cgroup',
-  cgroup2: 'cgroup',
+  cgroup2: 'cgroup2',
   devtmpfs: 'devtmpfs',
 };
 
@@ -178,7 +178,6 @@ export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
       sysctl: latin1Record(linux.sysctl),
       devices: (linux.devices ?? []).map(convertDevice),
       annotations: latin1Record(spec.annotations),
-      protectInit: true,
       process: confinedProcess(spec.process, linux, file, note),
     },
   };
