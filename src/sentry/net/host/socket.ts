@@ -143,7 +143,8 @@ export class HostSocket extends Socket {
     m.nameLen = info[5]! > m.name.length ? m.name.length : info[5]!;
     m.outFlags |= info[1]! & MESSAGE_FLAGS;
     m.fullLength = r;
-    if (this.passCred && info[2]! >= 0) m.creds = { pid: info[2]!, uid: info[3]! >>> 0, gid: info[4]! >>> 0 };
+    // Whoever sent it has no number inside.
+    if (this.passCred && info[2]! >= 0) m.creds = { pid: null, uid: info[3]! >>> 0, gid: info[4]! >>> 0 };
     if (fds.length > 0) this.take(fds, m);
     return r < m.len ? r : m.len;
   }
