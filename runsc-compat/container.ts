@@ -10,7 +10,7 @@ import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, ov
 import { type Control, connectIn, listenIn, SandboxGone } from './control.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
-import { runHooks, runHooksWarning } from './hooks.ts';
+import { hasEarlyHooks, runHooks, runHooksWarning } from './hooks.ts';
 import { check, host } from './host.ts';
 import { type AttachSource, type HostStdio, startSandbox } from './launch.ts';
 import { spacesOf } from './spaces.ts';
@@ -152,6 +152,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       lifeline: o.foreground,
       tty: terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex },
       ...spacesOf(spec),
+      hooks: hasEarlyHooks(spec),
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: joinFiles(state.cgroups),
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
@@ -161,11 +162,9 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     state.pidStart = processStart(standin.pid);
     container.write(state);
     if (!o.foreground) standin.recorded();
-    if (spec.hooks !== undefined) await standin.inPlace();
-    await runHooks(spec, 'prestart', container.oci(state));
-    await runHooks(spec, 'createRuntime', container.oci(state));
-    await runHooks(spec, 'createContainer', container.oci(state));
+    if (hasEarlyHooks(spec)) await earlyHooks(spec, container, state, standin);
     if (!(await standin.ready)) throw await bootFailure(standin, crashLog(container, globals), state);
+    await standin.inRoot();
     state.status = 'created';
     container.write(state);
     if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);
@@ -177,6 +176,21 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     container.remove();
     throw e;
   }
+}
+
+/** Hooks that run while the container's namespaces are there and its root is not yet that of its stand-in. */
+async function earlyHooks(spec: Spec, container: ContainerState, state: State, standin: Standin): Promise<void> {
+  await standin.inPlace();
+  try {
+    await runHooks(spec, 'prestart', container.oci(state));
+    await runHooks(spec, 'createRuntime', container.oci(state));
+    await runHooks(spec, 'createContainer', container.oci(state), { pid: state.pid, start: state.pidStart });
+  } catch (e) {
+    await end(container, state.id, standin);
+    await runHooksWarning(spec, 'poststop', container.oci(state));
+    throw e;
+  }
+  standin.enter();
 }
 
 /** Where the sandbox's own standard error goes. */
@@ -199,9 +213,9 @@ async function bootFailure(standin: Standin, crash: string, state: State): Promi
   return new CliError(`the sandbox ended before it was ready (status ${code})${cause === '' ? '' : `: ${cause}`}`, EXIT_OWN);
 }
 
-async function killStandin(pid: number, standin?: Standin): Promise<void> {
-  host().kill(pid, SIGKILL);
-  if (standin !== undefined) await standin.exit;
+/** Kills the stand-in of a container that runs, and with it everything else. */
+function killStandin(c: ContainerState, state: State): void {
+  if (c.alive(state)) host().kill(state.pid, SIGKILL);
 }
 
 /** Ends a sandbox that this process has just made: politely, so that its stand-in can reap it, then by force. */
@@ -212,7 +226,8 @@ async function end(c: ContainerState, id: string, standin: Standin): Promise<voi
       await within(ANSWER_MS, standin.exit);
     } catch {}
   }
-  await killStandin(standin.pid, standin);
+  standin.kill('SIGKILL');
+  await standin.exit;
 }
 
 /** A connection to the container's Sentry. */
@@ -311,7 +326,7 @@ export async function signalContainer(c: ContainerState, state: State, signal: n
   } catch (e) {
     if (!(e instanceof SandboxGone)) throw e;
   }
-  if (signal === SIGKILL) await killStandin(state.pid);
+  if (signal === SIGKILL) killStandin(c, state);
   else if (!c.alive(state) && !all) throw new CliError('container not running');
 }
 
@@ -341,7 +356,7 @@ export async function destroyContainer(c: ContainerState, state: State | null): 
         await within(ANSWER_MS, ask(c, { method: 'destroy', id: state.id }));
         await waitForEnd(c, state, ANSWER_MS);
       } catch {}
-      if (c.alive(state)) await killStandin(state.pid);
+      if (c.alive(state)) killStandin(c, state);
       if (!(await waitForEnd(c, state))) throw new CliError(`the container's process ${state.pid} does not end`);
     }
   }

@@ -50,6 +50,7 @@ export interface Device {
 
 export interface Linux {
   namespaces?: { type: string; path?: string }[];
+  rootfsPropagation?: string;
   uidMappings?: { containerID: number; hostID: number; size: number }[];
   gidMappings?: { containerID: number; hostID: number; size: number }[];
   devices?: Device[];
