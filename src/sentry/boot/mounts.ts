@@ -4,9 +4,11 @@ import { totalmem } from 'node:os';
 import { EACCES, EEXIST, EFAULT, ENOENT } from '../../abi/errno.ts';
 import { ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
+import { EPOLLIN } from '../../abi/epoll.ts';
 import { monotonicNs } from '../../base/clock.ts';
-import type { ContainerConfig, MountConfig } from '../../wire/boot.ts';
+import type { ContainerConfig, HierarchyConfig, MountConfig } from '../../wire/boot.ts';
 import type { ContainerFiles } from '../control/container.ts';
+import { Cgroup1Fs } from '../fs/cgroup/cgroupfs.ts';
 import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/mem.ts';
 import type { GoferClient } from '../fs/gofer/client.ts';
 import { BELIEF_NS } from '../fs/gofer/belief.ts';
@@ -40,10 +42,13 @@ class BootCaller implements Caller {
   readonly fs: FsContext;
   readonly tid: number = 0;
   readonly tgid: number = 0;
+  /** What tells the container of a task. */
+  readonly tg: { container: string };
   /** File systems that show a namespace are made for these (filesystems.ts). */
   readonly ns: NamespaceSet;
 
-  constructor(root: Mount, ns: NamespaceSet) {
+  constructor(root: Mount, container: string, ns: NamespaceSet) {
+    this.tg = { container };
     this.ns = ns;
     this.creds.effective = { lo: 0xffffffff, hi: 0x1ff };
     this.creds.permitted = { lo: 0xffffffff, hi: 0x1ff };
@@ -84,7 +89,7 @@ class Builder {
     this.client = client;
     this.root = newMount(this.rootFs(), ST_RELATIME, config.overlay ? 'overlay' : 'root');
     this.ns = new MountNamespace(this.root);
-    this.c = new BootCaller(this.root, namespaces);
+    this.c = new BootCaller(this.root, config.id, namespaces);
   }
 
   private get memory(): number {
@@ -100,6 +105,7 @@ class Builder {
     // Clients copy files into the root of a running container, but not into one that is read-only or covered by memory.
     const written = !this.config.overlay && !this.config.rootReadonly;
     const lower = this.attach(0, !written || this.config.rootExclusive === true);
+    lower.session.late = written && !lower.session.exclusive;
     // Mount points that a read-only root lacks are made in memory: the root itself stays as it is.
     return written ? lower : this.overlaid(lower);
   }
@@ -116,9 +122,9 @@ class Builder {
       const tree = this.attach(m.attach, this.config.mountsExclusive === true);
       return this.config.overlayMounts === true && (tree.root.mode & S_IFMT) === S_IFDIR ? this.overlaid(tree) : tree;
     }
-    let type: string = m.type;
+    // Limits are version 2's, or there are none: the unified hierarchy is what there is to be seen.
+    const type: string = m.type === 'cgroup' ? 'cgroup2' : m.type;
     let options = m.options;
-    if (type === 'cgroup') type = options.includes('cgroup2') ? 'cgroup2' : 'cgroup';
     if (type === 'tmpfs' || type === 'devtmpfs') {
       const known = parseTmpfsOptions(options, this.memory);
       // Words that only other runtimes know are no reason not to start.
@@ -145,7 +151,24 @@ class Builder {
   }
 
   mount(m: MountConfig): void {
-    const fs = this.fsOf(m);
+    const limits = this.config.limits;
+    if (m.type === 'cgroup' && limits?.version === 1) this.hierarchies(m, limits.hierarchies);
+    else this.place(this.fsOf(m), m, m.destination, m.source);
+  }
+
+  /** cgroup v1: a folder in memory with a mount for each hierarchy, and links for controllers that share one. */
+  private hierarchies(m: MountConfig, all: readonly HierarchyConfig[]): void {
+    const folder = makeFileSystem(this.c, 'tmpfs', 'tmpfs', ['mode=755']);
+    if (typeof folder === 'number') fail(`mount ${m.type} at ${m.destination}`, folder);
+    this.place(folder, { ...m, readonly: false }, m.destination, 'tmpfs');
+    const at = m.destination.replace(/\/+$/, '');
+    for (const h of all) {
+      this.place(new Cgroup1Fs(this.kernel, this.config.id, h.controllers), m, `${at}/${h.folder}`, 'cgroup');
+      for (const c of h.controllers) if (h.controllers.length > 1 && c !== h.folder) symlinkPath(this.c, h.folder, null, `${at}/${c}`);
+    }
+  }
+
+  private place(fs: FileSystem, m: MountConfig, at: string, source: string): void {
     let flags = ST_RELATIME;
     if (m.options.includes('strictatime')) flags = 0;
     if (m.options.includes('noatime')) flags = ST_NOATIME;
@@ -154,15 +177,15 @@ class Builder {
     if (m.nosuid) flags |= ST_NOSUID;
     if (m.nodev) flags |= ST_NODEV;
     if (m.noexec) flags |= ST_NOEXEC;
-    const mount = newMount(fs, flags, m.source === '' ? 'none' : m.source);
-    const destination = m.destination.startsWith('/') ? m.destination : `/${m.destination}`;
+    const mount = newMount(fs, flags, source === '' ? 'none' : source);
+    const destination = at.startsWith('/') ? at : `/${at}`;
     let err = this.reach(destination, mount.root.isDir);
-    if (err < 0) fail(`mount point ${m.destination}`, err);
+    if (err < 0) fail(`mount point ${destination}`, err);
     if (destination === '/' || this.walk.dentry === this.root.root) {
-      fail(`mount over the root at ${m.destination}`, -EACCES);
+      fail(`mount over the root at ${destination}`, -EACCES);
     }
     err = mountAt(mount, this.walk.mount, this.walk.dentry);
-    if (err < 0) fail(`mount ${m.source} at ${m.destination}`, err);
+    if (err < 0) fail(`mount ${source} at ${destination}`, err);
   }
 
   /** The nodes and links of /dev, where it is not somebody else's. */
@@ -242,6 +265,42 @@ export function registerParts(kernel: Kernel, cpuLines: readonly string[] = []):
   registerFileSystems(kernel, cpuLines);
 }
 
+/** Has what the Sentry knows and keeps of a gofer's files follow the times. The answer ends that, and the connection. */
+function follow(kernel: Kernel, client: GoferClient, fd: number): () => void {
+  const end = new Timer(() => {
+    client.behind.enqueueOpen();
+    client.sendLate();
+    client.belief.doubt();
+  });
+  client.belief.arm = () => kernel.addTimer(end, monotonicNs() + BELIEF_NS);
+  const outside = (): void => {
+    client.settleAll();
+    client.belief.doubt();
+  };
+  const resting = (): void => {
+    if (client.behind.queued) client.sendLate();
+  };
+  kernel.outside.add(outside);
+  kernel.resting.add(resting);
+  client.onLost = (name, errno) => kernel.log.error('a file that was written could not be made', { name, errno: -errno });
+  client.behind.onKept = (name, errno) => {
+    client.belief.doubt();
+    kernel.log.error('a name that was removed is still there', { name, errno: -errno });
+  };
+  kernel.host.watch(fd, EPOLLIN, () => {
+    if (!client.hearLate()) kernel.host.unwatch(fd);
+  });
+  return () => {
+    client.settleAll();
+    kernel.outside.delete(outside);
+    kernel.resting.delete(resting);
+    kernel.host.unwatch(fd);
+    client.close();
+    client.belief.arm = () => {};
+    kernel.cancelTimer(end);
+  };
+}
+
 /**
  * Builds the mounts of a container from its configuration, in namespaces that have none yet; `goferFd`, the socket to its gofer, is taken
  * over. Throws an Error that says what could not be mounted where.
@@ -249,16 +308,7 @@ export function registerParts(kernel: Kernel, cpuLines: readonly string[] = []):
 export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: number, namespaces: NamespaceSet): ContainerFiles {
   configureSysctls(kernel, namespaces, config.sysctl);
   const client = connectGofer(kernel.host, goferFd);
-  const doubt = (): void => client.belief.doubt();
-  const end = new Timer(doubt);
-  client.belief.arm = () => kernel.addTimer(end, monotonicNs() + BELIEF_NS);
-  kernel.entered.add(doubt);
-  const close = (): void => {
-    kernel.entered.delete(doubt);
-    client.close();
-    client.belief.arm = () => {};
-    kernel.cancelTimer(end);
-  };
+  const close = follow(kernel, client, goferFd);
   let b: Builder | null = null;
   try {
     b = new Builder(kernel, config, client, namespaces);
@@ -268,11 +318,12 @@ export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: num
     for (const p of config.maskedPaths) b.mask(p);
     if (config.rootReadonly) b.root.flags |= ST_RDONLY;
     b.c.fs.unref();
-    return { mounts: b.ns, messages: () => client.calls, close };
+    return { mounts: b.ns, messages: () => client.calls, close, hangUp: () => client.hangUp() };
   } catch (e) {
     b?.c.fs.unref();
     b?.ns.unref();
     close();
+    client.hangUp();
     throw e;
   }
 }
