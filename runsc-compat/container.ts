@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import type { ContainerConfig } from '../src/wire/boot.ts';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
 import { cgroupMode, joinFiles, makeCgroup, oomKills, planCgroup, removeCgroup } from './cgroups/cgroup.ts';
-import { openCounters, sentryLimits } from './cgroups/limits.ts';
+import { oomLead, openCounters, sentryLimits } from './cgroups/limits.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
 import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot, writeWarnings } from './context.ts';
 import { CONTROL_NAME, type Control, connectIn, listenIn, SandboxGone } from './control.ts';
@@ -156,6 +156,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: joinFiles(state.cgroups),
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
+      guestOom: oomLead(config.limits),
     };
     let started: StartedContainer | undefined;
     if (pod === null) {

@@ -86,6 +86,8 @@ export interface ContainerRequest {
   /** Files that the launcher writes its pid to before anything else: cgroup.procs. */
   cgroups: string[];
   oomScoreAdj: number | null;
+  /** How much sooner than Sentry and Gofer guests are killed when memory runs out: added to oom_score_adj. */
+  guestOom: number;
 }
 
 /** The first container of a sandbox, and the sandbox. */
@@ -181,6 +183,7 @@ function containerPlan(r: ContainerRequest, passed: Passed, plan: string[]): voi
   if (r.tty !== null) plan.push('tty', passed.number(r.tty.fd), r.tty.state);
   if (r.ctty >= 0) plan.push('ctty', passed.number(r.ctty));
   if (r.oomScoreAdj !== null) plan.push('oom-score-adj', String(r.oomScoreAdj));
+  if (r.guestOom > 0) plan.push('guest-oom', String(r.guestOom));
 }
 
 /** Options of node that a program's configuration asks for. */
