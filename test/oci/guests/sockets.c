@@ -27,8 +27,9 @@ static void show(int fd) {
   struct sockaddr_storage a = {0};
   socklen_t n = sizeof a;
   fstat(fd, &st);
-  printf("fd %d: socket=%d domain=%d type=%d protocol=%d listening=%d error=%d", fd, S_ISSOCK(st.st_mode), option(fd, SOL_SOCKET, SO_DOMAIN),
-         option(fd, SOL_SOCKET, SO_TYPE), option(fd, SOL_SOCKET, SO_PROTOCOL), option(fd, SOL_SOCKET, SO_ACCEPTCONN), option(fd, SOL_SOCKET, SO_ERROR));
+  printf("fd %d: socket=%d domain=%d type=%d", fd, S_ISSOCK(st.st_mode), option(fd, SOL_SOCKET, SO_DOMAIN), option(fd, SOL_SOCKET, SO_TYPE));
+  printf(" protocol=%d listening=%d", option(fd, SOL_SOCKET, SO_PROTOCOL), option(fd, SOL_SOCKET, SO_ACCEPTCONN));
+  printf(" error=%d", option(fd, SOL_SOCKET, SO_ERROR));
   const int r = getsockname(fd, (struct sockaddr *)&a, &n);
   printf(" name=%d/%s", r == 0 ? a.ss_family : -1, name_of(r == 0 ? 0 : errno));
   n = sizeof a;
