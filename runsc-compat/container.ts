@@ -13,6 +13,7 @@ import { Foreground, type HostTerminal } from './foreground.ts';
 import { runHooks, runHooksWarning } from './hooks.ts';
 import { check, host } from './host.ts';
 import { type AttachSource, type HostStdio, startSandbox } from './launch.ts';
+import { spacesOf } from './spaces.ts';
 import { convertProcess, convertSpec } from './spec/convert.ts';
 import { checkCommand } from './spec/lookup.ts';
 import type { Spec } from './spec/types.ts';
@@ -150,13 +151,13 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       exitFd: exit,
       lifeline: o.foreground,
       tty: terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex },
-      namespaces: process.geteuid?.() === 0 ? (spec.linux?.namespaces ?? []) : [],
+      ...spacesOf(spec),
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: joinFiles(state.cgroups),
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
     });
     for (const fd of closing.splice(0)) host().close(fd);
-    state.pid = standin.pid;
+    state.pid = await standin.born();
     state.pidStart = processStart(standin.pid);
     container.write(state);
     if (!o.foreground) standin.recorded();
@@ -199,9 +200,7 @@ async function bootFailure(standin: Standin, crash: string, state: State): Promi
 }
 
 async function killStandin(pid: number, standin?: Standin): Promise<void> {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {}
+  host().kill(pid, SIGKILL);
   if (standin !== undefined) await standin.exit;
 }
 

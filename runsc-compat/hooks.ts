@@ -28,7 +28,7 @@ function runHook(hook: Hook, point: HookPoint, state: OciState): Promise<void> {
         : setTimeout(() => {
             late = true;
             try {
-              process.kill(-(child.pid ?? 0), 'SIGKILL');
+              if (child.pid !== undefined && child.pid > 1) process.kill(-child.pid, 'SIGKILL');
             } catch {
               child.kill('SIGKILL');
             }

@@ -12,10 +12,8 @@ const LAST_WORDS_MS = 200;
 /** The longest that a timer can take. */
 const FOREVER_MS = 2 ** 31 - 1;
 
-/** A running launcher: the container's stand-in. */
+/** A container's stand-in, and the launcher that makes it. */
 export class Standin {
-  /** -1 when it could not be started. */
-  readonly pid: number;
   /** Lines that tell what went wrong before the guest ran. */
   readonly errors: string[] = [];
   /** Lines that tell what went wrong later. */
@@ -28,24 +26,31 @@ export class Standin {
   /** Resolves at the end of the socket. */
   private readonly silent: Promise<void>;
   private readonly buffer = Buffer.allocUnsafe(4096);
+  /** The stand-in's pid, a child of this process; 0 as long as the launcher has not made it. */
+  private own = 0;
   /** The stand-in is in the namespaces that the plan names. */
   private placed = false;
   private reaped = false;
   private pending = '';
+  private early: NodeJS.Signals[] = [];
   private isReady: (ready: boolean) => void = () => {};
   private onLine: () => void = () => {};
   private stopWaiting: () => void = () => {};
 
-  /** `pid`: a child of this process, or the negative errno of its start. `socket`: our end of the launcher's. */
-  constructor(pid: number, socket: number) {
-    this.pid = pid < 0 ? -1 : pid;
+  /** `launcher`: a child of this process, or the negative errno of its start. `socket`: our end of the launcher's. */
+  constructor(launcher: number, socket: number) {
     this.socket = socket;
     this.ready = new Promise((resolve) => {
       this.isReady = resolve;
     });
     this.silent = new Promise((resolve) => this.listen(resolve));
-    if (pid < 0) this.errors.push(`cannot start ${distFile('native/launch')}: ${errnoName(pid)}`);
-    this.exit = pid < 0 ? Promise.resolve(EXIT_OWN) : this.end();
+    if (launcher < 0) this.errors.push(`cannot start ${distFile('native/launch')}: ${errnoName(launcher)}`);
+    this.exit = launcher < 0 ? Promise.resolve(EXIT_OWN) : this.end(launcher);
+  }
+
+  /** Its pid; -1 before it is born. */
+  get pid(): number {
+    return this.own > 0 ? this.own : -1;
   }
 
   /** read(2) on the thread pool, until the end. */
@@ -64,11 +69,13 @@ export class Standin {
 
   private heard(text: string): void {
     this.pending += text;
-    while (this.pending !== '' && 'EWP'.includes(this.pending.charAt(0))) {
+    while (this.pending !== '' && 'CEWP'.includes(this.pending.charAt(0))) {
       const end = this.pending.indexOf('\n');
       if (end < 0) return;
+      const line = this.pending.slice(1, end);
       if (this.pending.startsWith('P')) this.placed = true;
-      else (this.pending.startsWith('E') ? this.errors : this.warnings).push(this.pending.slice(1, end));
+      else if (this.pending.startsWith('C')) this.isBorn(Number(line));
+      else (this.pending.startsWith('E') ? this.errors : this.warnings).push(line);
       this.pending = this.pending.slice(end + 1);
       this.onLine();
     }
@@ -76,12 +83,24 @@ export class Standin {
     this.pending = '';
   }
 
+  private isBorn(pid: number): void {
+    this.own = pid;
+    for (const signal of this.early.splice(0)) this.kill(signal);
+  }
+
   /** Waits for its end; what it said last is still on its way then. */
-  private async end(): Promise<number> {
-    const status = await this.reap();
+  private async end(launcher: number): Promise<number> {
+    let status = await this.reap(launcher);
+    if (status === 0) {
+      await this.heardOf(() => this.own > 0);
+      if (this.own > 0) {
+        status = await this.reap(this.own);
+        this.reaped = true;
+      }
+    }
     const signal = status & 0x7f;
     // A stand-in ends by itself, with its container's status: a signal that ends it is somebody else's.
-    if (signal !== 0) this.warnings.push(`the sandbox was killed (its stand-in, process ${this.pid}, by ${signalName(signal)})`);
+    if (signal !== 0) this.warnings.push(`the sandbox was killed (its stand-in, process ${this.own}, by ${signalName(signal)})`);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((done) => {
       timer = setTimeout(done, LAST_WORDS_MS);
@@ -91,14 +110,13 @@ export class Standin {
     return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
   }
 
-  private reap(): Promise<number> {
+  private reap(pid: number): Promise<number> {
     const status = new Int32Array(1);
     return new Promise((resolve) => {
       // Nobody else may keep this process alive.
       const alive = setInterval(() => undefined, FOREVER_MS);
       const look = (): void => {
-        if (host().waitpid(this.pid, WNOHANG, status) !== this.pid) return;
-        this.reaped = true;
+        if (host().waitpid(pid, WNOHANG, status) !== pid) return;
         this.stopWaiting();
         resolve(status[0] as number);
       };
@@ -109,6 +127,19 @@ export class Standin {
       process.on('SIGCHLD', look);
       look(); // it may have ended before we listened
     });
+  }
+
+  /** Waits until the launcher has said something, or will say nothing more. */
+  private async heardOf(what: () => boolean): Promise<void> {
+    if (what()) return;
+    const before = this.onLine;
+    const line = new Promise<void>((done) => {
+      this.onLine = () => {
+        before();
+        if (what()) done();
+      };
+    });
+    await Promise.race([line, this.silent]);
   }
 
   /** Sends words to the launcher. It is seen at the end of the socket when nobody reads them. */
@@ -123,19 +154,21 @@ export class Standin {
 
   /** A signal for it, as long as it is there. */
   kill(signal: NodeJS.Signals): void {
-    if (!this.reaped && this.pid > 0) host().kill(this.pid, constants.signals[signal]);
+    if (this.own === 0) this.early.push(signal);
+    else if (!this.reaped) host().kill(this.own, constants.signals[signal]);
+  }
+
+  /** Waits until there is a stand-in; its pid. */
+  async born(): Promise<number> {
+    await Promise.race([this.heardOf(() => this.own > 0), this.exit]);
+    if (this.own === 0) throw startFailure(this);
+    return this.own;
   }
 
   /** Waits until the stand-in is in its namespaces, or will never be. */
   async inPlace(): Promise<void> {
-    if (this.placed) return;
-    const line = new Promise<void>((done) => {
-      this.onLine = () => {
-        if (this.placed) done();
-      };
-    });
-    await Promise.race([line, this.ready.then((r) => (r ? line : undefined)), this.exit]);
-    if (this.errors.length > 0) throw startFailure(this);
+    await Promise.race([this.heardOf(() => this.placed), this.exit]);
+    if (this.errors.length > 0 || !this.placed) throw startFailure(this);
   }
 
   /** What failed, for a message; '' when nothing is known. */

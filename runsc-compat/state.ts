@@ -17,6 +17,8 @@ import type { Spec } from './spec/types.ts';
 
 const LOCK_EX = 2;
 const STATE_VERSION = 1;
+/** Of the flags in /proc/PID/stat: the process is on its way out (linux/sched.h). */
+const PF_EXITING = 4;
 
 export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped';
 
@@ -54,13 +56,22 @@ export interface OciState {
   annotations?: Record<string, string>;
 }
 
+/**
+ * The first process of a pid namespace, once dead, stays until everybody of the namespace is reaped: also those whose parents are outside and
+ * take their time. Nothing runs any more when it is ending and has no child that lives.
+ */
+function hasLivingChild(pid: number): boolean {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ');
+  return children.some((c) => c !== '' && processStart(Number(c)) !== 0);
+}
+
 /** Start time of a living process in clock ticks, 0 when there is none (or only a zombie). */
 export function processStart(pid: number): number {
   if (pid <= 0) return 0;
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     const f = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (f[0] === 'Z' || f[0] === 'X') return 0;
+    if (f[0] === 'Z' || f[0] === 'X' || (Number(f[6]) & PF_EXITING && !hasLivingChild(pid))) return 0;
     return Number(f[19]);
   } catch {
     return 0;

@@ -24,9 +24,11 @@
 #define SYS_pidfd_getfd 438
 #endif
 
+// A group's or everybody's number is never meant: a pid that is not known yet must not become one.
 FN(kill) {
   int pid = arg_int(a, 0), sig = arg_int(a, 1);
   CHECK_ARGS();
+  if (pid <= 1) return -EINVAL;
   return result(kill(pid, sig));
 }
 

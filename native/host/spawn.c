@@ -9,13 +9,12 @@
 #include <stdlib.h>
 #include <sched.h>
 
-#define MAX_WORDS 16
 #define MAX_FDS 1024
 
 // What the child of vfork needs; nothing in it is written by the child but `error`.
 struct launch {
   const char *path;
-  char *argv[MAX_WORDS + 1];
+  char **argv;
   int fds[MAX_FDS];
   int count;
   volatile int error;
@@ -57,9 +56,12 @@ FN(spawn) {
   int32_t *fds = arg_i32(a, 2, 0, &count);
   CHECK_ARGS();
   if (count > MAX_FDS || words.len == 0 || words.p[words.len - 1] != 0) return -EINVAL;
+  size_t most = 1;
+  for (size_t i = 0; i < words.len; i++) most += words.p[i] == 0;
+  l.argv = calloc(most, sizeof *l.argv);
+  if (l.argv == NULL) return -ENOMEM;
   int argc = 0;
   for (size_t at = 0; at < words.len; at += strlen((char *)words.p + at) + 1) {
-    if (argc == MAX_WORDS) return -E2BIG;
     l.argv[argc++] = (char *)words.p + at;
   }
   for (size_t i = 0; i < count; i++) l.fds[i] = fds[i];
@@ -73,6 +75,7 @@ FN(spawn) {
   if (pid == 0) child(&l, &none);
   int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+  free(l.argv);
   if (pid < 0) return -error;
   return l.error != 0 ? -l.error : pid;
 }

@@ -29,6 +29,11 @@ static uint64_t capabilities(void) {
   return d[0].effective | (uint64_t)d[1].effective << 32;
 }
 
+// True when a capability is effective in our own user namespace.
+bool has_capability(int capability) {
+  return (capabilities() & CAP_BIT(capability)) != 0;
+}
+
 static void set_capabilities(uint64_t mask) {
   struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct d[2] = {{(uint32_t)mask, (uint32_t)mask, 0}, {(uint32_t)(mask >> 32), (uint32_t)(mask >> 32), 0}};
@@ -36,7 +41,7 @@ static void set_capabilities(uint64_t mask) {
 }
 
 // True when our own user namespace has `id` (user_namespaces(7): lines of first id inside, first outside, count).
-static bool has_id(const char *map, unsigned long id) {
+bool has_id(const char *map, unsigned long id) {
   FILE *f = fopen(map, "re");
   if (f == NULL) return false;
   unsigned long inside, outside, count;
@@ -100,22 +105,6 @@ void refuse_io_uring(void) {
 
 void die_with_parent(void) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-}
-
-// Maps one user and one group into the user namespace of process `pid`.
-bool write_id_maps(pid_t pid, uid_t inside_uid, uid_t uid, gid_t inside_gid, gid_t gid, bool privileged) {
-  char path[64];
-  char line[64];
-  if (!privileged) {
-    snprintf(path, sizeof path, "/proc/%d/setgroups", (int)pid);
-    if (!write_file(path, "deny") && errno != ENOENT) return false;
-  }
-  snprintf(path, sizeof path, "/proc/%d/uid_map", (int)pid);
-  snprintf(line, sizeof line, "%u %u 1", (unsigned)inside_uid, (unsigned)uid);
-  if (!write_file(path, line)) return false;
-  snprintf(path, sizeof path, "/proc/%d/gid_map", (int)pid);
-  snprintf(line, sizeof line, "%u %u 1", (unsigned)inside_gid, (unsigned)gid);
-  return write_file(path, line);
 }
 
 // fork(2) into new namespaces: the child is the first process of its pid namespace and still our child.

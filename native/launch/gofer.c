@@ -12,11 +12,11 @@
 void gofer_main(struct plan *p, bool privileged, int sync, int socket) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) die("cannot open /dev/null: %s", strerror(errno));
+  forget_title();
   setsid();
-  char c = 'm';
-  if (!privileged && (write(sync, &c, 1) != 1 || read(sync, &c, 1) != 1)) _exit(125);
-  open_sources(p, privileged, true);
-  make_root(p, true);
+  if (!privileged) ask_maps(sync, own_folder());
+  if (!p->opened) open_sources(p, privileged, false, true);
+  make_root(p, OF_GOFER);
   if (privileged) keep_file_capabilities();
   else drop_all_capabilities();
   no_new_privs();

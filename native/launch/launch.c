@@ -1,11 +1,16 @@
 // launch: makes the processes of a sandbox, because node has threads before its first line and threads cannot change namespaces.
 //
-//   launch sandbox    the plan starts a Gofer and a sandbox (pid 1, stub, Sentry); this process becomes the container's stand-in
-//   launch standin    this process becomes a stand-in of something that runs in a sandbox already
+//   mode sandbox      the stand-in of a container, with a Gofer and a sandbox (pid 1, stub, Sentry) below it
+//   mode container    the same for a further container of a sandbox: a Gofer, whose sockets the plan gives
+//   mode standin      the stand-in of a further process of a container
 //
-// Descriptor 3 is a socket to the entrypoint. The plan comes in on it (see plan.c), error lines ('E', text, newline) and warnings ('W')
-// go out, 'P' and a newline when the stand-in is where it belongs, and the byte with which a Sentry says that it is ready. With the directive
-// `lifeline` the end of that socket ends everything; without it, it does so until a byte has come in that says that the sandbox is on record.
+// This process enters the cgroups, opens what the roots are made of, joins the namespaces that are given by path, makes the stand-in in the new ones
+// as a child of its own parent (CLONE_PARENT), and leaves.
+//
+// Descriptor 3 is a socket to the entrypoint. The plan comes in on it (see plan.c). Lines go out: 'C' and the stand-in's pid, error lines
+// ('E' and text) and warnings ('W'), 'P' when the stand-in is where it belongs; and the byte with which a Sentry says that it is ready. With the
+// directive `lifeline` the end of that socket ends everything; without it, it does so until a byte has come in that says that the sandbox is on
+// record. The arguments are those of the guest's command, for clients that list processes; nothing reads them here.
 #define _GNU_SOURCE
 #include "launch.h"
 
@@ -13,6 +18,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,76 +29,85 @@
 #error "ringfence runs on x86-64 only"
 #endif
 
+static char **title;
+static int title_words;
+
 static void pair(int fds[2]) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) die("cannot create a socket pair: %s", strerror(errno));
 }
 
-// Waits for a child's request and maps its ids. False: it died (and has said why).
-static bool serve_maps(pid_t pid, int sync, bool privileged) {
-  char c;
-  if (read(sync, &c, 1) != 1) return false;
-  if (privileged) {
-    if (!write_id_maps(pid, SANDBOX_ID, SANDBOX_ID, SANDBOX_ID, SANDBOX_ID, true))
-      die("cannot map user %d into the sandbox: %s", SANDBOX_ID, strerror(errno));
-  } else if (!write_id_maps(pid, geteuid(), geteuid(), getegid(), getegid(), false)) {
-    die("cannot map user %d into the sandbox: %s (is /proc mounted?)", (int)geteuid(), strerror(errno));
-  }
-  return write(sync, "m", 1) == 1;
+static void told(const char *format, int number) {
+  char line[32];
+  int n = snprintf(line, sizeof line, format, number);
+  if (report_fd >= 0) send(report_fd, line, (size_t)n, MSG_NOSIGNAL);
 }
 
-// Everything that is started later is in the container's groups.
-static void join_cgroups(struct plan *p) {
-  for (int i = 0; i < p->cgroups.n; i++)
-    if (!write_file(p->cgroups.v[i], "0")) die("cannot join the cgroup %s: %s", p->cgroups.v[i], strerror(errno));
-}
+// What a stand-in stands for: the processes below it and its socket to the Sentry.
+struct stood_for {
+  int socket;
+  pid_t box;
+  pid_t gofer;
+};
 
-static _Noreturn void sandbox(struct plan *p) {
-  if (p->sentry.args.n == 0 || p->sentry.config == NULL || p->gofer.args.n == 0 || p->gofer.config == NULL) die("the plan lacks a program");
+static struct stood_for start_programs(struct plan *p, bool box, bool gofer) {
+  struct stood_for s = {.socket = p->socket_fd};
   bool privileged = is_privileged();
-  int gofer_s[2], stub_s[2], standin_s[2], gofer_sync[2], box_sync[2];
-  pair(gofer_s);
-  pair(stub_s);
-  pair(standin_s);
+  uint64_t spaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | (privileged ? 0 : CLONE_NEWUSER);
+  int gofer_s[2] = {-1, p->gofer_socket_fd}, stub_s[2], standin_s[2], gofer_sync[2], box_sync[2];
   pair(gofer_sync);
   pair(box_sync);
-  join_cgroups(p);
-  if (p->oom_score_adj != NULL) write_file("/proc/self/oom_score_adj", p->oom_score_adj);
-
-  uint64_t spaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (privileged ? 0 : CLONE_NEWUSER);
-  pid_t box = clone_with(spaces | CLONE_NEWNET);
-  if (box == 0) {
-    close(box_sync[0]);
-    sandbox_main(p, privileged, box_sync[1], stub_s[0], stub_s[1], gofer_s[0], standin_s[0]);
+  if (box) {
+    pair(gofer_s);
+    pair(stub_s);
+    pair(standin_s);
+    s.socket = standin_s[1];
+    s.box = clone_with(spaces);
+    if (s.box == 0) {
+      close(box_sync[0]);
+      sandbox_main(p, privileged, box_sync[1], stub_s[0], stub_s[1], gofer_s[0], standin_s[0]);
+    }
   }
-  pid_t gofer = clone_with(spaces | CLONE_NEWNET);
-  if (gofer == 0) {
-    close(gofer_sync[0]);
-    gofer_main(p, privileged, gofer_sync[1], gofer_s[1]);
+  if (gofer) {
+    s.gofer = clone_with(spaces);
+    if (s.gofer == 0) {
+      close(gofer_sync[0]);
+      gofer_main(p, privileged, gofer_sync[1], gofer_s[1]);
+    }
   }
   close(box_sync[1]);
   close(gofer_sync[1]);
-  bool ok = (privileged || serve_maps(gofer, gofer_sync[0], false)) && serve_maps(box, box_sync[0], privileged);
+  bool ok = (!gofer || privileged || serve_maps(gofer_sync[0], false)) && (!box || serve_maps(box_sync[0], privileged));
   if (!ok) {
-    kill(box, SIGKILL);
-    kill(gofer, SIGKILL);
-    waitpid(box, NULL, 0);
-    waitpid(gofer, NULL, 0);
+    for (int i = 0; i < 2; i++) {
+      pid_t pid = i == 0 ? s.box : s.gofer;
+      if (pid <= 0) continue;
+      kill(pid, SIGKILL);
+      waitpid(pid, NULL, 0);
+    }
     _exit(125);
   }
-  close(standin_s[0]);
-  standin_namespaces(p, privileged);
-  standin_main(p, standin_s[1], box, gofer);
+  if (box) close(standin_s[0]);
+  return s;
+}
+
+static void join_cgroups(struct plan *p) {
+  for (int i = 0; i < p->cgroups.n; i++) {
+    if (!write_file(p->cgroups.v[i], "0")) die("cannot join the cgroup %s: %s", p->cgroups.v[i], strerror(errno));
+  }
+}
+
+// Only the stand-in shows the guest's command.
+void forget_title(void) {
+  for (int i = 0; i < title_words; i++) memset(title[i], 0, strlen(title[i]));
 }
 
 int main(int argc, char **argv) {
+  title = argv;
+  title_words = argc;
   report_fd = PLAN_FD;
   standin_signals();
   umask(022);
   raise_nofile();
-  if (argc != 2) {
-    report_fd = -1;
-    die("launch is started by ringfence");
-  }
   struct stat st;
   if (fstat(PLAN_FD, &st) < 0 || !S_ISSOCK(st.st_mode)) {
     report_fd = -1;
@@ -100,11 +115,30 @@ int main(int argc, char **argv) {
   }
   fcntl(PLAN_FD, F_SETFD, FD_CLOEXEC);
   struct plan *p = read_plan(PLAN_FD);
-  if (!strcmp(argv[1], "sandbox")) sandbox(p);
-  if (!strcmp(argv[1], "standin")) {
-    if (p->socket_fd < 0) die("the plan lacks a socket");
-    join_cgroups(p);
-    standin_main(p, p->socket_fd, 0, 0);
+  if (p->passed > 0) close_range((unsigned)p->passed, ~0u, 0); // what the caller let slip through
+  bool box = !strcmp(p->mode, "sandbox"), container = !strcmp(p->mode, "container"), exec = !strcmp(p->mode, "standin");
+  bool gofer = box || container;
+  if (!gofer && !exec) die("launch does not know %s", p->mode);
+  if (box && (p->sentry.args.n == 0 || p->sentry.config == NULL)) die("the plan lacks a program");
+  if (gofer && (p->gofer.args.n == 0 || p->gofer.config == NULL)) die("the plan lacks a program");
+  if ((!box && p->socket_fd < 0) || (container && p->gofer_socket_fd < 0)) die("the plan lacks a socket");
+
+  join_cgroups(p);
+  if (p->oom_score_adj != NULL) write_file("/proc/self/oom_score_adj", p->oom_score_adj);
+  if (gofer && owns_mounts()) {
+    open_sources(p, true, box, true);
+    p->opened = true;
   }
-  die("launch does not know %s", argv[1]);
+  if (p->join_pid > 0) join_process(p);
+  join_spaces(p);
+  pid_t pid = clone_standin(p);
+  if (pid > 0) {
+    told("C%d\n", pid);
+    _exit(0);
+  }
+  settle_in_spaces(p);
+  struct stood_for s = {.socket = p->socket_fd};
+  if (gofer) s = start_programs(p, box, true);
+  told("P\n", 0);
+  standin_main(p, s.socket, s.box, s.gofer);
 }

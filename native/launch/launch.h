@@ -44,8 +44,23 @@ struct rootitem {
   enum { ROOT_DIR, ROOT_LINK, ROOT_BIND } kind;
   const char *a; // directory; link's target; source of the bind
   const char *b; // link's path; target of the bind
-  int tree;      // open_tree descriptor
+  int tree[2];   // open_tree descriptors, one for each root
   bool is_dir;
+};
+
+// Whose root is made: the sandbox's, or the Gofer's with the container's trees.
+enum whose { OF_SANDBOX, OF_GOFER };
+
+// A line of uid_map or gid_map (user_namespaces(7)).
+struct idmap {
+  unsigned inside;
+  unsigned outside;
+  unsigned count;
+};
+
+struct idmaps {
+  struct idmap v[340]; // the kernel takes no more lines
+  int n;
 };
 
 struct attach {
@@ -68,15 +83,27 @@ struct plan {
   struct list env;
   struct list cgroups;
   struct list spaces; // pairs: kind of namespace, path of one to join or "" for a new one
+  struct idmaps uids;
+  struct idmaps gids;
   const char *hostname;
+  const char *domainname;
+  const char *mode; // sandbox, container or standin: see launch.c
+  pid_t join_pid;   // exec: the container's stand-in, whose namespaces are entered
+  uint64_t join_start;
+  int passed; // descriptors from this number on are not ours
+  bool opened; // sources are open already
   bool lifeline;
   int exit_fd;
-  int socket_fd; // stand-in alone: its socket to the Sentry
+  int socket_fd;       // the stand-in's socket to the Sentry, where the plan gives it
+  int gofer_socket_fd; // the Gofer's, likewise
   int ctty_fd;   // becomes the controlling terminal of the stand-in, which learns of new window sizes by SIGWINCH
   int tty_fd;
   const char *tty_state; // struct termios in hexadecimal
   const char *oom_score_adj;
 };
+
+// launch.c
+void forget_title(void);
 
 // util.c
 extern int report_fd;
@@ -91,15 +118,29 @@ void place_fds(struct fdmap *map, int n);
 struct plan *read_plan(int fd);
 
 // root.c
-void open_sources(struct plan *p, bool privileged, bool with_attach);
-void make_root(struct plan *p, bool with_attach);
+void open_sources(struct plan *p, bool privileged, bool sandbox, bool gofer);
+void make_root(struct plan *p, enum whose whose);
+
+// spaces.c
+bool owns_mounts(void);
+void join_spaces(struct plan *p);
+void join_process(struct plan *p);
+pid_t clone_standin(struct plan *p);
+void settle_in_spaces(struct plan *p);
+
+// maps.c
+void write_maps(pid_t pid, const struct idmaps *uids, const struct idmaps *gids);
+int own_folder(void);
+void ask_maps(int sync, int folder);
+bool serve_maps(int sync, bool privileged);
 
 // creds.c
 bool is_privileged(void);
 void raise_nofile(void);
 void drop_all_capabilities(void);
 void keep_file_capabilities(void);
-bool write_id_maps(pid_t pid, uid_t inside_uid, uid_t uid, gid_t inside_gid, gid_t gid, bool privileged);
+bool has_id(const char *map, unsigned long id);
+bool has_capability(int capability);
 pid_t clone_with(uint64_t flags);
 void no_new_privs(void);
 void refuse_io_uring(void);
@@ -110,13 +151,12 @@ void confine_init(void);
 void confine_standin(pid_t box, pid_t gofer);
 
 // sandbox.c, gofer.c
-#define SANDBOX_ID 65534
+#define SANDBOX_ID 65534 // user and group of a privileged caller's sandboxes
 _Noreturn void sandbox_main(struct plan *p, bool privileged, int sync, int stub_sentry, int stub_stub, int gofer, int standin);
 _Noreturn void gofer_main(struct plan *p, bool privileged, int sync, int socket);
 
 // standin.c
 _Noreturn void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer);
 void standin_signals(void);
-void standin_namespaces(struct plan *p, bool privileged);
 
 #endif

@@ -52,7 +52,23 @@ static void add_fd(struct program *p) {
 
 static void add_item(struct plan *p, int kind, const char *a, const char *b) {
   if (p->nitems == MAX_ITEMS) die("the plan is too long");
-  p->items[p->nitems++] = (struct rootitem){.kind = kind, .a = a, .b = b, .tree = -1};
+  p->items[p->nitems++] = (struct rootitem){.kind = kind, .a = a, .b = b, .tree = {-1, -1}};
+}
+
+static unsigned long long big(void) {
+  const char *w = word();
+  char *end;
+  unsigned long long v = strtoull(w, &end, 10);
+  if (end == w || *end != 0) die("not a number in the plan: %s", w);
+  return v;
+}
+
+static void add_map(struct idmaps *m) {
+  if (m->n == sizeof m->v / sizeof *m->v) die("too many id mappings");
+  struct idmap *l = &m->v[m->n++];
+  l->inside = (unsigned)big();
+  l->outside = (unsigned)big();
+  l->count = (unsigned)big();
 }
 
 struct plan *read_plan(int fd) {
@@ -65,7 +81,8 @@ struct plan *read_plan(int fd) {
   struct plan *p = need(sizeof *p);
   p->items = need(sizeof *p->items * MAX_ITEMS);
   p->attach = need(sizeof *p->attach * MAX_ITEMS);
-  p->exit_fd = p->socket_fd = p->tty_fd = p->ctty_fd = -1;
+  p->exit_fd = p->socket_fd = p->gofer_socket_fd = p->tty_fd = p->ctty_fd = -1;
+  p->mode = "";
   while (text < limit) {
     const char *d = word();
     if (!strcmp(d, "dir")) add_item(p, ROOT_DIR, word(), NULL);
@@ -90,6 +107,15 @@ struct plan *read_plan(int fd) {
       add(&p->spaces, word());
       add(&p->spaces, word());
     } else if (!strcmp(d, "hostname")) p->hostname = word();
+    else if (!strcmp(d, "domainname")) p->domainname = word();
+    else if (!strcmp(d, "mode")) p->mode = word();
+    else if (!strcmp(d, "passed")) p->passed = number();
+    else if (!strcmp(d, "uid-map")) add_map(&p->uids);
+    else if (!strcmp(d, "gid-map")) add_map(&p->gids);
+    else if (!strcmp(d, "join")) {
+      p->join_pid = (pid_t)big();
+      p->join_start = big();
+    }
     else if (!strcmp(d, "stub")) p->stub = word();
     else if (!strcmp(d, "sentry-arg")) add(&p->sentry.args, word());
     else if (!strcmp(d, "gofer-arg")) add(&p->gofer.args, word());
@@ -101,6 +127,7 @@ struct plan *read_plan(int fd) {
     else if (!strcmp(d, "exit-fd")) p->exit_fd = number();
     else if (!strcmp(d, "ctty")) p->ctty_fd = number();
     else if (!strcmp(d, "socket")) p->socket_fd = number();
+    else if (!strcmp(d, "gofer-socket")) p->gofer_socket_fd = number();
     else if (!strcmp(d, "tty")) {
       p->tty_fd = number();
       p->tty_state = word();

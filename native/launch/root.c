@@ -49,17 +49,22 @@ static int clone_tree(const char *source, bool recursive, bool privileged, bool 
   struct stat st;
   if (fstat(fd, &st) < 0) die("cannot stat %s: %s", source, strerror(errno));
   *is_dir = S_ISDIR(st.st_mode);
+  struct mount_attr attr = {.propagation = OLD_MS_SLAVE};
+  if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) < 0)
+    die("cannot detach the mounts of %s from the host's: %s", source, strerror(errno));
   return fd;
 }
 
-// Runs in the new mount namespace, still in the old root.
-void open_sources(struct plan *p, bool privileged, bool with_attach) {
-  if (mount(NULL, "/", NULL, OLD_MS_REC | OLD_MS_SLAVE, NULL) < 0) die("cannot detach the mounts from the host's: %s", strerror(errno));
+// Copies the sources of one or both roots. They get the host's later mounts, the host gets none of ours. Runs where the caller's files are
+// seen and its mounts are ours to copy: in the caller's mount namespace, or in a new one of an ordinary user's.
+void open_sources(struct plan *p, bool privileged, bool sandbox, bool gofer) {
   for (int i = 0; i < p->nitems; i++) {
     struct rootitem *it = &p->items[i];
-    if (it->kind == ROOT_BIND) it->tree = clone_tree(it->a, false, privileged, &it->is_dir);
+    if (it->kind != ROOT_BIND) continue;
+    if (sandbox) it->tree[OF_SANDBOX] = clone_tree(it->a, false, privileged, &it->is_dir);
+    if (gofer) it->tree[OF_GOFER] = clone_tree(it->a, false, privileged, &it->is_dir);
   }
-  for (int i = 0; with_attach && i < p->nattach; i++) {
+  for (int i = 0; gofer && i < p->nattach; i++) {
     struct attach *a = &p->attach[i];
     a->tree = clone_tree(a->source, a->recursive, privileged, &a->is_dir);
   }
@@ -107,7 +112,9 @@ static void hide(const char *path) {
 }
 
 // Builds the root and makes it the process's own; everything else is unmounted.
-void make_root(struct plan *p, bool with_attach) {
+void make_root(struct plan *p, enum whose whose) {
+  bool with_attach = whose == OF_GOFER;
+  if (mount(NULL, "/", NULL, OLD_MS_REC | OLD_MS_SLAVE, NULL) < 0) die("cannot detach the mounts from the host's: %s", strerror(errno));
   int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
   if (fs < 0) {
     old_kernel("fsopen");
@@ -132,8 +139,8 @@ void make_root(struct plan *p, bool with_attach) {
       make_parents(path);
       if (symlink(it->a, path) < 0 && errno != EEXIST) die("cannot make %s in the new root: %s", path, strerror(errno));
     } else {
-      set_attributes(it->tree, "", AT_EMPTY_PATH | AT_RECURSIVE, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-      put_tree(it->tree, path, it->is_dir);
+      set_attributes(it->tree[whose], "", AT_EMPTY_PATH | AT_RECURSIVE, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+      put_tree(it->tree[whose], path, it->is_dir);
     }
   }
   for (int i = 0; with_attach && i < p->nattach; i++) {

@@ -19,12 +19,6 @@ static void plain_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-// Asks the parent to write the id maps and waits for it.
-static void ask_maps(int sync) {
-  char c = 'm';
-  if (write(sync, &c, 1) != 1 || read(sync, &c, 1) != 1) _exit(125);
-}
-
 static void start_stub(struct plan *p, int socket) {
   pid_t pid = fork();
   if (pid < 0) die("cannot fork: %s", strerror(errno));
@@ -42,16 +36,18 @@ static void start_stub(struct plan *p, int socket) {
 void sandbox_main(struct plan *p, bool privileged, int sync, int stub_sentry, int stub_stub, int gofer, int standin) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) die("cannot open /dev/null: %s", strerror(errno));
+  forget_title();
   setsid();
-  if (!privileged) ask_maps(sync);
-  open_sources(p, privileged, false);
-  make_root(p, false);
+  int self = own_folder();
+  if (!privileged) ask_maps(sync, self);
+  if (!p->opened) open_sources(p, privileged, true, false);
+  make_root(p, OF_SANDBOX);
   if (privileged) {
     // The mounts and the other namespaces belong to the host's user namespace; whatever runs here has no say over them.
     setgroups(0, NULL);
     if (unshare(CLONE_NEWUSER) < 0)
       die("cannot create a user namespace (%s): allow them with sysctl user.max_user_namespaces", strerror(errno));
-    ask_maps(sync);
+    ask_maps(sync, self);
     if (setresgid(SANDBOX_ID, SANDBOX_ID, SANDBOX_ID) < 0 || setresuid(SANDBOX_ID, SANDBOX_ID, SANDBOX_ID) < 0)
       die("cannot become user %d: %s", SANDBOX_ID, strerror(errno));
   }

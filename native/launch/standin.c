@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,26 +30,6 @@ void standin_signals(void) {
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, NULL);
-}
-
-// Clients look at the namespaces of the pid that stands for a container, hooks put network interfaces there, other containers join them.
-// The guest's own are the Sentry's affair. An ordinary user's stand-in stays where it is. The entrypoint is told ('P') when it may run hooks.
-void standin_namespaces(struct plan *p, bool privileged) {
-  for (int i = 0; privileged && i + 1 < p->spaces.n; i += 2) {
-    const char *kind = p->spaces.v[i];
-    const char *path = p->spaces.v[i + 1];
-    int flag = !strcmp(kind, "network") ? CLONE_NEWNET : !strcmp(kind, "ipc") ? CLONE_NEWIPC : !strcmp(kind, "uts") ? CLONE_NEWUTS : 0;
-    if (flag == 0) continue;
-    if (*path == 0) {
-      if (unshare(flag) < 0) die("cannot create a namespace of kind %s: %s", kind, strerror(errno));
-      if (flag == CLONE_NEWUTS && p->hostname != NULL) sethostname(p->hostname, strlen(p->hostname));
-      continue;
-    }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || setns(fd, flag) < 0) die("cannot join the %s namespace %s: %s", kind, path, strerror(errno));
-    close(fd);
-  }
-  if (report_fd >= 0) send(report_fd, "P\n", 2, MSG_NOSIGNAL);
 }
 
 static long now_ms(void) {
@@ -129,13 +108,12 @@ void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer) {
   // Signals of the terminal come to its session's leader. The descriptor itself is closed: the Sentry's must be the last one.
   if (p->ctty_fd >= 0) ioctl(p->ctty_fd, TIOCSCTTY, 0);
   // Until the entrypoint has written down that a detached sandbox exists, its end is the sandbox's: nobody else would ever find it.
-  bool unknown = !p->lifeline && box > 0;
+  bool unknown = !p->lifeline && gofer > 0;
   int life = p->lifeline || unknown ? report_fd : -1;
   int keep[] = {sfd, socket, life, p->exit_fd, p->tty_fd};
   report_fd = -1;
   close_other_fds(keep, 5);
   if (chdir("/") < 0) _exit(125);
-  prctl(PR_SET_NAME, "ringfence-init", 0, 0, 0);
   drop_all_capabilities();
   no_new_privs();
   confine_standin(box, gofer);
@@ -159,14 +137,19 @@ void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer) {
           if (from_terminal) continue;
           unsigned char b = (unsigned char)si.ssi_signo;
           send(socket, &b, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        } else if (box > 0 && waitpid(box, NULL, WNOHANG) == box) {
-          bool known = get_status(socket, &status);
-          if (!known) warn(life, "the sandbox was killed");
-          finish(p, socket, 0, gofer, known, status, false);
-        } else if (gofer > 0 && waitpid(gofer, NULL, WNOHANG) == gofer) {
-          // Without its files a container cannot go on. A regular end has sent the status before the Gofer could notice.
-          warn(life, "the gofer was killed");
-          finish(p, socket, box, 0, false, 0, true);
+          continue;
+        }
+        // As the first process of a pid namespace it reaps those that others have left in it.
+        for (pid_t dead; (dead = waitpid(-1, NULL, WNOHANG)) > 0;) {
+          if (dead == box) {
+            bool known = get_status(socket, &status);
+            if (!known) warn(life, "the sandbox was killed");
+            finish(p, socket, 0, gofer, known, status, false);
+          } else if (dead == gofer) {
+            // Without its files a container cannot go on. A regular end has sent the status before the Gofer could notice.
+            warn(life, "the gofer was killed");
+            finish(p, socket, box, 0, false, 0, true);
+          }
         }
       }
     }

@@ -87,6 +87,8 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     tty: foreground.ttyToRestore(),
     ctty: -1,
     namespaces: [],
+    uidMappings: [],
+    gidMappings: [],
     cgroups: [],
     oomScoreAdj: null,
   });

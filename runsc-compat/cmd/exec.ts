@@ -161,14 +161,18 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   check(host().socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 'cannot create a socket pair');
   const [ours, theirs] = pair as unknown as [number, number];
   const tty = terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex };
-  const standin = startStandin(
-    ours,
-    !detach,
+  const standin = startStandin({
+    socket: ours,
+    args: config.args,
+    lifeline: !detach,
     tty,
-    config.terminal && o.consoleSocket !== undefined ? (fds[0] as number) : -1,
-    joinFiles(state.cgroups, o.cgroup),
-  );
+    ctty: config.terminal && o.consoleSocket !== undefined ? (fds[0] as number) : -1,
+    join: { pid: state.pid, start: state.pidStart },
+    cgroups: joinFiles(state.cgroups, o.cgroup),
+    oomScoreAdj: null,
+  });
   host().close(ours);
+  await standin.born();
   const control = connect(c);
   const request = { method: 'exec', id, process: config, streams, console: config.terminal, extra: o.preserveFds, standin: true } as const;
   const answer = await control.request(request, [...fds, theirs]);

@@ -50,6 +50,8 @@ export interface Device {
 
 export interface Linux {
   namespaces?: { type: string; path?: string }[];
+  uidMappings?: { containerID: number; hostID: number; size: number }[];
+  gidMappings?: { containerID: number; hostID: number; size: number }[];
   devices?: Device[];
   sysctl?: Record<string, string>;
   maskedPaths?: string[];

@@ -188,7 +188,9 @@ describe('create, start, kill, delete', () => {
     bench.detached(['run', '-d', '-b', bench.bundle(['sleep', '1000']), id]);
     const pid = bench.state(id).pid;
     const children = childrenOf(pid);
-    process.kill(children[which]?.pid ?? -1, 'SIGKILL');
+    const victim = children[which]?.pid ?? 0;
+    expect(victim).toBeGreaterThan(1);
+    process.kill(victim, 'SIGKILL');
     expect(await bench.until(() => !lives(pid) && children.every((c) => !lives(c.pid)), 2000)).toBe(true);
     expect(bench.state(id).status).toBe('stopped');
     expect(bench.run(['exec', id, 'true'])).toEqual({
@@ -406,7 +408,7 @@ describe('a command that is killed', () => {
     const args =
       verb === 'do' ? ['do', '--', 'sleep', '1000'] : ['--root', bench.states, 'run', '-b', bench.bundle(['sleep', '1000']), 'dead'];
     const b = background(args, bench.dir);
-    const standin = (): number => childrenOf(b.pid).find((c) => c.args.startsWith('ringfence-launch'))?.pid ?? -1;
+    const standin = (): number => childrenOf(b.pid).find((c) => c.args.startsWith('sleep'))?.pid ?? -1;
     expect(await bench.until(() => standin() > 0 && childrenOf(standin()).length === 2)).toBe(true);
     const pids = [standin(), ...childrenOf(standin()).map((c) => c.pid)];
     process.kill(b.pid, 'SIGKILL');

@@ -143,11 +143,16 @@ export function childrenOf(pid: number): { pid: number; args: string }[] {
     .map((l) => ({ pid: Number.parseInt(l, 10), args: l.trim().replace(/^\d+\s+/, '') }));
 }
 
-/** True while the process exists and is no zombie. */
+/**
+ * True while the process exists and is no zombie. The first one of a pid namespace, once dead, waits until others' orphans are reaped by whoever has to:
+ * it has PF_EXITING in its flags, and nothing runs below it.
+ */
 export function lives(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return !'ZX'.includes(stat.slice(stat.lastIndexOf(')') + 2)[0] as string);
+    const f = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if ('ZX'.includes(f[0] as string)) return false;
+    return (Number(f[6]) & 4) === 0 || readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1') !== '';
   } catch {
     return false;
   }

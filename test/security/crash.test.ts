@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Bench, ringfence } from '../oci/support.ts';
-import { all, guestsOf, lives, maps, program, type Sandbox, sandboxOf, settled, standinOf, until } from './support.ts';
+import { all, guestsOf, kill9, lives, maps, program, type Sandbox, sandboxOf, settled, standinOf, until } from './support.ts';
 
 const LIMIT_MS = 2000;
 
@@ -67,7 +67,7 @@ describe('a command in the foreground', () => {
       const pids = all(r.sandbox);
       expect(pids.every(lives)).toBe(true);
       expect(r.sandbox.guests.length).toBeGreaterThan(2);
-      process.kill(victim(r), 'SIGKILL');
+      kill9(victim(r));
       expect(await gone([...pids, r.child.pid as number])).toEqual([]);
       expect(codes).toContain(await r.exit);
       expect(r.errors()).toMatch(message);
@@ -80,7 +80,7 @@ describe('a command in the foreground', () => {
     const sleeper = (): number => sandboxOf(r.sandbox.standin).guests.find((pid) => maps(pid).includes('/sleep')) ?? 0;
     await until(() => sleeper() > 0, 2000);
     const guests = sandboxOf(r.sandbox.standin).guests;
-    process.kill(sleeper(), 'SIGKILL');
+    kill9(sleeper());
     expect(await r.exit).toBe(5);
     expect(r.output()).toBe('up\nstatus 137\nmore\n');
     expect(await gone([...all(r.sandbox), ...guests])).toEqual([]);
@@ -91,11 +91,12 @@ describe('a command in the foreground', () => {
       const before = traces();
       const child = spawn(ringfence, ['do', '--', '/bin/sh', '-c', 'sleep 1000'], { cwd: '/', env: {}, stdio: 'ignore' });
       const exit = new Promise((done) => child.on('exit', done));
-      await until(() => standinOf(child.pid ?? 0) !== 0, 5000);
+      let standin = 0;
+      await until(() => (standin = standinOf(child.pid ?? 0)) !== 0, 5000);
+      expect(standin).toBeGreaterThan(0);
       await new Promise((done) => setTimeout(done, ms));
-      const standin = standinOf(child.pid ?? 0);
       const pids = all(sandboxOf(standin)).filter((p) => p > 0);
-      process.kill(standin, 'SIGKILL');
+      kill9(standin);
       await exit;
       expect(await gone(pids), `after ${ms} ms`).toEqual([]);
       expect(await left(before)).toEqual([]);
@@ -174,7 +175,7 @@ describe('a detached container', () => {
       const s = await running(id);
       const pids = all(s);
       expect(pids.every((p) => p > 0 && lives(p))).toBe(true);
-      process.kill(s[role], 'SIGKILL');
+      kill9(s[role]);
       expect(await gone(pids)).toEqual([]);
       expect(bench.state(id).status).toBe('stopped');
       expect(bench.run(['list']).stdout).toMatch(new RegExp(`${id}\\s+0\\s+stopped`));
@@ -221,9 +222,10 @@ describe('a detached container', () => {
       let out = '';
       child.stdout.on('data', (d: Buffer) => (out += d.toString()));
       await until(() => out.includes('up'), 10_000);
-      const standin = standinOf(child.pid ?? 0);
+      let standin = 0;
+      await until(() => (standin = standinOf(child.pid ?? 0)) !== 0, 10_000);
       expect(guestsOf(s.stub).length).toBeGreaterThan(s.guests.length);
-      process.kill(who === 'command' ? (child.pid as number) : standin, 'SIGKILL');
+      kill9(who === 'command' ? (child.pid as number) : standin);
       expect(await exit).toBe(137);
       expect(await until(() => guestsOf(s.stub).length === s.guests.length, LIMIT_MS)).toBe(true);
       expect(await gone([standin])).toEqual([]);

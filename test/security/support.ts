@@ -1,7 +1,7 @@
 // The host processes of a sandbox, and C programs for the tests of its confinement.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { repository } from '../support/build.ts';
 
@@ -54,11 +54,16 @@ export function commandLine(pid: number): string {
   }
 }
 
-/** True while the process exists and is no zombie. */
+/**
+ * True while the process exists and is no zombie. The first one of a pid namespace, once dead, waits until others' orphans are reaped by whoever has to:
+ * it has PF_EXITING in its flags, and nothing runs below it.
+ */
 export function lives(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return !'ZX'.includes(stat.slice(stat.lastIndexOf(')') + 2)[0] as string);
+    const f = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if ('ZX'.includes(f[0] as string)) return false;
+    return (Number(f[6]) & 4) === 0 || readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1') !== '';
   } catch {
     return false;
   }
@@ -99,11 +104,25 @@ export function sandboxOf(standin: number): Sandbox {
 
 /** The stand-in that a foreground command started. */
 export function standinOf(command: number): number {
-  return childrenOf(command).find((pid) => commandLine(pid).startsWith('ringfence-launch')) ?? 0;
+  const isStandin = (pid: number): boolean => {
+    try {
+      // The launcher that makes it has the name of its program.
+      return readlinkSync(`/proc/${pid}/exe`).endsWith('/native/launch') && readFileSync(`/proc/${pid}/comm`, 'latin1').trim() !== 'launch';
+    } catch {
+      return false;
+    }
+  };
+  return childrenOf(command).find(isStandin) ?? 0;
 }
 
 export function all(s: Sandbox): number[] {
   return [s.standin, s.init, s.sentry, s.gofer, s.stub, ...s.guests, ...s.copies];
+}
+
+/** Kills one process. A number that is none, which kill(2) takes for a group or for everybody, is an error. */
+export function kill9(pid: number): void {
+  if (!(pid > 1)) throw new Error(`no process to kill: ${pid}`);
+  process.kill(pid, 'SIGKILL');
 }
 
 /** The sandbox when nothing in it comes or goes: what exec leaves ends soon, and new address spaces are made ahead of time. */
