@@ -7,6 +7,7 @@ import { hostPath } from '../../src/host/paths.ts';
 import type { ContainerConfig, MountConfig, ProcessConfig } from '../../src/wire/boot.ts';
 import { CliError, codeOf } from '../errors.ts';
 import type { AttachSource } from '../launch.ts';
+import { complain } from '../output.ts';
 import { maskOf, rlimitType } from '../process.ts';
 import type { Device, Mount, Process, Spec } from './types.ts';
 
@@ -51,6 +52,16 @@ export function convertProcess(p: Process, file: string): ProcessConfig {
   const caps = p.capabilities ?? {};
   const unknown: string[] = [];
   const u = p.user ?? {};
+  if (!p.cwd.startsWith('/')) throw new CliError(`${file}: /process/cwd is "${p.cwd}", Cwd must be an absolute path`);
+  const capabilities = {
+    bounding: maskOf(caps.bounding ?? [], unknown),
+    effective: maskOf(caps.effective ?? [], unknown),
+    inheritable: maskOf(caps.inheritable ?? [], unknown),
+    permitted: maskOf(caps.permitted ?? [], unknown),
+    ambient: maskOf(caps.ambient ?? [], unknown),
+  };
+  // Left out with a warning, as the specification asks.
+  if (unknown.length > 0) complain(`warning: ${file}: /process/capabilities: unknown ${[...new Set(unknown)].join(', ')}`);
   return {
     args: p.args.map(hostPath),
     env: (p.env ?? []).map(hostPath),
@@ -59,13 +70,7 @@ export function convertProcess(p: Process, file: string): ProcessConfig {
     gid: u.gid ?? 0,
     additionalGids: u.additionalGids ?? [],
     umask: u.umask ?? DEFAULT_UMASK,
-    capabilities: {
-      bounding: maskOf(caps.bounding ?? [], unknown),
-      effective: maskOf(caps.effective ?? [], unknown),
-      inheritable: maskOf(caps.inheritable ?? [], unknown),
-      permitted: maskOf(caps.permitted ?? [], unknown),
-      ambient: maskOf(caps.ambient ?? [], unknown),
-    },
+    capabilities,
     noNewPrivileges: p.noNewPrivileges ?? false,
     rlimits: rlimitsOf(p, file),
     oomScoreAdj: p.oomScoreAdj ?? 0,

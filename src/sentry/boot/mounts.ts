@@ -130,7 +130,7 @@ class Builder {
   }
 
   /** Finds `path`, making what is missing: directories, and at the end a file unless `asDir`. 0 or -errno with `walk` filled. */
-  private reach(path: string, asDir: boolean): number {
+  reach(path: string, asDir: boolean): number {
     const err = resolve(this.c, null, path, LOOKUP_FOLLOW, this.walk);
     if (err !== -ENOENT) return err;
     const parts = path.split('/').filter((p) => p !== '');
@@ -264,6 +264,8 @@ export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: num
     b = new Builder(kernel, config, client, namespaces);
     for (const m of config.mounts) b.mount(m);
     b.devices();
+    // As runc does; where it cannot be made, the process's start says so.
+    if (config.process.cwd.startsWith('/')) b.reach(config.process.cwd, true);
     for (const p of config.readonlyPaths) b.freeze(p);
     for (const p of config.maskedPaths) b.mask(p);
     if (config.rootReadonly) b.root.flags |= ST_RDONLY;
