@@ -6,7 +6,7 @@ import type { ContainerConfig } from '../src/wire/boot.ts';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
 import { cgroupMode, joinFiles, makeCgroup, oomKills, planCgroup, removeCgroup } from './cgroups/cgroup.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
-import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot } from './context.ts';
+import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot, writeWarnings } from './context.ts';
 import { type Control, connectIn, listenIn, SandboxGone } from './control.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
@@ -109,7 +109,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   const bundle = resolve(o.bundle);
   const root = containers(globals);
   const spec = await loadSpec(`${bundle}/config.json`);
-  const { container: config, attach, rootfs } = convertSpec(spec, id, bundle);
+  const { container: config, attach, rootfs, notes } = convertSpec(spec, id, bundle);
   checkCommand(config, attach);
   useOverlay(config, attach, globals);
   const container = root.claim(id);
@@ -131,6 +131,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     const crash = openSync(crashLog(container, globals), 'a', 0o600);
     const exit = openSync(container.file('exit'), constants.O_WRONLY | constants.O_CREAT, 0o600);
     const logs = openLogs(globals, id, 'boot', -1);
+    writeWarnings(logs.log, notes);
     closing.push(listener, crash, exit);
     standin = startSandbox({
       id,

@@ -1,6 +1,6 @@
 // The options that stand before the command, and what follows from them.
 
-import { lstatSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { CliError, codeOf } from './errors.ts';
 import { callerVariable } from './host.ts';
 
@@ -139,6 +139,20 @@ export function openLogs(options: GlobalOptions, id: string, command: string, fa
   }
   const only = (options.straceSyscalls ?? '').split(',').filter((name) => name !== '');
   return { log: options.debug === true || options.debugLog !== undefined ? fd : -1, strace: options.strace === true ? fd : -1, only };
+}
+
+/** Lines of the log of a sandbox. They never go to --log, which holds what a command failed with and nothing else. */
+export function writeWarnings(fd: number, lines: readonly string[]): void {
+  if (fd < 0) return;
+  for (const msg of lines) writeSync(fd, `${JSON.stringify({ level: 'warning', msg, time: new Date().toISOString() })}\n`);
+}
+
+/** As writeWarnings(), by a command that has no log open. */
+export function noteWarnings(options: GlobalOptions, id: string, command: string, lines: readonly string[]): void {
+  if (lines.length === 0) return;
+  const { log } = openLogs(options, id, command, -1);
+  writeWarnings(log, lines);
+  if (log >= 0) closeSync(log);
 }
 
 /** Network kind from an option, checked; sandbox unless told. `exitCode`: of the failure. */

@@ -8,14 +8,14 @@ import { hostPath } from '../../src/host/paths.ts';
 import type { ProcessConfig } from '../../src/wire/boot.ts';
 import { joinFiles } from '../cgroups/cgroup.ts';
 import { openConsole, reopened, sendConsole } from '../console.ts';
-import type { GlobalOptions } from '../context.ts';
+import { type GlobalOptions, noteWarnings } from '../context.ts';
 import { connect, containers } from '../container.ts';
 import { CliError } from '../errors.ts';
 import { commandError, Foreground } from '../foreground.ts';
 import { check, host, lastArguments } from '../host.ts';
 import { startStandin } from '../launch.ts';
 import { maskOf, parseUser } from '../process.ts';
-import { convertProcess } from '../spec/convert.ts';
+import { confinedProcess } from '../spec/convert.ts';
 import type { Process, Spec } from '../spec/types.ts';
 import { loadProcess } from '../spec/validate.ts';
 import { type ContainerState, processStart, writeWhole } from '../state.ts';
@@ -39,6 +39,8 @@ interface ExecOptions {
   internalPidFile?: string;
   consoleSocket?: string;
   preserveFds: number;
+  apparmor?: string;
+  processLabel?: string;
   ignorePaused?: boolean;
   cgroup?: string;
 }
@@ -88,16 +90,21 @@ export function defineExec(program: Command, globals: () => GlobalOptions): void
 }
 
 /** The process from --process, or the container's own one with what the options change. */
-async function processOf(words: string[], o: ExecOptions, spec: Spec): Promise<ProcessConfig> {
+async function processOf(words: string[], o: ExecOptions, spec: Spec, note: (line: string) => void): Promise<ProcessConfig> {
+  const linux = spec.linux ?? {};
+  const labels = {
+    ...(o.apparmor === undefined ? {} : { apparmorProfile: o.apparmor }),
+    ...(o.processLabel === undefined ? {} : { selinuxLabel: o.processLabel }),
+  };
   if (o.process !== undefined) {
-    const config = convertProcess(await loadProcess(resolve(o.process)), o.process);
+    const config = confinedProcess({ ...(await loadProcess(resolve(o.process))), ...labels }, linux, o.process, note);
     if (o.tty === true) config.terminal = true;
     return config;
   }
   if (words.length === 0) throw new CliError('exec needs a command, or --process with one');
   const own: Process = spec.process ?? { cwd: '/' };
   const { consoleSize: _size, ...rest } = own;
-  const config = convertProcess({ ...rest, args: words, terminal: o.tty ?? false }, 'config.json');
+  const config = confinedProcess({ ...rest, ...labels, args: words, terminal: o.tty ?? false }, linux, 'config.json', note);
   config.args = lastArguments(words.length);
   if (o.cwd !== undefined) config.cwd = hostPath(o.cwd);
   config.env = [...config.env, ...o.env.map(hostPath)];
@@ -127,7 +134,9 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   // It would wait for `resume`, and its caller with it.
   if (status === 'paused' && o.ignorePaused !== true)
     throw new CliError('cannot exec in a paused container (use --ignore-paused to override)');
-  const config = await processOf(words, o, c.spec());
+  const notes: string[] = [];
+  const config = await processOf(words, o, c.spec(), (line) => notes.push(line));
+  noteWarnings(globals, id, 'exec', notes);
   const detach = o.detach === true;
   if (detach && config.terminal && o.consoleSocket === undefined) {
     throw new CliError('cannot allocate tty if ringfence will detach without setting console socket (--console-socket)');

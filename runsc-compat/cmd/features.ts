@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import * as capability from '../../src/abi/capability.ts';
 import { SPEC_VERSION, SPEC_VERSION_MIN, VERSION } from '../version.ts';
 import { print } from '../output.ts';
+import { SECCOMP_ACTIONS } from '../spec/seccomp.ts';
 
 /** The structure that `features` prints (runtime specification, features.md). */
 export function features(): Record<string, unknown> {
@@ -38,7 +39,12 @@ export function features(): Record<string, unknown> {
       namespaces: ['cgroup', 'ipc', 'mount', 'network', 'pid', 'user', 'uts'],
       capabilities,
       cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
-      seccomp: off,
+      seccomp: {
+        enabled: true,
+        actions: SECCOMP_ACTIONS,
+        operators: ['NE', 'LT', 'LE', 'EQ', 'GE', 'GT', 'MASKED_EQ'].map((op) => `SCMP_CMP_${op}`),
+        archs: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X32'],
+      },
       apparmor: off,
       selinux: off,
       intelRdt: off,

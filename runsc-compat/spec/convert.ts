@@ -9,7 +9,9 @@ import { CliError, codeOf } from '../errors.ts';
 import type { AttachSource } from '../launch.ts';
 import { complain } from '../output.ts';
 import { maskOf, rlimitType } from '../process.ts';
-import type { Device, Mount, Process, Spec } from './types.ts';
+import { checkLabels } from './labels.ts';
+import { convertSeccomp } from './seccomp.ts';
+import type { Device, Linux, Mount, Process, Spec } from './types.ts';
 
 const FLAGS = new Set(['ro', 'rw', 'nosuid', 'suid', 'nodev', 'dev', 'noexec', 'exec', 'defaults']);
 const RLIM_INFINITY = 2 ** 64;
@@ -31,6 +33,8 @@ export interface Converted {
   attach: AttachSource[];
   /** The container's root on the host. */
   rootfs: string;
+  /** What is left out, for the log. */
+  notes: string[];
 }
 
 function rlimitsOf(p: Process, file: string): ProcessConfig['rlimits'] {
@@ -77,6 +81,15 @@ export function convertProcess(p: Process, file: string): ProcessConfig {
     terminal: p.terminal ?? false,
     consoleSize: p.consoleSize === undefined ? null : { rows: p.consoleSize.height, cols: p.consoleSize.width },
   };
+}
+
+/** convertProcess() with what confines the container's processes. */
+export function confinedProcess(p: Process, linux: Linux, file: string, note: (line: string) => void): ProcessConfig {
+  checkLabels(p, linux, note);
+  const config = convertProcess(p, file);
+  const seccomp = convertSeccomp(linux.seccomp, file, note);
+  if (seccomp !== undefined) config.seccomp = seccomp;
+  return config;
 }
 
 function convertMount(m: Mount, i: number, bundle: string, file: string, attach: AttachSource[]): MountConfig {
@@ -152,8 +165,11 @@ export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
   const attach: AttachSource[] = [{ source: real, readonly: spec.root.readonly ?? false, recursive: true }];
   const mounts = (spec.mounts ?? []).map((m, i) => convertMount(m, i, bundle, file, attach));
   const linux = spec.linux ?? {};
+  const notes: string[] = [];
+  const note = (line: string): number => notes.push(line);
   return {
     rootfs: real,
+    notes,
     attach,
     container: {
       id,
@@ -168,7 +184,7 @@ export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
       devices: (linux.devices ?? []).map(convertDevice),
       annotations: latin1Record(spec.annotations),
       protectInit: true,
-      process: convertProcess(spec.process, file),
+      process: confinedProcess(spec.process, linux, file, note),
     },
   };
 }

@@ -20,6 +20,8 @@ export interface Process {
   rlimits?: { type: string; soft: number; hard: number }[];
   noNewPrivileges?: boolean;
   oomScoreAdj?: number;
+  apparmorProfile?: string;
+  selinuxLabel?: string;
 }
 
 export interface Mount {
@@ -48,6 +50,22 @@ export interface Device {
   gid?: number;
 }
 
+export interface SeccompArg {
+  index: number;
+  value: number;
+  valueTwo?: number;
+  op: string;
+}
+
+export interface Seccomp {
+  defaultAction: string;
+  defaultErrnoRet?: number;
+  architectures?: string[];
+  flags?: string[];
+  listenerPath?: string;
+  syscalls?: { names: string[]; action: string; errnoRet?: number; args?: SeccompArg[] }[];
+}
+
 export interface Linux {
   namespaces?: { type: string; path?: string }[];
   uidMappings?: { containerID: number; hostID: number; size: number }[];
@@ -56,6 +74,8 @@ export interface Linux {
   sysctl?: Record<string, string>;
   maskedPaths?: string[];
   readonlyPaths?: string[];
+  mountLabel?: string;
+  seccomp?: Seccomp;
   cgroupsPath?: string;
   resources?: Resources;
 }

@@ -32,7 +32,7 @@ export class Files {
   readonly table: NodeTable;
   /** What the last stat of any method told. */
   readonly stat = new Float64Array(21);
-  private readonly times = new Float64Array(4);
+  readonly times = new Float64Array(4);
   private readonly link = Buffer.alloc(MAX_TARGET + 1);
   private readonly values = Buffer.alloc(64 * 1024);
   /** /proc/self/fd as a directory, by which a node's very file is opened; -1: open by name and compare. */

@@ -33,6 +33,7 @@ export const GOFER_FILTER: FilterPlan = {
     nr.SYS_chmod,
     nr.SYS_utimensat,
     nr.SYS_ftruncate,
+    nr.SYS_pwrite64,
     nr.SYS_fstatfs,
     nr.SYS_fcntl,
     nr.SYS_getxattrat,

@@ -1,6 +1,6 @@
 // Changes names in directories: make, link, unlink, rename.
 
-import { EBADF, EEXIST, EINVAL, ELOOP, ENOENT, ENOTDIR, EPERM, EROFS, ESTALE } from '../abi/errno.ts';
+import { EBADF, EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC, ENOTDIR, EPERM, EROFS, ESTALE } from '../abi/errno.ts';
 import {
   AT_EMPTY_PATH,
   AT_REMOVEDIR,
@@ -14,8 +14,8 @@ import {
 } from '../abi/fcntl.ts';
 import { S_IFDIR, S_IFIFO, S_IFMT, S_IFSOCK, S_ISGID, S_ISUID } from '../abi/stat.ts';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '../abi/uio.ts';
-import { type GoferReply, type GoferRequest, OP_CREATE, OP_MKDIR, OP_SYMLINK } from '../wire/gofer.ts';
-import type { Files } from './files.ts';
+import { type GoferReply, type GoferRequest, type NodeInfo, OP_CREATE, OP_MKDIR, OP_SYMLINK, type PutRequest } from '../wire/gofer.ts';
+import { attrOf, type Files } from './files.ts';
 import { type Node, type NodeTable, RESOLVE } from './nodes.ts';
 
 export class Names {
@@ -68,6 +68,49 @@ export class Names {
     r.node = d.info;
     this.made = made;
     return 0;
+  }
+
+  /** A new regular file with its content, owner, mode and times; nothing is left of it when any of that fails. What was made, or -errno. */
+  put(dir: Node, p: PutRequest): NodeInfo | number {
+    const { native, stat, table } = this.files;
+    if (dir.type !== S_IFDIR) return -ENOTDIR;
+    if (dir.readonly) return -EROFS;
+    const at = table.fdOf(dir);
+    if (at < 0) return at;
+    const fd = native.openat2(at, p.name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_NOCTTY, p.mode & 0o7777, RESOLVE);
+    if (fd < 0) return fd === -ELOOP ? -EEXIST : fd;
+    const made = this.fill(dir, fd, p, stat);
+    native.close(fd);
+    if (typeof made === 'number') native.unlinkat(at, p.name, 0);
+    return made;
+  }
+
+  private fill(dir: Node, fd: number, p: PutRequest, stat: Float64Array): NodeInfo | number {
+    const { native, times } = this.files;
+    for (let at = 0; at < p.data.length; ) {
+      const n = native.pwrite(fd, p.data, at, p.data.length - at, at);
+      if (n <= 0) return n < 0 ? n : -ENOSPC;
+      at += n;
+    }
+    let err = native.fstat(fd, stat);
+    if (err < 0) return err;
+    const uid = p.uid === stat[4] ? -1 : p.uid;
+    const gid = p.gid === stat[5] ? -1 : p.gid;
+    if (uid !== -1 || gid !== -1) {
+      err = native.fchownat(fd, '', uid, gid, AT_EMPTY_PATH);
+      if (err < 0 && err !== -EPERM && err !== -EINVAL) return err;
+    }
+    // Writing and chown(2) take set-id bits away.
+    if ((p.mode & (S_ISUID | S_ISGID)) !== 0) native.fchmod(fd, p.mode & 0o7777);
+    times[0] = p.atimeSec;
+    times[1] = p.atimeNsec;
+    times[2] = p.mtimeSec;
+    times[3] = p.mtimeNsec;
+    err = native.utimensat(fd, '', times, AT_EMPTY_PATH);
+    if (err === 0) err = native.fstat(fd, stat);
+    if (err < 0) return err;
+    const node = this.table.add(dir, p.name, stat);
+    return typeof node === 'number' ? node : { id: node.id, attr: attrOf(stat), target: '', name: '' };
   }
 
   /** Gives what was just made to the guest's user. Where the host does not let us (ordinary users), it stays ours. */

@@ -20,8 +20,10 @@ import {
   OP_MKDIR,
   OP_MKNOD,
   OP_OPEN,
+  OP_PUT,
   OP_READDIR,
   OP_READLINK,
+  OP_REMOVE,
   OP_REMOVEXATTR,
   OP_RENAME,
   OP_SETATTR,
@@ -104,6 +106,10 @@ export class GoferServer {
         return this.attach(q, r);
       case OP_CLUNK:
         return this.clunk(q);
+      case OP_PUT:
+        return this.put(q, r);
+      case OP_REMOVE:
+        return this.removeNames(q, r);
     }
     const n = this.table.get(q.id);
     if (n === null) return -EBADF;
@@ -166,6 +172,32 @@ export class GoferServer {
 
   private clunk(q: GoferRequest): number {
     for (const id of q.ids) this.table.clunk(id);
+    return 0;
+  }
+
+  private put(q: GoferRequest, r: GoferReply): number {
+    r.statuses = [];
+    r.nodes = [];
+    for (const p of q.puts) {
+      const dir = this.table.get(p.dir);
+      const made = dir === null ? -EBADF : this.names.put(dir, p);
+      r.statuses.push(typeof made === 'number' ? made : 0);
+      if (typeof made !== 'number') r.nodes.push(made);
+      this.table.unpinAll();
+    }
+    return 0;
+  }
+
+  private removeNames(q: GoferRequest, r: GoferReply): number {
+    r.statuses = [];
+    q.flags = 0;
+    q.child = 0;
+    for (const m of q.removals) {
+      const dir = this.table.get(m.dir);
+      q.name = m.name;
+      r.statuses.push(dir === null ? -EBADF : this.names.unlink(dir, q));
+      this.table.unpinAll();
+    }
     return 0;
   }
 

@@ -17,6 +17,14 @@ export interface MountConfig {
   options: string[];
 }
 
+/** A filter of seccomp(2) that a process starts with. */
+export interface SeccompConfig {
+  /** Array of struct sock_filter, base64. */
+  program: string;
+  /** SECCOMP_FILTER_FLAG_LOG. */
+  log: boolean;
+}
+
 export interface ProcessConfig {
   args: string[];
   env: string[];
@@ -34,6 +42,8 @@ export interface ProcessConfig {
     ambient: [number, number];
   };
   noNewPrivileges: boolean;
+  /** From linux.seccomp. */
+  seccomp?: SeccompConfig;
   rlimits: { type: number; soft: number; hard: number }[];
   oomScoreAdj: number;
   /** True: standard streams are the slave of a terminal of the sandbox; `consoleIn/Out` are host descriptors to pump (raw). */

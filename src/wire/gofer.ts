@@ -33,6 +33,12 @@ export const OP_LISTXATTR = 18;
 export const OP_REMOVEXATTR = 19;
 export const OP_CLUNK = 20;
 export const OP_CONNECT = 21;
+export const OP_PUT = 22;
+
+export const OP_REMOVE = 23;
+
+/** Most files of one OP_PUT, most names of one OP_REMOVE. */
+export const MAX_PUTS = 64;
 
 /** Bits of GoferRequest.mask (OP_SETATTR). */
 export const SET_MODE = 1;
@@ -72,6 +78,26 @@ export interface NodeInfo {
   name: string;
 }
 
+/** A new regular file with all that it holds (OP_PUT): as create, write, chown, chmod and utimensat. */
+export interface PutRequest {
+  dir: number;
+  name: string;
+  mode: number;
+  uid: number;
+  gid: number;
+  atimeSec: number;
+  atimeNsec: number;
+  mtimeSec: number;
+  mtimeNsec: number;
+  data: Uint8Array;
+}
+
+/** A name to be removed (OP_REMOVE): as unlink. */
+export interface RemoveRequest {
+  dir: number;
+  name: string;
+}
+
 /** A request: which fields count is said by REQUEST_FIELDS. */
 export class GoferRequest {
   op = 0;
@@ -105,6 +131,8 @@ export class GoferRequest {
   names: string[] = [];
   ids: number[] = [];
   bytes: Uint8Array = EMPTY;
+  puts: PutRequest[] = [];
+  removals: RemoveRequest[] = [];
 }
 
 /** An answer: `status` is 0 or more, or -errno, and then no other field counts. */
@@ -121,6 +149,8 @@ export class GoferReply {
   flag = 0;
   text = '';
   bytes: Uint8Array = EMPTY;
+  /** OP_PUT, OP_REMOVE: 0 or -errno for each file; `nodes` has those that were made. */
+  statuses: number[] = [];
   /** OP_STATFS: type, bsize, blocks, bfree, bavail, files, ffree, namelen, frsize, flags. */
   statfs: number[] = [];
 }
@@ -155,6 +185,8 @@ export const REQUEST_FIELDS: Readonly<Record<number, readonly RequestField[]>> =
   [OP_REMOVEXATTR]: ['id', 'text'],
   [OP_CLUNK]: ['ids'],
   [OP_CONNECT]: ['id', 'flags'],
+  [OP_PUT]: ['puts'],
+  [OP_REMOVE]: ['removals'],
 };
 
 /** The fields of each answer that is not an error. */
@@ -180,6 +212,8 @@ export const REPLY_FIELDS: Readonly<Record<number, readonly ReplyField[]>> = {
   [OP_REMOVEXATTR]: [],
   [OP_CLUNK]: [],
   [OP_CONNECT]: [],
+  [OP_PUT]: ['statuses', 'nodes'],
+  [OP_REMOVE]: ['statuses'],
 };
 
 /** True if an answer to `op` must bring exactly one descriptor. */

@@ -8,10 +8,12 @@ import {
   type GoferRequest,
   MAX_CLUNK,
   MAX_NAME,
+  MAX_PUTS,
   MAX_TARGET,
   MAX_WALK,
   type NodeInfo,
   OP_READDIR,
+  type PutRequest,
   REPLY_FIELDS,
   REQUEST_FIELDS,
   validName,
@@ -97,6 +99,19 @@ export class Encoder {
     this.text(n.target);
     this.text(n.name);
   }
+}
+
+function encodePut(e: Encoder, p: PutRequest): void {
+  e.u32(p.dir);
+  e.text(p.name);
+  e.u32(p.mode);
+  e.u32(p.uid);
+  e.u32(p.gid);
+  e.f64(p.atimeSec);
+  e.u32(p.atimeNsec);
+  e.f64(p.mtimeSec);
+  e.u32(p.mtimeNsec);
+  e.bytes(p.data);
 }
 
 /** Reads fields; `bad` once one was missing or made no sense, and all further ones are 0 or ''. */
@@ -207,6 +222,21 @@ export class Decoder {
     };
   }
 
+  put(): PutRequest {
+    return {
+      dir: this.u32(),
+      name: this.name(),
+      mode: this.u32(),
+      uid: this.u32(),
+      gid: this.u32(),
+      atimeSec: this.integer(),
+      atimeNsec: this.nsec(),
+      mtimeSec: this.integer(),
+      mtimeNsec: this.nsec(),
+      data: this.bytes(),
+    };
+  }
+
   node(named: boolean): NodeInfo {
     const id = this.u32();
     const attr = this.attr();
@@ -252,6 +282,23 @@ export function encodeRequest(q: GoferRequest, e: Encoder): number {
         break;
       case 'bytes':
         e.bytes(q.bytes);
+        break;
+      case 'puts':
+        if (q.puts.length > MAX_PUTS) return -EMSGSIZE;
+        e.u32(q.puts.length);
+        for (const p of q.puts) {
+          if (!validName(p.name)) return -EINVAL;
+          encodePut(e, p);
+        }
+        break;
+      case 'removals':
+        if (q.removals.length > MAX_PUTS) return -EMSGSIZE;
+        e.u32(q.removals.length);
+        for (const m of q.removals) {
+          if (!validName(m.name)) return -EINVAL;
+          e.u32(m.dir);
+          e.text(m.name);
+        }
         break;
       case 'size':
       case 'atimeSec':
@@ -299,6 +346,20 @@ export function decodeRequest(d: Decoder, buf: Uint8Array, len: number, q: Gofer
       case 'bytes':
         q.bytes = d.bytes();
         break;
+      case 'puts': {
+        const n = d.u32();
+        if (n > MAX_PUTS) d.bad = true;
+        q.puts = [];
+        for (let i = 0; i < n && !d.bad; i++) q.puts.push(d.put());
+        break;
+      }
+      case 'removals': {
+        const n = d.u32();
+        if (n > MAX_PUTS) d.bad = true;
+        q.removals = [];
+        for (let i = 0; i < n && !d.bad; i++) q.removals.push({ dir: d.u32(), name: d.name() });
+        break;
+      }
       case 'size':
         q.size = d.count();
         break;
@@ -348,6 +409,10 @@ export function encodeReply(op: number, r: GoferReply, e: Encoder): number {
       case 'bytes':
         e.bytes(r.bytes);
         break;
+      case 'statuses':
+        e.u32(r.statuses.length);
+        for (const s of r.statuses) e.u32(s);
+        break;
       case 'statfs':
         for (let i = 0; i < STATFS_WORDS; i++) e.f64(r.statfs[i] ?? 0);
         break;
@@ -385,6 +450,14 @@ export function decodeReply(d: Decoder, op: number, buf: Uint8Array, len: number
       case 'bytes':
         r.bytes = d.bytes();
         break;
+      case 'statuses': {
+        const n = d.u32();
+        if (n > MAX_PUTS) d.bad = true;
+        r.statuses = [];
+        for (let i = 0; i < n && !d.bad; i++) r.statuses.push(d.i32());
+        if (r.statuses.some((s) => s > 0 || s < -4095)) d.bad = true;
+        break;
+      }
       case 'statfs':
         r.statfs = [];
         for (let i = 0; i < STATFS_WORDS; i++) r.statfs.push(d.count());

@@ -84,6 +84,22 @@ describe('requests', () => {
       names: fc.array(name, { maxLength: 8 }),
       ids: fc.array(u32, { maxLength: 50 }),
       bytes: fc.uint8Array({ maxLength: 500 }),
+      removals: fc.array(fc.record({ dir: u32, name }), { maxLength: 8 }),
+      puts: fc.array(
+        fc.record({
+          dir: u32,
+          name,
+          mode: u32,
+          uid: u32,
+          gid: u32,
+          atimeSec: size,
+          atimeNsec: nsec,
+          mtimeSec: size,
+          mtimeNsec: nsec,
+          data: fc.uint8Array({ maxLength: 200 }),
+        }),
+        { maxLength: 8 },
+      ),
     });
     fc.assert(
       fc.property(any, (q) => {
@@ -141,6 +157,7 @@ describe('answers', () => {
       text: latin1,
       bytes: fc.uint8Array({ maxLength: 500 }),
       statfs: fc.array(size, { minLength: 10, maxLength: 10 }),
+      statuses: fc.array(fc.integer({ min: -4095, max: 0 }), { maxLength: 8 }),
     });
     fc.assert(
       fc.property(any, (a) => {

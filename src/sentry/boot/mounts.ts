@@ -4,6 +4,7 @@ import { totalmem } from 'node:os';
 import { EACCES, EEXIST, EFAULT, ENOENT } from '../../abi/errno.ts';
 import { ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
+import { EPOLLIN } from '../../abi/epoll.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import type { ContainerConfig, MountConfig } from '../../wire/boot.ts';
 import type { ContainerFiles } from '../control/container.ts';
@@ -100,6 +101,7 @@ class Builder {
     // Clients copy files into the root of a running container, but not into one that is read-only or covered by memory.
     const written = !this.config.overlay && !this.config.rootReadonly;
     const lower = this.attach(0, !written || this.config.rootExclusive === true);
+    lower.session.late = written && !lower.session.exclusive;
     // Mount points that a read-only root lacks are made in memory: the root itself stays as it is.
     return written ? lower : this.overlaid(lower);
   }
@@ -242,6 +244,42 @@ export function registerParts(kernel: Kernel, cpuLines: readonly string[] = []):
   registerFileSystems(kernel, cpuLines);
 }
 
+/** Has what the Sentry knows and keeps of a gofer's files follow the times. The answer ends that, and the connection. */
+function follow(kernel: Kernel, client: GoferClient, fd: number): () => void {
+  const end = new Timer(() => {
+    client.behind.enqueueOpen();
+    client.sendLate();
+    client.belief.doubt();
+  });
+  client.belief.arm = () => kernel.addTimer(end, monotonicNs() + BELIEF_NS);
+  const outside = (): void => {
+    client.settleAll();
+    client.belief.doubt();
+  };
+  const resting = (): void => {
+    if (client.behind.queued) client.sendLate();
+  };
+  kernel.outside.add(outside);
+  kernel.resting.add(resting);
+  client.onLost = (name, errno) => kernel.log.error('a file that was written could not be made', { name, errno: -errno });
+  client.behind.onKept = (name, errno) => {
+    client.belief.doubt();
+    kernel.log.error('a name that was removed is still there', { name, errno: -errno });
+  };
+  kernel.host.watch(fd, EPOLLIN, () => {
+    if (!client.hearLate()) kernel.host.unwatch(fd);
+  });
+  return () => {
+    client.settleAll();
+    kernel.outside.delete(outside);
+    kernel.resting.delete(resting);
+    kernel.host.unwatch(fd);
+    client.close();
+    client.belief.arm = () => {};
+    kernel.cancelTimer(end);
+  };
+}
+
 /**
  * Builds the mounts of a container from its configuration, in namespaces that have none yet; `goferFd`, the socket to its gofer, is taken
  * over. Throws an Error that says what could not be mounted where.
@@ -249,16 +287,7 @@ export function registerParts(kernel: Kernel, cpuLines: readonly string[] = []):
 export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: number, namespaces: NamespaceSet): ContainerFiles {
   configureSysctls(kernel, namespaces, config.sysctl);
   const client = connectGofer(kernel.host, goferFd);
-  const doubt = (): void => client.belief.doubt();
-  const end = new Timer(doubt);
-  client.belief.arm = () => kernel.addTimer(end, monotonicNs() + BELIEF_NS);
-  kernel.entered.add(doubt);
-  const close = (): void => {
-    kernel.entered.delete(doubt);
-    client.close();
-    client.belief.arm = () => {};
-    kernel.cancelTimer(end);
-  };
+  const close = follow(kernel, client, goferFd);
   let b: Builder | null = null;
   try {
     b = new Builder(kernel, config, client, namespaces);

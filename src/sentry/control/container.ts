@@ -163,7 +163,7 @@ export class Container {
 
   private spawn(p: ProcessConfig, streams: Donated, init: boolean, standin: number): ThreadGroup | StartError {
     const k = this.kernel;
-    for (const f of k.entered) f();
+    for (const f of k.outside) f();
     const first = k.platform.newAddressSpace();
     if (typeof first === 'number') return { errno: first, error: 'cannot make an address space' };
     const mm = new MemoryManager(k.platform, first.addressSpace);
@@ -339,6 +339,7 @@ export class Container {
 
   /** Says how a process ended to its stand-in, which then exits in the same way. */
   private tell(standin: number, status: number): void {
+    for (const f of this.kernel.outside) f();
     if (standin < 0) return;
     const b = new Uint8Array(4);
     b[0] = status & 0xff;
@@ -376,6 +377,7 @@ export class Container {
   }
 
   pause(): void {
+    for (const f of this.kernel.outside) f();
     this.paused = true;
     this.around.pause(this.config.id);
   }

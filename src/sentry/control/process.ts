@@ -16,6 +16,7 @@ import type { File } from '../vfs/file.ts';
 import type { Mount } from '../vfs/mount.ts';
 import type { MountNamespace } from '../vfs/namespace.ts';
 import { LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
+import { applyProfile } from './profile.ts';
 
 /** Makes a file over a donated host descriptor, which it owns from then on, for a user of the sandbox; given by boot. */
 export type HostFileFactory = (fd: number, uid: number, gid: number) => File | number;
@@ -164,10 +165,12 @@ export function enterDirectory(t: Task, path: string): number {
   return 0;
 }
 
-/** Runs args[0], looked up in PATH when it has no slash. 0 or -errno. */
+/** Runs args[0], looked up in PATH when it has no slash, under the configuration's filter. 0 or -errno. */
 export function executeArgs(t: Task, p: ProcessConfig): number {
   const name = p.args[0];
   if (name === undefined || name === '') return -EINVAL;
+  const filtered = applyProfile(t, p.seccomp);
+  if (filtered < 0) return filtered;
   if (name.includes('/')) return execProgram(t, null, name, LOOKUP_FOLLOW, p.args.slice(), p.env, name);
   const variable = p.env.find((e) => e.startsWith('PATH='));
   const path = variable === undefined ? DEFAULT_PATH : variable.slice('PATH='.length);

@@ -88,8 +88,10 @@ export class Kernel {
 
   /** Told when a group has become a zombie (control, stand-ins, posix timers). */
   readonly groupEnded: ((g: ThreadGroup) => void)[] = [];
-  /** Called before a process is started from outside: whoever starts it may have changed files just now. */
-  readonly entered: Set<() => void> = new Set();
+  /** Called when somebody outside may have changed files just now, or is about to look at them. */
+  readonly outside: Set<() => void> = new Set();
+  /** Called before the loop waits. */
+  readonly resting: Set<() => void> = new Set();
 
   /** Makes a pidfd for a group in the task's table (installed by fs/event). The descriptor or -errno. */
   makePidfd: ((t: Task, g: ThreadGroup) => number) | null = null;

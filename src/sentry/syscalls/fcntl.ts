@@ -364,14 +364,17 @@ export function sys_fdatasync(t: Task): number {
 }
 
 /** sync(2): what is written through is the host's to flush. */
-export function sys_sync(_t: Task): number {
+export function sys_sync(t: Task): number {
+  for (const f of t.kernel.outside) f();
   return 0;
 }
 
 /** syncfs(2). */
 export function sys_syncfs(t: Task): number {
   const f = t.fds.get(t.argI(0));
-  return f === null || f.isPath ? -EBADF : 0;
+  if (f === null || f.isPath) return -EBADF;
+  for (const flush of t.kernel.outside) flush();
+  return 0;
 }
 
 /** sync_file_range(2): as fdatasync, which is more than asked. */

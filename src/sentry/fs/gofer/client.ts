@@ -14,11 +14,14 @@ import {
   OP_CLUNK,
   OP_GETATTR,
   OP_OPEN,
+  OP_PUT,
   OP_READDIR,
+  OP_REMOVE,
   OP_STATFS,
   OP_WALK,
 } from '../../../wire/gofer.ts';
 import { Decoder, decodeReply, Encoder, encodeRequest } from '../../../wire/gofercodec.ts';
+import { Behind } from './behind.ts';
 import { Belief } from './belief.ts';
 import { IdleList } from './idle.ts';
 
@@ -26,6 +29,8 @@ import { IdleList } from './idle.ts';
 const TIME_LIMIT = 60000;
 /** Identifiers are given back in lots of this many. */
 const CLUNK_LOT = 256;
+/** Most messages about files made late that wait for their answers. */
+const MAX_UNANSWERED = 8;
 
 export class GoferClient {
   readonly host: HostIO;
@@ -48,6 +53,13 @@ export class GoferClient {
   readonly idle: IdleList;
   /** How long its shared trees are believed. */
   readonly belief: Belief = new Belief();
+  /** Files that the gofer makes behind the guest's back. */
+  readonly behind: Behind = new Behind();
+  private readonly late = new GoferReply();
+  private readonly lateRequest = new GoferRequest();
+  private lateBuffer: Encoder | null = null;
+  /** Told of a file that was written and could not be made. */
+  onLost: (name: string, errno: number) => void = () => {};
   /** Messages so far, for tests and statistics. */
   calls = 0;
 
@@ -61,6 +73,8 @@ export class GoferClient {
   /** Sends `q` with operation `op` and waits for the answer in `r`. Its status: >= 0 or -errno. */
   call(op: number): number {
     this.donated = -1;
+    // In order: what was done before is known to the gofer before this.
+    if (this.behind.queued) this.sendLate();
     if (this.dead) return -EIO;
     const { q, r, host } = this;
     q.op = op;
@@ -68,17 +82,16 @@ export class GoferClient {
     q.tag = this.tag;
     const len = encodeRequest(q, this.encoder);
     if (len < 0) return len;
-    this.calls++;
-    for (;;) {
-      const sent = host.sendFds(this.fd, this.encoder.buf, 0, len, this.none);
-      if (sent === len) break;
-      if (sent !== -EAGAIN || host.waitFd(this.fd, POLLOUT, TIME_LIMIT) <= 0) return this.fail();
-    }
+    if (!this.send(this.encoder.buf, len)) return -EIO;
     const fds = this.received;
     for (;;) {
       if (host.waitFd(this.fd, POLLIN, TIME_LIMIT) <= 0) return this.fail();
       const n = host.recvFds(this.fd, this.buf, 0, this.buf.length, fds);
       if (n === -EAGAIN) continue;
+      if (this.behind.unanswered > 0) {
+        if (!this.heardLate(n)) return -EIO;
+        continue;
+      }
       // The answer came, but its descriptor found no room here.
       if (n === -EMFILE) return n;
       if (n <= 0) return this.fail();
@@ -90,17 +103,100 @@ export class GoferClient {
     }
   }
 
+  private get lateEncoder(): Encoder {
+    if (this.lateBuffer === null) this.lateBuffer = new Encoder(new Uint8Array(MAX_MESSAGE));
+    return this.lateBuffer;
+  }
+
+  private send(buf: Uint8Array, len: number): boolean {
+    this.calls++;
+    for (;;) {
+      const sent = this.host.sendFds(this.fd, buf, 0, len, this.none);
+      if (sent === len) return true;
+      if (sent !== -EAGAIN || this.host.waitFd(this.fd, POLLOUT, TIME_LIMIT) <= 0) {
+        this.fail();
+        return false;
+      }
+    }
+  }
+
   /** The other side does not keep to the protocol, or is gone. */
   private fail(): number {
     for (const fd of this.received) this.host.close(fd);
     this.received.length = 0;
     this.dead = true;
+    this.behind.lose(-EIO);
     return -EIO;
+  }
+
+  /** Sends the queue of files to be made, and waits for no answer but where too many are on their way. */
+  sendLate(): void {
+    const q = this.lateRequest;
+    while (this.behind.queued && !this.dead) {
+      while (this.behind.unanswered >= MAX_UNANSWERED) if (!this.awaitLate()) return;
+      this.tag = (this.tag + 1) >>> 0;
+      q.op = this.behind.removing ? OP_REMOVE : OP_PUT;
+      q.tag = this.tag;
+      if (q.op === OP_REMOVE) q.removals = this.behind.takeRemovals(this.tag);
+      else q.puts = this.behind.take(this.tag);
+      const len = encodeRequest(q, this.lateEncoder);
+      q.puts = [];
+      if (len < 0) this.fail();
+      else this.send(this.lateEncoder.buf, len);
+    }
+  }
+
+  /** Waits for the answer to the oldest such message. False: the gofer is gone. */
+  private awaitLate(): boolean {
+    for (;;) {
+      if (this.dead) return false;
+      if (this.host.waitFd(this.fd, POLLIN, TIME_LIMIT) <= 0) {
+        this.fail();
+        return false;
+      }
+      const n = this.host.recvFds(this.fd, this.buf, 0, this.buf.length, this.received);
+      if (n !== -EAGAIN) return this.heardLate(n);
+    }
+  }
+
+  /** Takes the answer in buf[0..n) to the oldest message about files made late. */
+  private heardLate(n: number): boolean {
+    const r = this.late;
+    const next = this.behind.next;
+    const op = next.files === null ? OP_REMOVE : OP_PUT;
+    const ok = n > 0 && this.received.length === 0 && decodeReply(this.decoder, op, this.buf, n, r) === 0;
+    if (ok && r.tag === next.tag && r.status === 0 && this.behind.answered(r.statuses, r.nodes)) return true;
+    this.fail();
+    return false;
+  }
+
+  /** Takes the answers that are there, without waiting. False: the gofer is gone. */
+  hearLate(): boolean {
+    while (!this.dead) {
+      const n = this.host.recvFds(this.fd, this.buf, 0, this.buf.length, this.received);
+      if (n === -EAGAIN) return true;
+      if (this.behind.unanswered === 0) this.fail();
+      else this.heardLate(n);
+    }
+    return false;
+  }
+
+  /** Waits until the files that are queued are made. */
+  finishLate(): void {
+    this.sendLate();
+    while (this.behind.unanswered > 0) if (!this.awaitLate()) return;
+  }
+
+  /** Waits until all files that exist only here are made, the open ones too. */
+  settleAll(): void {
+    this.behind.enqueueOpen();
+    this.finishLate();
   }
 
   /** The container is over: calls answer -EIO from now on, and descriptors are closed, but those of files that are still open. */
   close(): void {
     this.dead = true;
+    this.behind.lose(-EIO);
     this.clunks.length = 0;
     this.host.close(this.fd);
     this.idle.dropAll();
@@ -171,6 +267,11 @@ export class GoferClient {
     if (id === 0 || this.dead) return;
     this.clunks.push(id);
     if (this.clunks.length >= CLUNK_LOT) this.flushClunks();
+  }
+
+  /** As clunk(), where no message may go out. */
+  clunkLater(id: number): void {
+    this.clunks.push(id);
   }
 
   /** Gives identifiers back now. Must not be called while the answer of another call is in use. */

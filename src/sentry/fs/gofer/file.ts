@@ -9,6 +9,7 @@ import { type DirSink, File, type MapBacking, QUIET } from '../../vfs/file.ts';
 import { ATTR_MTIME, ATTR_SIZE, SetAttr } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { stripPrivileges } from '../../vfs/permission.ts';
+import { MAX_DATA, type Pending } from './behind.ts';
 import type { GoferNode, ListedName } from './node.ts';
 
 const DT_DIR = 4;
@@ -36,6 +37,7 @@ export class GoferFile extends File {
   override pread(_c: Caller, buf: Uint8Array, off: number, len: number, pos: number): number {
     const node = this.node;
     if (node.rfd < 0) {
+      if (node.pending !== null) return readLate(node, node.pending, buf, off, len, pos);
       const err = node.ensureRead();
       if (err < 0) return err;
     }
@@ -46,6 +48,11 @@ export class GoferFile extends File {
   override pwrite(c: Caller, buf: Uint8Array, off: number, len: number, pos: number): number {
     const node = this.node;
     if (node.wfd < 0) {
+      const p = node.pending;
+      if (p !== null) {
+        if (pos < 0 || (this.flags & O_APPEND) !== 0) pos = node.size;
+        if (!p.sent && pos + len <= MAX_DATA) return writeLate(c, node, p, buf, off, len, pos);
+      }
       const err = node.ensureWrite();
       if (err < 0) return err;
     }
@@ -69,6 +76,7 @@ export class GoferFile extends File {
   /** The size now; others may append to shared trees. */
   private end(): number {
     const node = this.node;
+    if (node.pending !== null) return node.size;
     if (!node.session.exclusive || node.mappedShared) node.refreshNow();
     return node.size;
   }
@@ -89,6 +97,7 @@ export class GoferFile extends File {
       case SEEK_DATA:
       case SEEK_HOLE: {
         if (offset < 0) return -ENXIO;
+        if (this.node.pending !== null) this.node.ensureRead();
         const fd = node.rfd >= 0 ? node.rfd : node.wfd;
         if (fd < 0) return -ENXIO;
         pos = node.session.client.host.lseek(fd, offset, whence);
@@ -117,6 +126,10 @@ export class GoferFile extends File {
 
   override fsync(dataOnly: boolean): number {
     const node = this.node;
+    if (node.pending !== null || node.lost < 0) {
+      const err = node.ensureRead();
+      if (err < 0) return err;
+    }
     const fd = node.wfd >= 0 ? node.wfd : node.rfd;
     return fd < 0 ? 0 : node.session.client.host.fsync(fd, dataOnly);
   }
@@ -139,13 +152,31 @@ export class GoferFile extends File {
   override truncate(c: Caller, size: number): number {
     const node = this.node;
     if (!this.writable) return -EINVAL;
-    const err = node.ensureWrite();
+    const err = node.pending !== null ? 0 : node.ensureWrite();
     if (err < 0) return err;
     stripPrivileges(c, node);
     attr.mask = ATTR_SIZE | ATTR_MTIME;
     attr.size = size;
     return node.setattr(c, attr);
   }
+}
+
+/** Reads a file that exists only here. */
+function readLate(node: GoferNode, p: Pending, buf: Uint8Array, off: number, len: number, pos: number): number {
+  const n = Math.min(len, node.size - pos);
+  if (n <= 0) return 0;
+  buf.set(p.data.subarray(pos, pos + n), off);
+  return n;
+}
+
+function writeLate(c: Caller, node: GoferNode, p: Pending, buf: Uint8Array, off: number, len: number, pos: number): number {
+  if (len === 0) return 0;
+  stripPrivileges(c, node);
+  p.reserve(pos + len);
+  p.data.set(buf.subarray(off, off + len), pos);
+  if (pos + len > node.size) node.size = pos + len;
+  p.touch();
+  return len;
 }
 
 /** A directory listing: taken when reading starts, so that positions stay true while names come and go. */

@@ -1,23 +1,18 @@
 // Inodes of the gofer file system: names are asked once and remembered, changes are made by the gofer and noted here.
 
 import { CAP_FSETID } from '../../../abi/capability.ts';
-import { EEXIST, EINVAL, EMFILE, ENODATA, ENOENT, ENOSPC, ENOTDIR, EOPNOTSUPP, EROFS, EXDEV } from '../../../abi/errno.ts';
+import { EEXIST, EINVAL, EIO, EMFILE, ENOENT, ENOTDIR, EROFS, EXDEV } from '../../../abi/errno.ts';
 import { AT_REMOVEDIR, O_ACCMODE, O_RDONLY, O_RDWR } from '../../../abi/fcntl.ts';
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_IXGRP } from '../../../abi/stat.ts';
 import { RENAME_EXCHANGE } from '../../../abi/uio.ts';
-import { latin1Decode } from '../../../base/bytes.ts';
 import {
   type NodeInfo,
   OP_CREATE,
-  OP_GETXATTR,
   OP_LINK,
-  OP_LISTXATTR,
   OP_MKDIR,
   OP_MKNOD,
-  OP_REMOVEXATTR,
   OP_RENAME,
   OP_SETATTR,
-  OP_SETXATTR,
   OP_SYMLINK,
   OP_UNLINK,
 } from '../../../wire/gofer.ts';
@@ -27,8 +22,10 @@ import type { File } from '../../vfs/file.ts';
 import type { FileSystem } from '../../vfs/filesystem.ts';
 import { ATTR_ATIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_SIZE, ATTR_UID, type Inode, type SetAttr } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
+import { Pending } from './behind.ts';
 import { GoferDirectory, GoferFile } from './file.ts';
-import { GoferNode, type ListedName } from './node.ts';
+import { GoferLate, unseen } from './late.ts';
+import type { ListedName } from './node.ts';
 import type { GoferSession } from './session.ts';
 
 /** Most names that a directory of a shared tree remembers. */
@@ -38,8 +35,6 @@ const LIST_AFTER = 8;
 const LISTED_SIZE = 1024;
 /** A listing of more names than this for each question costs more than it saves. */
 const LISTED_NAMES = 64;
-const EMPTY = new Uint8Array(0);
-
 /** What a directory knows of a name. Of type 0 in shared trees: it is absent. */
 interface Entry extends ListedName {
   /** Listed and not yet looked up: the identifier is ours to use or give back. */
@@ -49,7 +44,13 @@ interface Entry extends ListedName {
   at: number;
 }
 
-export class GoferInode extends GoferNode {
+/** An entry with the inode number that the file has by now. */
+function current(e: Entry): Entry {
+  if (e.inode !== null) e.ino = e.inode.ino;
+  return e;
+}
+
+export class GoferInode extends GoferLate {
   /** Symbolic links: where it leads. */
   private target: string;
   /** Directories. Exclusive trees: all its names, once it was listed. Shared: names that were asked lately. */
@@ -64,7 +65,6 @@ export class GoferInode extends GoferNode {
   /** Names that the gofer was asked for, one message each. */
   private asked = 0;
   private listAfter = LIST_AFTER;
-  private evicted = false;
 
   constructor(fs: FileSystem, session: GoferSession, info: NodeInfo) {
     super(fs, session, info);
@@ -85,6 +85,7 @@ export class GoferInode extends GoferNode {
       return typeof info === 'number' ? info : this.instantiate(info);
     }
     const now = this.session.learn();
+    if (e !== undefined && e.inode !== null && e.inode.pending !== null && !e.inode.evicted) return e.inode;
     if (e !== undefined && e.at === now) {
       if (e.type === 0) return -ENOENT;
       if (e.info !== null) return this.claim(e);
@@ -192,6 +193,7 @@ export class GoferInode extends GoferNode {
 
   /** Drops what is known of names. */
   private forget(): void {
+    this.settleNames();
     this.listing = null;
     if (this.entries === null) return;
     for (const e of this.entries.values()) if (e.info !== null) this.session.client.clunk(e.info.id);
@@ -206,10 +208,11 @@ export class GoferInode extends GoferNode {
 
   override list(most = Infinity): readonly ListedName[] | number {
     const exclusive = this.session.exclusive;
+    this.settleNames();
     if (this.listing !== null && this.session.holds(this.listedAt)) return this.listing;
     const now = exclusive ? 0 : this.session.learn();
     if (this.entries !== null && (exclusive || this.completeAt === now)) {
-      this.listing = exclusive ? [...this.entries.values()] : [...this.entries.values()].filter((e) => e.type !== 0);
+      this.listing = exclusive ? [...this.entries.values()] : [...this.entries.values()].filter((e) => e.type !== 0).map(current);
       this.listedAt = now;
       return this.listing;
     }
@@ -289,12 +292,23 @@ export class GoferInode extends GoferNode {
     const q = this.session.client.q;
     this.owner(c, mode);
     if ((mode & S_IFMT) === S_IFREG) {
+      if (this.session.late && this.session.client.behind.room && this.session.roomy(this.id))
+        return this.createLate(name, q.mode, q.uid, q.gid);
       q.flags = O_RDWR;
       return this.make(OP_CREATE, name);
     }
     q.major = (rdev >>> 8) & 0xfff;
     q.minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
     return this.make(OP_MKNOD, name);
+  }
+
+  /** A file that the gofer makes later. Host numbers and times of it are not known before it is settled. */
+  private createLate(name: string, mode: number, uid: number, gid: number): GoferInode {
+    const inode = new GoferInode(this.fs, this.session, unseen(this.hostDev, mode, uid, gid));
+    inode.pending = new Pending(inode, this, name);
+    this.session.client.behind.begin(inode.pending);
+    this.note(name, inode);
+    return inode;
   }
 
   override mkdir(c: Caller, name: string, mode: number): Inode | number {
@@ -320,6 +334,8 @@ export class GoferInode extends GoferNode {
   override link(_c: Caller, name: string, target: Inode): number {
     if (this.session.readonly) return -EROFS;
     if (!(target instanceof GoferInode) || target.session !== this.session) return -EXDEV;
+    const late = target.settle();
+    if (late < 0) return late;
     const client = this.session.client;
     client.q.id = target.id;
     client.q.newDir = this.id;
@@ -336,6 +352,22 @@ export class GoferInode extends GoferNode {
     if (this.session.readonly) return -EROFS;
     if (!(target instanceof GoferInode)) return -EXDEV;
     const client = this.session.client;
+    const p = target.pending;
+    if (p !== null && !p.sent && target.opens === 0) {
+      client.behind.forget(p);
+      target.pending = null;
+      this.note(name, null);
+      target.lostName();
+      return 0;
+    }
+    if (this.session.late && flags === 0 && !target.survives) {
+      if (client.behind.remove(this, name)) client.sendLate();
+      this.note(name, null);
+      target.lostName();
+      return client.dead ? -EIO : 0;
+    }
+    target.settle();
+    target.settleNames();
     client.q.id = this.id;
     client.q.name = name;
     client.q.flags = flags;
@@ -385,6 +417,12 @@ export class GoferInode extends GoferNode {
     if (!(inode instanceof GoferInode) || !(newDir instanceof GoferInode) || newDir.session !== this.session) return -EXDEV;
     if (target !== null && !(target instanceof GoferInode)) return -EXDEV;
     const exchange = (flags & RENAME_EXCHANGE) !== 0;
+    const late = inode.settle();
+    if (late < 0) return late;
+    if (target !== null) {
+      target.settle();
+      target.settleNames();
+    }
     const client = this.session.client;
     const q = client.q;
     q.id = this.id;
@@ -412,6 +450,7 @@ export class GoferInode extends GoferNode {
 
   override open(_c: Caller, flags: number, mount: Mount, dentry: Dentry): File | number {
     if ((this.mode & S_IFMT) === S_IFDIR) return new GoferDirectory(this, flags, mount, dentry);
+    if (this.pending !== null) return new GoferFile(this, flags, mount, dentry);
     const acc = flags & O_ACCMODE;
     const err = acc === O_RDONLY ? this.ensureRead() : this.ensureWrite();
     if (err < 0) return err;
@@ -421,6 +460,9 @@ export class GoferInode extends GoferNode {
 
   override setattr(_c: Caller, a: SetAttr): number {
     if (this.session.readonly) return -EROFS;
+    if (this.setLate(a)) return 0;
+    const late = this.settle();
+    if (late < 0) return late;
     const client = this.session.client;
     const q = client.q;
     // SET_* of the protocol and ATTR_* of the kernel are the same bits but for ctime, which is the host's to keep.
@@ -449,46 +491,6 @@ export class GoferInode extends GoferNode {
     this.apply(client.r.attr!);
     this.changed = true;
     return 0;
-  }
-
-  // Extended attributes: only those of users exist here (xattr(7)); see the gofer.
-
-  private xattr(op: number, name: string): number {
-    this.session.client.q.id = this.id;
-    this.session.client.q.text = name;
-    return this.session.client.call(op);
-  }
-
-  override getxattr(_c: Caller, name: string): Uint8Array | number {
-    if (!name.startsWith('user.')) return name.startsWith('trusted.') || name.startsWith('security.') ? -ENODATA : -EOPNOTSUPP;
-    const err = this.xattr(OP_GETXATTR, name);
-    return err < 0 ? err : this.session.client.r.bytes;
-  }
-
-  override setxattr(_c: Caller, name: string, value: Uint8Array, flags: number): number {
-    if (!name.startsWith('user.')) return -EOPNOTSUPP;
-    if (value.length > 65536) return -ENOSPC;
-    const q = this.session.client.q;
-    q.bytes = value;
-    q.flags = flags;
-    const err = this.xattr(OP_SETXATTR, name);
-    q.bytes = EMPTY;
-    if (err === 0) this.markDirty();
-    return err;
-  }
-
-  override listxattr(_c: Caller): string[] | number {
-    const err = this.xattr(OP_LISTXATTR, '');
-    if (err < 0) return err === -EOPNOTSUPP ? [] : err;
-    const b = this.session.client.r.bytes;
-    return b.length === 0 ? [] : latin1Decode(b, 0, b.length - 1).split('\0');
-  }
-
-  override removexattr(_c: Caller, name: string): number {
-    if (!name.startsWith('user.')) return -EOPNOTSUPP;
-    const err = this.xattr(OP_REMOVEXATTR, name);
-    if (err === 0) this.markDirty();
-    return err;
   }
 
   override evict(): void {

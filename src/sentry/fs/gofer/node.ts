@@ -7,6 +7,7 @@ import type { Attr, NodeInfo } from '../../../wire/gofer.ts';
 import type { FileSystem } from '../../vfs/filesystem.ts';
 import { Inode } from '../../vfs/inode.ts';
 import type { Idle } from './idle.ts';
+import type { LateFile, Pending } from './behind.ts';
 import type { Droppable, GoferSession } from './session.ts';
 
 const scratch = newHostStat();
@@ -19,17 +20,23 @@ export interface ListedName {
   type: number;
 }
 
-export abstract class GoferNode extends Inode implements Droppable, Idle {
+export abstract class GoferNode extends Inode implements Droppable, Idle, LateFile {
   readonly session: GoferSession;
   /** What the gofer calls it; 0 when it was given back. */
   id: number;
   /** Device of the host, which together with `ino` says which file it is. */
-  readonly hostDev: number;
+  hostDev: number;
   /** Host descriptors for reading and for writing (often one and the same), or -1. */
   rfd = -1;
   wfd = -1;
   /** Open descriptions. */
   opens = 0;
+  /** It exists only here so far (behind.ts). */
+  pending: Pending | null = null;
+  /** Directories: names of that kind in it. */
+  late: Set<Pending> | null = null;
+  /** -errno: it could not be made, and is lost. */
+  lost = 0;
   /** Idle: in the list of those that keep descriptors without a user. */
   idlePrev: Idle | null = null;
   idleNext: Idle | null = null;
@@ -77,7 +84,21 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
     this.changed = true;
   }
 
+  /** Makes sure that the host has the file. 0, or -errno: it is lost. */
+  abstract settle(): number;
+
+  /** Directories: makes sure that the host has all files in it. */
+  abstract settleNames(): void;
+
+  /** The gofer has answered for a pending file. */
+  abstract made(status: number, node: NodeInfo | null): void;
+
   override refresh(): number {
+    if (this.pending !== null) {
+      const err = this.settle();
+      if (err < 0) return err;
+    }
+    if (this.late !== null) this.settleNames();
     if (!this.dirty && !this.mappedShared && this.session.holds(this.checkedAt)) return 0;
     return this.refreshNow();
   }
@@ -92,7 +113,7 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
       this.apply(scratch);
       return 0;
     }
-    if (this.id === 0) return 0;
+    if (this.id === 0) return this.lost;
     const a = this.session.client.getattr(this.id);
     if (typeof a === 'number') {
       if (a !== -ESTALE) return a;
@@ -105,6 +126,8 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
 
   /** Makes sure that there is a descriptor for reading. 0 or -errno. */
   ensureRead(): number {
+    const err = this.settle();
+    if (err < 0) return err;
     if (this.rfd >= 0) return 0;
     const fd = this.request(O_RDONLY);
     if (fd < 0) return fd;
@@ -115,6 +138,8 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
 
   /** Makes sure that there is a descriptor for writing: one for both where the host allows it. 0 or -errno. */
   ensureWrite(): number {
+    const err = this.settle();
+    if (err < 0) return err;
     if (this.wfd >= 0) return 0;
     if (this.session.readonly) return -EROFS;
     const client = this.session.client;
@@ -157,6 +182,11 @@ export abstract class GoferNode extends Inode implements Droppable, Idle {
   /** One description less; descriptors of the last one are kept a while, unless the file is gone. */
   unacquire(): void {
     if (--this.opens > 0) return;
+    if (this.pending !== null) {
+      const { client } = this.session;
+      if (client.behind.enqueue(this.pending)) client.sendLate();
+      return;
+    }
     if (this.nlink === 0 || this.id === 0 || this.session.client.dead) this.closeDescriptors();
     else if (this.rfd >= 0 || this.wfd >= 0) this.session.client.idle.add(this);
   }

@@ -9,6 +9,10 @@ const MAX_LISTED = 100000;
 /** Most inode numbers kept of files that were changed and then forgotten. */
 const MAX_CHANGED = 50000;
 
+/** Room that a file system must have for files to be made late. */
+const ROOM_BYTES = 64 * 2 ** 20;
+const ROOM_FILES = 4096;
+
 /** Something whose cached state can be dropped without loss. */
 export interface Droppable {
   drop(): void;
@@ -18,6 +22,10 @@ export class GoferSession {
   readonly client: GoferClient;
   /** True: nobody else changes the tree, what was learnt stays true. False: it is believed for an epoch (belief.ts). */
   readonly exclusive: boolean;
+  /** Small new files may be made late (behind.ts). */
+  late = false;
+  private roomAt = 0;
+  private room = false;
   /** The attach point refuses changes. */
   readonly readonly: boolean;
   /** Files with several names, by host device and inode number, so that all names lead to one inode. */
@@ -33,6 +41,16 @@ export class GoferSession {
     this.client = client;
     this.exclusive = exclusive;
     this.readonly = readonly;
+  }
+
+  /** True if the tree of `root` has plenty of room, asked once an epoch: a file made late will not fail for want of it. */
+  roomy(root: number): boolean {
+    const now = this.learn();
+    if (this.roomAt === now) return this.room;
+    this.roomAt = now;
+    const w = this.client.statfs(root);
+    this.room = typeof w !== 'number' && w[4]! * w[1]! >= ROOM_BYTES && (w[5] === 0 || w[6]! >= ROOM_FILES);
+    return this.room;
   }
 
   /** The epoch that something is learnt in now. */
