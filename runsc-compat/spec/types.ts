@@ -77,6 +77,7 @@ export interface Linux {
   mountLabel?: string;
   seccomp?: Seccomp;
   cgroupsPath?: string;
+  rootfsPropagation?: string;
   resources?: Resources;
 }
 

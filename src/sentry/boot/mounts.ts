@@ -13,7 +13,6 @@ import type { GoferClient } from '../fs/gofer/client.ts';
 import { BELIEF_NS } from '../fs/gofer/belief.ts';
 import { connectGofer, GoferFileSystem } from '../fs/gofer/fs.ts';
 import { OverlayFs } from '../fs/overlay/overlay.ts';
-import { parseTmpfsOptions } from '../fs/tmpfs/options.ts';
 import { TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { NamespaceSet } from '../kernel/namespaces.ts';
@@ -30,10 +29,14 @@ import { bindMount, MountNamespace, mountAt } from '../vfs/namespace.ts';
 import { mkdirPath, mknodPath, symlinkPath, unlinkPath } from '../vfs/ops.ts';
 import { changeOwner } from '../vfs/setattr.ts';
 import { LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
+import { copyUp } from './copyup.ts';
 import { configureSysctls, registerFileSystems } from './filesystems.ts';
 
 /** Memory that tmpfs limits are reckoned from when the kernel knows none. */
 const DEFAULT_MEMORY = 8 * 2 ** 30;
+
+/** Options that are about the mount, not about what the file system shows. */
+const MOUNT_WORDS = new Set(['bind', 'rbind', 'strictatime', 'noatime', 'nodiratime', 'relatime', 'tmpcopyup']);
 
 /** The kernel itself as a caller of file system operations: may do all, has no memory. */
 class BootCaller implements Caller {
@@ -113,21 +116,19 @@ class Builder {
   }
 
   /** The file system that a mount of the configuration shows. */
-  private fsOf(m: MountConfig): FileSystem {
+  private fsOf(m: MountConfig, belowMode: number): FileSystem {
     if (m.type === 'bind') {
       const tree = this.attach(m.attach, this.config.mountsExclusive === true);
       return this.config.overlayMounts === true && (tree.root.mode & S_IFMT) === S_IFDIR ? this.overlaid(tree) : tree;
     }
     let type: string = m.type;
-    let options = m.options;
+    let options = m.options.filter((o) => !MOUNT_WORDS.has(o));
     if (type === 'cgroup') type = options.includes('cgroup2') ? 'cgroup2' : 'cgroup';
-    if (type === 'tmpfs' || type === 'devtmpfs') {
-      const known = parseTmpfsOptions(options, this.memory);
-      // Words that only other runtimes know are no reason not to start.
-      if (typeof known === 'number') options = options.filter((o) => typeof parseTmpfsOptions([o], this.memory) !== 'number');
+    // As runc does: a tmpfs takes the permissions of the folder that it covers.
+    if (type === 'tmpfs' && belowMode >= 0 && !options.some((o) => o.startsWith('mode='))) {
+      options = [...options, `mode=${(belowMode & 0o7777).toString(8)}`];
     }
-    let fs = makeFileSystem(this.c, type, m.source, options);
-    if (typeof fs === 'number' && options.length > 0) fs = makeFileSystem(this.c, type, m.source, []);
+    const fs = makeFileSystem(this.c, type, m.source, options);
     return typeof fs === 'number' ? fail(`mount ${m.type} at ${m.destination}`, fs) : fs;
   }
 
@@ -147,7 +148,9 @@ class Builder {
   }
 
   mount(m: MountConfig): void {
-    const fs = this.fsOf(m);
+    const destination = m.destination.startsWith('/') ? m.destination : `/${m.destination}`;
+    const below = resolve(this.c, null, destination, LOOKUP_FOLLOW, this.walk) === 0 ? this.walk.dentry.inode : null;
+    const fs = this.fsOf(m, below === null ? -1 : below.mode);
     let flags = ST_RELATIME;
     if (m.options.includes('strictatime')) flags = 0;
     if (m.options.includes('noatime')) flags = ST_NOATIME;
@@ -157,13 +160,19 @@ class Builder {
     if (m.nodev) flags |= ST_NODEV;
     if (m.noexec) flags |= ST_NOEXEC;
     const mount = newMount(fs, flags, m.source === '' ? 'none' : m.source);
-    const destination = m.destination.startsWith('/') ? m.destination : `/${m.destination}`;
     let err = this.reach(destination, mount.root.isDir);
     if (err < 0) fail(`mount point ${m.destination}`, err);
     if (destination === '/' || this.walk.dentry === this.root.root) {
       fail(`mount over the root at ${m.destination}`, -EACCES);
     }
-    err = mountAt(mount, this.walk.mount, this.walk.dentry);
+    const { mount: under, dentry } = this.walk;
+    if (m.type === 'tmpfs' && m.options.includes('tmpcopyup')) {
+      mount.flags &= ~ST_RDONLY;
+      err = copyUp(this.c, under, dentry, mount);
+      if (err < 0) fail(`tmpcopyup at ${m.destination}`, err);
+      mount.flags = flags;
+    }
+    err = mountAt(mount, under, dentry);
     if (err < 0) fail(`mount ${m.source} at ${m.destination}`, err);
   }
 
