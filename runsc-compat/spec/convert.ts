@@ -25,7 +25,7 @@ const TYPES: Record<string, MountConfig['type']> = {
   devpts: 'devpts',
   mqueue: 'mqueue',
   cgroup: 'cgroup',
-  cgroup2: 'cgroup',
+  cgroup2: 'cgroup2',
   devtmpfs: 'devtmpfs',
 };
 
@@ -189,7 +189,6 @@ export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
       sysctl: latin1Record(Object.fromEntries(Object.entries(linux.sysctl ?? {}).map(([k, v]) => [sysctlName(k).dotted, v]))),
       devices: (linux.devices ?? []).map(convertDevice),
       annotations: latin1Record(spec.annotations),
-      protectInit: true,
       process: confinedProcess(spec.process, linux, file, note),
     },
   };

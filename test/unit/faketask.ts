@@ -3,6 +3,7 @@
 import { BLOCKED, ERESTARTSYS } from '../../src/base/result.ts';
 import { WaitEntry, type WaitQueue } from '../../src/base/waitqueue.ts';
 import { FDTable } from '../../src/sentry/kernel/fdtable.ts';
+import { type Pid, PidNamespace } from '../../src/sentry/kernel/pidns.ts';
 import { PendingSignals, SignalHandlers } from '../../src/sentry/kernel/siginfo.ts';
 import { RestartRecord, type Task } from '../../src/sentry/kernel/task.ts';
 import { TimerQueue } from '../../src/sentry/kernel/timers.ts';
@@ -25,9 +26,12 @@ export class FakeTask {
   waitSetHi = 0;
   ctx = { event: 1 };
   readonly args: number[] = [0, 0, 0, 0, 0, 0];
-  readonly kernel: { timers: TimerQueue; scratch: Uint8Array; tmp: Uint8Array; pgrps: Map<number, unknown> };
+  readonly kernel: { timers: TimerQueue; scratch: Uint8Array; tmp: Uint8Array };
+  readonly pidns: PidNamespace = new PidNamespace(null, 1);
+  readonly pid: Pid = this.pidns.alloc() as Pid;
   tg: Record<string, unknown>;
   tid = 1;
+  vtid = 1;
   tgid = 1;
   maskLo = 0;
   maskHi = 0;
@@ -39,20 +43,23 @@ export class FakeTask {
   private entries: WaitEntry[] = [];
 
   constructor() {
-    this.kernel = { timers: new TimerQueue(), scratch: this.scratch, tmp: new Uint8Array(4096), pgrps: new Map() };
-    const session = { sid: 1, leader: null as unknown, tty: null };
-    const pgrp = { pgid: 1, session, members: new Set<unknown>(), orphaned: () => false };
+    this.kernel = { timers: new TimerQueue(), scratch: this.scratch, tmp: new Uint8Array(4096) };
+    const session = { sid: 1, pid: this.pid, leader: null as unknown, tty: null };
+    const pgrp = { pgid: 1, pid: this.pid, session, members: new Set<unknown>(), orphaned: () => false };
     this.tg = {
       session,
       pgrp,
       handlers: new SignalHandlers(),
       tgid: 1,
+      vtgid: 1,
+      pid: this.pid,
+      unkillable: false,
       zombie: false,
       exiting: false,
       stopped: false,
       pending: this.pending,
       tasks: new Set(),
-      kernel: { init: null, protectInit: false, current: { tg: null } },
+      kernel: { current: { tg: null } },
       leader: this,
     };
     (this.tg['kernel'] as { current: { tg: unknown } }).current.tg = this.tg;

@@ -6,6 +6,7 @@ import { BLOCKED } from '../../src/base/result.ts';
 import { putU16, putU32, putU64 } from '../../src/base/bytes.ts';
 import { FDTable } from '../../src/sentry/kernel/fdtable.ts';
 import { Kernel } from '../../src/sentry/kernel/kernel.ts';
+import type { Pid } from '../../src/sentry/kernel/pidns.ts';
 import { ProcessGroup, Session } from '../../src/sentry/kernel/session.ts';
 import { SignalHandlers } from '../../src/sentry/kernel/siginfo.ts';
 import { TASK_BLOCKED, TASK_RUNNING, Task } from '../../src/sentry/kernel/task.ts';
@@ -69,12 +70,13 @@ export class Guest {
   private at = 8192;
   private handler: Handler = () => 0;
 
-  constructor(kernel: Kernel, pid: number, fs: FsContext) {
+  constructor(kernel: Kernel, fs: FsContext) {
     this.memory = new ArrayMemory();
     const creds = new Credentials();
     creds.effective = { lo: 0xffffffff, hi: 0x1ff };
     const table = new FDTable(() => 1024);
     const mm = this.memory as unknown as MemoryManager;
+    const pid = kernel.namespaces.pid.alloc() as Pid;
     this.task = new Task(kernel, pid, plainContext(), mm, creds, fs, table, 'guest');
     const group = new ThreadGroup(
       kernel,
@@ -88,8 +90,8 @@ export class Guest {
       0,
     );
     this.task.tg = group;
-    kernel.tasks.set(pid, this.task);
-    kernel.groups.set(pid, group);
+    kernel.addTask(this.task);
+    kernel.addGroup(group);
     this.task.raise = (sig) => void this.signals.push(sig);
   }
 
@@ -190,7 +192,7 @@ export function guests(n: number): { kernel: Kernel; all: Guest[]; fs: FsContext
   const { root } = world();
   const fs = new FsContext(root, root.root, root, root.root, 0o022);
   const all: Guest[] = [];
-  for (let i = 0; i < n; i++) all.push(new Guest(kernel, i + 1, fs));
+  for (let i = 0; i < n; i++) all.push(new Guest(kernel, fs));
   return { kernel, all, fs };
 }
 

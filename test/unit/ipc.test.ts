@@ -62,7 +62,7 @@ test('segments: keys, sizes, permissions, status', () => {
   expect(g.call(sys_shmctl, id, 2, ds)).toBe(0);
   expect(g.u64(ds + 48)).toBe(100);
   expect(g.u32(ds + 80)).toBe(1);
-  expect(procSysvipc(kernel).get('shm')!().split('\n')).toHaveLength(3);
+  expect(procSysvipc(kernel).get('shm')!(g.task).split('\n')).toHaveLength(3);
   expect(g.call(sys_shmctl, id, 0, 0)).toBe(0);
   expect(g.call(sys_shmctl, id, 2, ds)).toBe(-EINVAL);
   const again = g.call(sys_shmget, 7, 100, CREAT | 0o600);

@@ -51,8 +51,10 @@ export interface ContainerFiles {
   readonly mounts: MountNamespace;
   /** Messages to its Gofer so far. */
   messages(): number;
-  /** No process of the container is left: lets go of the Gofer. */
+  /** No process of the container is left: gives back what came from the Gofer. */
   close(): void;
+  /** Lets go of the Gofer itself. */
+  hangUp(): void;
 }
 
 /** What containers of a sandbox have in common. */
@@ -95,8 +97,6 @@ export class Container {
   /** Processes that the entrypoint started. */
   private readonly started: Set<ThreadGroup> = new Set();
   private readonly standins: Map<ThreadGroup, number> = new Map();
-  /** The number of the first process, whenever it starts: 1 in a pid namespace of its own; under job control from outside any. */
-  private readonly firstPid: number;
   private readonly closing: Closing[] = [];
   private readonly closeTimer: Timer = new Timer(() => this.settle());
   /** Signals from outside that came during a pause. */
@@ -120,7 +120,6 @@ export class Container {
     this.files = files;
     this.streams = streams;
     this.standin = standin;
-    this.firstPid = this.kernel.allocPid();
     if (standin >= 0) this.watchStandin(null, standin);
   }
 
@@ -137,9 +136,14 @@ export class Container {
     return out;
   }
 
+  /** What a process is called in the container's pid namespace. */
+  number(g: ThreadGroup): number {
+    return g.pid.in(this.namespaces.pid);
+  }
+
   /** Its process of that number, or null. */
   find(pid: number): ThreadGroup | null {
-    const g = this.kernel.findGroup(pid);
+    const g = this.namespaces.pid.group(pid);
     return g !== null && g.container === this.config.id ? g : null;
   }
 
@@ -164,21 +168,27 @@ export class Container {
   private spawn(p: ProcessConfig, streams: Donated, init: boolean, standin: number): ThreadGroup | StartError {
     const k = this.kernel;
     for (const f of k.outside) f();
+    // Under job control from outside the command is a process like any other: orphans are reaped by the kernel, not by it.
+    // In a shared pid namespace the container that starts first, the sandbox's, has the first process.
+    const pidns = this.namespaces.pid;
+    const reaper = init && this.config.jobControl !== true && pidns.init === null;
+    const pid = pidns.alloc(reaper ? [1] : null);
+    if (typeof pid === 'number') return { errno: pid, error: 'cannot make a process' };
     const first = k.platform.newAddressSpace();
-    if (typeof first === 'number') return { errno: first, error: 'cannot make an address space' };
+    if (typeof first === 'number') {
+      pid.drop();
+      return { errno: first, error: 'cannot make an address space' };
+    }
     const mm = new MemoryManager(k.platform, first.addressSpace);
     const root = this.files.mounts.root;
     const fs = new FsContext(root, root.root, root, root.root, p.umask);
-    const tid = init && this.config.jobControl !== true ? this.firstPid : k.allocPid();
     const fds = new FDTable(() => t.rlimit(RLIMIT_NOFILE));
-    const t = new Task(k, tid, first, mm, credentials(p), fs, fds, 'ringfence');
+    const t = new Task(k, pid, first, mm, credentials(p), fs, fds, 'ringfence');
     this.namespaces.refs++;
     switchNamespaces(t, this.namespaces);
-    const session = new Session(tid, null);
-    const pgrp = new ProcessGroup(tid, session);
-    k.sessions.set(tid, session);
-    k.pgrps.set(tid, pgrp);
-    const g = new ThreadGroup(k, tid, t, null, new SignalHandlers(), pgrp, SIGCHLD, this.config.id, monotonicNs());
+    const session = new Session(pid, null);
+    const pgrp = new ProcessGroup(pid, session);
+    const g = new ThreadGroup(k, pid, t, null, new SignalHandlers(), pgrp, SIGCHLD, this.config.id, monotonicNs());
     session.leader = g;
     t.tg = g;
     g.tasks.add(t);
@@ -186,16 +196,16 @@ export class Container {
     g.outsideParent = init && this.config.jobControl === true;
     setLimits(g, p);
     watchCpuLimit(g);
-    k.tasks.set(tid, t);
-    k.groups.set(tid, g);
-    // Under job control from outside the command is a process like any other: orphans are reaped by the kernel, not by it.
-    const reaper = init && this.config.jobControl !== true && this.namespaces === k.namespaces;
-    if (reaper) k.init = g;
+    k.addTask(t);
+    k.addGroup(g);
     const error = this.prepare(t, p, streams, init);
     if (error !== null) {
       exitGroup(g, SIGKILL);
-      if (reaper) k.init = null;
       return error;
+    }
+    if (reaper) {
+      pidns.init = g;
+      g.unkillable = true;
     }
     this.started.add(g);
     if (!init && standin >= 0) {
@@ -302,7 +312,7 @@ export class Container {
       return;
     }
     if (!ours) return;
-    this.statuses.set(g.tgid, g.exitStatus);
+    this.statuses.set(this.number(g), g.exitStatus);
     if (this.statuses.size > KEPT_STATUSES) this.statuses.delete(this.statuses.keys().next().value!);
     this.around.changed(this, g, g.exitStatus, 0);
   }
@@ -360,7 +370,9 @@ export class Container {
     this.namespaces.unref();
     this.files.close();
     forgetPaths();
+    // The stand-in must not learn of the end from the Gofer's.
     this.tell(this.standin, this.status);
+    this.files.hangUp();
   }
 
   /** The same where this process ends with the container, and takes the rest along. */

@@ -3,10 +3,11 @@
 import { EEXIST, EINVAL } from '../../abi/errno.ts';
 import type { ContainerConfig } from '../../wire/boot.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { Limits, NO_LIMITS } from '../kernel/limits.ts';
 import type { NamespaceSet } from '../kernel/namespaces.ts';
 import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import { Container, type ContainerFiles, type Surroundings } from './container.ts';
-import { furtherNamespaces, setNames } from './namespaces.ts';
+import { containerPids, furtherNamespaces, setNames } from './namespaces.ts';
 import type { Donated, HostFileFactory, StartError } from './process.ts';
 
 /** What boot gives: the parts that are above this folder. */
@@ -33,12 +34,13 @@ export class Sandbox implements Surroundings {
   private readonly first: Container;
   private readonly listeners: Listener[] = [];
 
-  /** With its first container, whose namespaces are the kernel's first ones. */
+  /** With its first container, whose namespaces are the kernel's first ones, but for that of process ids. */
   constructor(kernel: Kernel, parts: SandboxParts, config: ContainerConfig, goferFd: number, streams: Donated, standin: number) {
     this.kernel = kernel;
     this.parts = parts;
     this.hostFile = parts.hostFile;
     setNames(kernel.namespaces.uts, config);
+    kernel.namespaces.pid = containerPids(kernel);
     const files = parts.files(config, goferFd, kernel.namespaces);
     kernel.namespaces.setMounts(files.mounts);
     this.first = new Container(this, config, kernel.namespaces, files, streams, standin);
@@ -78,6 +80,8 @@ export class Sandbox implements Surroundings {
     if (old !== undefined) this.destroy(old);
     const others = [...this.containers.values()].filter((c) => c.status < 0);
     const ns = furtherNamespaces(k, config, others);
+    // Its processes run in the groups of the sandbox: there is no count of what they alone use.
+    k.limits.set(config.id, new Limits(k, config.id, config.limits ?? NO_LIMITS, {}));
     try {
       const files = this.parts.files(config, goferFd, ns);
       ns.setMounts(files.mounts);
@@ -86,6 +90,7 @@ export class Sandbox implements Surroundings {
       return c;
     } catch (e) {
       ns.unref();
+      k.limits.delete(config.id);
       return refuse(-EINVAL, e instanceof Error ? e.message : String(e));
     }
   }
@@ -95,6 +100,7 @@ export class Sandbox implements Surroundings {
     c.kill();
     if (c === this.first) return;
     c.release();
+    this.kernel.limits.delete(c.config.id);
     if (this.containers.get(c.config.id) === c) this.containers.delete(c.config.id);
   }
 

@@ -121,13 +121,13 @@ export class ControlServer {
       case 'start': {
         if (c.init !== null || c.status >= 0) return { ok: false, error: 'the container has been started', errno: -EINVAL };
         const g = c.start();
-        return g instanceof ThreadGroup ? { ok: true, pid: g.tgid } : { ok: false, error: g.error, errno: g.errno };
+        return g instanceof ThreadGroup ? { ok: true, pid: c.number(g) } : { ok: false, error: g.error, errno: g.errno };
       }
       case 'exec': {
         if (c.status >= 0) return { ok: false, error: `cannot exec in a container that is ${c.state}`, errno: -EINVAL };
         const a = this.take(r, fds);
         const g = c.exec(r.process, a.streams, a.standin);
-        return g instanceof ThreadGroup ? { ok: true, pid: g.tgid } : { ok: false, error: g.error, errno: g.errno };
+        return g instanceof ThreadGroup ? { ok: true, pid: c.number(g) } : { ok: false, error: g.error, errno: g.errno };
       }
       case 'signal':
         return this.signal(c, r.pid, r.signal, r.all);
@@ -137,13 +137,16 @@ export class ControlServer {
         return {
           ok: true,
           state: c.state,
-          ...(c.init === null ? {} : { pid: c.init.tgid }),
+          ...(c.init === null ? {} : { pid: c.number(c.init) }),
           ...(c.status < 0 ? {} : { status: c.status }),
         };
       case 'ps':
         return { ok: true, ps: this.ps(c) };
       case 'statistics':
         return { ok: true, statistics: this.statistics(c) };
+      case 'update':
+        this.kernel.limits.get(r.id)?.update(r.limits);
+        return { ok: true };
       case 'pause':
         if (c.state !== 'running' && c.state !== 'created') return { ok: false, error: `the container is ${c.state}`, errno: -EINVAL };
         c.pause();
@@ -242,12 +245,12 @@ export class ControlServer {
     const own = g === c.init;
     let told = false;
     this.waiters = this.waiters.filter((w) => {
-      if (w.container !== c || (w.pid === 0 ? !own : w.pid !== g?.tgid)) return true;
+      if (w.container !== c || (w.pid === 0 ? !own : g === null || w.pid !== c.number(g))) return true;
       told = true;
       this.answer(w.fd, stopped > 0 ? { ok: true, stopped } : { ok: true, status });
       return false;
     });
-    if (told && stopped === 0 && g !== null) c.statuses.delete(g.tgid);
+    if (told && stopped === 0 && g !== null) c.statuses.delete(c.number(g));
   }
 
   private ps(c: Container): PsRow[] {
@@ -262,8 +265,8 @@ export class ControlServer {
           ? latin1Decode(b).replace(/\0+$/, '').replaceAll('\0', ' ')
           : `[${t.name}]`;
       rows.push({
-        pid: g.tgid,
-        ppid: g.parent === null ? 0 : g.parent.tgid,
+        pid: c.number(g),
+        ppid: g.parent === null ? 0 : c.number(g.parent),
         uid: t.creds.euid,
         tty: g.session.tty === null ? '?' : g.session.tty.name,
         cpuTimeMs: Math.round(groupCpuNs(g) / 1e6),

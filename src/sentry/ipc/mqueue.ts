@@ -9,7 +9,9 @@ import { S_IFDIR, S_IFMT, S_IFREG } from '../../abi/stat.ts';
 import { SEEK_CUR, SEEK_SET } from '../../abi/uio.ts';
 import { latin1Encode } from '../../base/bytes.ts';
 import { WaitQueue } from '../../base/waitqueue.ts';
+import type { PidNamespace } from '../kernel/pidns.ts';
 import { Task } from '../kernel/task.ts';
+import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import type { Caller } from '../vfs/caller.ts';
 import type { Dentry } from '../vfs/dentry.ts';
 import { type DirSink, File } from '../vfs/file.ts';
@@ -42,7 +44,7 @@ interface MqMessage {
 /** Who is to be told when a message comes to an empty queue (mq_notify(3)). */
 export interface MqNotify {
   /** Process that asked. */
-  readonly tgid: number;
+  readonly group: ThreadGroup;
   readonly signo: number;
   /** Told by the system call layer, which knows how. Called once, with true when a message came, false when the registration ends. */
   readonly tell: (woken: boolean) => void;
@@ -223,16 +225,16 @@ export class MessageQueue {
   /** Ends the registration of a process, if it has one. */
   unregister(tgid: number): void {
     const n = this.notify;
-    if (n === null || n.tgid !== tgid) return;
+    if (n === null || n.group.tgid !== tgid) return;
     this.notify = null;
     n.tell(false);
   }
 
-  /** What reading the queue's file shows. */
-  status(): string {
+  /** What reading the queue's file shows to `viewer`. */
+  status(viewer: PidNamespace): string {
     const n = this.notify;
     const pad = (v: number, w: number): string => String(v).padEnd(w);
-    return `QSIZE:${pad(this.bytes, 10)} NOTIFY:${pad(0, 5)} SIGNO:${pad(n === null ? 0 : n.signo, 5)} NOTIFY_PID:${pad(n === null ? 0 : n.tgid, 6)}\n`;
+    return `QSIZE:${pad(this.bytes, 10)} NOTIFY:${pad(0, 5)} SIGNO:${pad(n === null ? 0 : n.signo, 5)} NOTIFY_PID:${pad(n === null ? 0 : n.group.pid.in(viewer), 6)}\n`;
   }
 }
 
@@ -250,8 +252,8 @@ export class MqFile extends File {
     return (this.mq.count > 0 ? POLLIN | POLLRDNORM : 0) | (this.mq.full ? 0 : POLLOUT | POLLWRNORM);
   }
 
-  override pread(_c: Caller, buf: Uint8Array, off: number, len: number, pos: number): number {
-    const text = latin1Encode(this.mq.status()).subarray(pos);
+  override pread(c: Caller, buf: Uint8Array, off: number, len: number, pos: number): number {
+    const text = latin1Encode(this.mq.status((c as Task).pidns)).subarray(pos);
     const n = text.length < len ? text.length : len;
     buf.set(text.subarray(0, n), off);
     return n;

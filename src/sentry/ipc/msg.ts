@@ -4,6 +4,7 @@ import { E2BIG, EAGAIN, ENOMSG } from '../../abi/errno.ts';
 import { MSG_COPY, MSG_EXCEPT, MSG_NOERROR } from '../../abi/ipc.ts';
 import { putU32, putU64 } from '../../base/bytes.ts';
 import { WaitQueue } from '../../base/waitqueue.ts';
+import { numberIn, type Pid, type PidNamespace } from '../kernel/pidns.ts';
 import type { Credentials } from '../vfs/creds.ts';
 import { IpcObject, IpcTable, nowSec, PERM_SIZE, putTime } from './ids.ts';
 
@@ -25,8 +26,8 @@ export class MsgQueue extends IpcObject {
   limit = MSGMNB;
   stime = 0;
   rtime = 0;
-  lspid = 0;
-  lrpid = 0;
+  lspid: Pid | null = null;
+  lrpid: Pid | null = null;
   readonly senders: WaitQueue = new WaitQueue();
   readonly receivers: WaitQueue = new WaitQueue();
 
@@ -38,8 +39,8 @@ export class MsgQueue extends IpcObject {
     return this.messages.length;
   }
 
-  /** Fills a struct msqid64_ds. */
-  putDs(b: Uint8Array): void {
+  /** Fills a struct msqid64_ds as it looks to `viewer`. */
+  putDs(b: Uint8Array, viewer: PidNamespace): void {
     this.putPerm(b);
     b.fill(0, PERM_SIZE, MSQID_DS_SIZE);
     putTime(b, 48, this.stime);
@@ -48,12 +49,12 @@ export class MsgQueue extends IpcObject {
     putU64(b, 72, this.bytes);
     putU64(b, 80, this.messages.length);
     putU64(b, 88, this.limit);
-    putU32(b, 96, this.lspid);
-    putU32(b, 100, this.lrpid);
+    putU32(b, 96, numberIn(this.lspid, viewer));
+    putU32(b, 100, numberIn(this.lrpid, viewer));
   }
 
   /** Appends a message (its data is copied). 0, or -EAGAIN when the queue is full. */
-  send(type: number, src: Uint8Array, len: number, pid: number): number {
+  send(type: number, src: Uint8Array, len: number, pid: Pid): number {
     if (this.bytes + len > this.limit || this.messages.length + 1 > this.limit) return -EAGAIN;
     this.messages.push({ type, data: src.slice(0, len) });
     this.bytes += len;
@@ -64,7 +65,7 @@ export class MsgQueue extends IpcObject {
   }
 
   /** Takes the message that `type` and `flags` choose (msgrcv(2)). -ENOMSG when there is none, -E2BIG when it is longer than `room`. */
-  receive(type: number, flags: number, room: number, pid: number): QueuedMessage | number {
+  receive(type: number, flags: number, room: number, pid: Pid): QueuedMessage | number {
     const i = this.choose(type, flags);
     const m = this.messages[i];
     if (m === undefined) return -ENOMSG;

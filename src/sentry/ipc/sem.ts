@@ -4,6 +4,7 @@ import { EAGAIN, EFBIG, ERANGE } from '../../abi/errno.ts';
 import { IPC_NOWAIT, SEM_UNDO } from '../../abi/ipc.ts';
 import { putU64 } from '../../base/bytes.ts';
 import { WaitQueue } from '../../base/waitqueue.ts';
+import type { Pid } from '../kernel/pidns.ts';
 import type { Credentials } from '../vfs/creds.ts';
 import { IpcObject, IpcTable, nowSec, PERM_SIZE, putTime } from './ids.ts';
 
@@ -33,7 +34,7 @@ export interface SemWaiter {
 export class SemSet extends IpcObject {
   readonly values: Int32Array;
   /** Who changed each last (GETPID). */
-  readonly pids: Int32Array;
+  readonly pids: (Pid | null)[];
   otime = 0;
   readonly queue: WaitQueue = new WaitQueue();
   /** semadj of each process that used SEM_UNDO; the key is its thread group. */
@@ -44,7 +45,7 @@ export class SemSet extends IpcObject {
   constructor(cr: Credentials, key: number, mode: number, count: number) {
     super(cr, key, mode);
     this.values = new Int32Array(count);
-    this.pids = new Int32Array(count);
+    this.pids = new Array<Pid | null>(count).fill(null);
   }
 
   get count(): number {
@@ -64,7 +65,7 @@ export class SemSet extends IpcObject {
    * Does all operations or none. 0, -errno, or the index of the operation that must wait plus 1 (as a positive number). -EAGAIN: it must
    * wait and said IPC_NOWAIT.
    */
-  operate(ops: readonly SemOperation[], n: number, owner: object, pid: number): number {
+  operate(ops: readonly SemOperation[], n: number, owner: object, pid: Pid): number {
     const v = this.values;
     for (let i = 0; i < n; i++) if (ops[i]!.num >= v.length) return -EFBIG;
     let i = 0;
@@ -117,14 +118,14 @@ export class SemSet extends IpcObject {
   }
 
   /** SETVAL and SETALL: the adjustments of everybody for this semaphore are forgotten. */
-  set(num: number, value: number, pid: number): void {
+  set(num: number, value: number, pid: Pid): void {
     this.values[num] = value;
     this.pids[num] = pid;
     for (const a of this.undo.values()) a[num] = 0;
   }
 
   /** The process is gone: what it did with SEM_UNDO is taken back. */
-  leave(owner: object, pid: number): void {
+  leave(owner: object, pid: Pid): void {
     const a = this.undo.get(owner);
     if (a === undefined) return;
     this.undo.delete(owner);
@@ -155,7 +156,7 @@ export class SemTable extends IpcTable<SemSet> {
   }
 
   /** A process has ended. */
-  leave(owner: object, pid: number): void {
+  leave(owner: object, pid: Pid): void {
     this.forEach((s) => s.leave(owner, pid));
   }
 

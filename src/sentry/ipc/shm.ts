@@ -5,6 +5,7 @@ import { SHM_DEST } from '../../abi/ipc.ts';
 import { putU32, putU64 } from '../../base/bytes.ts';
 import type { HostIO } from '../../platform/hostio.ts';
 import type { MapObject } from '../mm/vma.ts';
+import { numberIn, type Pid, type PidNamespace } from '../kernel/pidns.ts';
 import type { Credentials } from '../vfs/creds.ts';
 import { IpcObject, IpcTable, nowSec, PERM_SIZE, putTime } from './ids.ts';
 
@@ -19,8 +20,8 @@ const SEGMENT_MAX = 2 ** 46;
 
 export class ShmSegment extends IpcObject {
   readonly size: number;
-  readonly cpid: number;
-  lpid = 0;
+  readonly cpid: Pid;
+  lpid: Pid | null = null;
   atime = 0;
   dtime = 0;
   /** Areas that map it (shm_nattch). */
@@ -32,7 +33,7 @@ export class ShmSegment extends IpcObject {
   /** shmctl(SHM_LOCK) and the last detach work on the table. */
   private readonly table: ShmTable;
 
-  constructor(table: ShmTable, cr: Credentials, key: number, mode: number, size: number, fd: number, pid: number) {
+  constructor(table: ShmTable, cr: Credentials, key: number, mode: number, size: number, fd: number, pid: Pid) {
     super(cr, key, mode);
     this.table = table;
     this.size = size;
@@ -41,16 +42,16 @@ export class ShmSegment extends IpcObject {
     this.mapping = new ShmMapping(this, key);
   }
 
-  /** Fills a struct shmid64_ds. */
-  putDs(b: Uint8Array): void {
+  /** Fills a struct shmid64_ds as it looks to `viewer`. */
+  putDs(b: Uint8Array, viewer: PidNamespace): void {
     this.putPerm(b);
     b.fill(0, PERM_SIZE, SHMID_DS_SIZE);
     putU64(b, 48, this.size);
     putTime(b, 56, this.atime);
     putTime(b, 64, this.dtime);
     putTime(b, 72, this.ctime);
-    putU32(b, 80, this.cpid);
-    putU32(b, 84, this.lpid);
+    putU32(b, 80, this.cpid.in(viewer));
+    putU32(b, 84, numberIn(this.lpid, viewer));
     putU64(b, 88, this.attached);
   }
 
@@ -108,7 +109,7 @@ export class ShmTable extends IpcTable<ShmSegment> {
   }
 
   /** Makes a segment of `size` bytes. Its identifier or -errno. */
-  create(cr: Credentials, key: number, mode: number, size: number, pid: number): number {
+  create(cr: Credentials, key: number, mode: number, size: number, pid: Pid): number {
     if (size < SHMMIN || size > SEGMENT_MAX) return -EINVAL;
     const fd = this.host.memfd('SYSV');
     if (fd < 0) return fd;

@@ -13,6 +13,7 @@ import { TASK_DEAD, type Task } from './task.ts';
 import type { ThreadGroup } from './threadgroup.ts';
 import { leaveAddressSpace } from './usage.ts';
 
+const SI_USER = 0;
 const SI_KERNEL = 0x80;
 
 /** Takes a task out of the world: memory words, descriptors, address space. The group's end is the caller's business. */
@@ -38,7 +39,7 @@ function endTask(t: Task, status: number): void {
   t.ctx.owner = null;
   g.tasks.delete(t);
   if (t !== g.leader) {
-    k.tasks.delete(t.tid);
+    k.removeTask(t);
     if (t.ptrace !== null) traceeEnded(t, status);
   }
   endVfork(g, t);
@@ -78,18 +79,26 @@ export function endOtherThreads(t: Task): void {
   for (const o of [...g.tasks]) if (o !== t) endTask(o, SIGKILL);
   if (g.leader !== t) {
     if (g.leader.ptrace !== null) unlink(g.leader);
-    k.tasks.delete(t.tid);
-    t.tid = g.tgid;
+    k.removeTask(t);
+    t.rename(g.pid);
     g.leader = t;
-    k.tasks.set(t.tid, t);
+    k.addTask(t);
   }
 }
 
-/** Where the children of a dying group go: the nearest subreaper above, or the first process. */
+/** Where the children of a dying group go: the nearest subreaper above it in its pid namespace, or that one's first process. */
 function reaperOf(g: ThreadGroup): ThreadGroup | null {
-  for (let p = g.parent; p !== null; p = p.parent) if (p.subreaper && !p.zombie) return p;
-  const init = g.kernel.init;
-  return init === g ? null : init;
+  const ns = g.pid.ns;
+  for (let p = g.parent; p !== null && p.pid.ns.level === ns.level; p = p.parent) if (p.subreaper && !p.zombie) return p;
+  return ns.ended ? null : ns.init;
+}
+
+/** pid_namespaces(7): with the first process go all, and no other will be born there. */
+function endNamespace(g: ThreadGroup): void {
+  const ns = g.pid.ns;
+  ns.ended = true;
+  if (ns.reboot !== 0) g.exitStatus = ns.reboot;
+  for (const o of ns.groups()) if (o !== g && !o.zombie) exitGroup(o, SIGKILL);
 }
 
 function hangUpOrphans(p: ProcessGroup): void {
@@ -100,10 +109,19 @@ function hangUpOrphans(p: ProcessGroup): void {
   }
 }
 
+/** PR_SET_PDEATHSIG: the parent `g` of `t` has ended. */
+function tellOfDeath(g: ThreadGroup, t: Task): void {
+  const info = new SigInfo(t.parentDeathSignal, SI_USER);
+  info.pid = g.pid.in(t.pidns);
+  info.uid = g.leader.creds.ruid;
+  t.kernel.signalTask(t, info, info.pid === 0);
+}
+
 function finishGroup(g: ThreadGroup): void {
   const k = g.kernel;
   g.zombie = true;
   g.stopped = false;
+  if (g.pid.ns.init === g) endNamespace(g);
   for (const it of g.itimers) if (it !== null) k.timers.cancel(it.timer);
   for (const hook of k.groupEnded) hook(g);
 
@@ -117,7 +135,7 @@ function finishGroup(g: ThreadGroup): void {
   for (const c of [...g.children]) {
     g.children.delete(c);
     c.parent = reaper;
-    if (c.leader.parentDeathSignal !== 0 && !c.zombie) k.signalTask(c.leader, new SigInfo(c.leader.parentDeathSignal, 0));
+    if (c.leader.parentDeathSignal !== 0 && !c.zombie) tellOfDeath(g, c.leader);
     if (reaper === null) {
       if (c.zombie && !c.heldByTracer) reap(c);
       continue;
@@ -139,9 +157,6 @@ function finishGroup(g: ThreadGroup): void {
     g.session.leader = null;
   }
 
-  // pid_namespaces(7): with the first process go all.
-  if (k.init === g) for (const o of [...k.groups.values()]) if (o !== g && !o.zombie) exitGroup(o, SIGKILL);
-
   tracerEnded(g);
   for (const e of g.tracedEnds.splice(0)) if (e.group !== null) releaseTraced(e.group);
   g.exitQueue.notify(-1);
@@ -151,7 +166,7 @@ function finishGroup(g: ThreadGroup): void {
     // A tracer that is not the parent hears of it first.
     if (p.tracer !== g.parent && !p.tracer.zombie && !p.tracer.exiting) {
       g.heldByTracer = true;
-      reportEnd(p.tracer, { tid: g.tgid, uid: g.leader.creds.ruid, status: g.exitStatus, group: g });
+      reportEnd(p.tracer, { pid: g.pid, uid: g.leader.creds.ruid, status: g.exitStatus, group: g });
       return;
     }
   }
@@ -174,7 +189,7 @@ function notifyParent(g: ThreadGroup): void {
   if (g.exitSignal !== 0 && !(auto && a.handler === 1)) {
     const sig = g.exitStatus & 0x7f;
     const info = new SigInfo(g.exitSignal, sig === 0 ? CLD_EXITED : (g.exitStatus & 0x80) !== 0 ? CLD_DUMPED : CLD_KILLED);
-    info.pid = g.tgid;
+    info.pid = g.pid.in(p.pid.ns);
     info.uid = g.leader.creds.ruid;
     info.status = sig === 0 ? g.exitStatus >> 8 : sig;
     g.kernel.signalGroup(p, info);
@@ -194,12 +209,7 @@ export function reap(g: ThreadGroup): void {
     p.childUsage.add(g.usage);
     p.childUsage.add(g.childUsage);
   }
-  k.tasks.delete(g.leader.tid);
-  k.groups.delete(g.tgid);
-  const pg = g.pgrp;
-  pg.members.delete(g);
-  if (pg.members.size === 0 && k.pgrps.get(pg.pgid) === pg) {
-    k.pgrps.delete(pg.pgid);
-    if (--pg.session.groups === 0) k.sessions.delete(pg.session.sid);
-  }
+  k.removeTask(g.leader);
+  k.removeGroup(g);
+  g.pgrp.remove(g);
 }

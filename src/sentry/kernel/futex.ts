@@ -384,7 +384,7 @@ export function exitRobustList(t: Task): void {
 
 function robustDeath(t: Task, addr: number, pi: boolean): void {
   const v = t.readU32(addr);
-  if (v < 0 || (v & FUTEX_TID_MASK) !== t.tid) return;
+  if (v < 0 || (v & FUTEX_TID_MASK) !== t.vtid) return;
   if (t.writeU32Now(addr, ((v & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0) < 0) return;
   if (!pi && (v & FUTEX_WAITERS) !== 0) futexWakeAddress(t, addr, 1);
 }

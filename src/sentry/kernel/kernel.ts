@@ -3,8 +3,9 @@
 import type { HostIO } from '../../platform/hostio.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { File } from '../vfs/file.ts';
+import type { Limits } from './limits.ts';
 import { NamespaceSet } from './namespaces.ts';
-import type { ProcessGroup, Session } from './session.ts';
+import type { Pid, PidNamespace } from './pidns.ts';
 import type { SigInfo } from './siginfo.ts';
 import type { Task } from './task.ts';
 import type { ThreadGroup } from './threadgroup.ts';
@@ -16,10 +17,6 @@ export interface KernelLog {
   warn(message: string, fields?: Record<string, unknown>): void;
   error(message: string, fields?: Record<string, unknown>): void;
 }
-
-export const PID_MAX = 32768;
-/** After wrap-around pids start here, as in Linux. */
-const RESERVED_PIDS = 300;
 
 export class Kernel {
   readonly host: HostIO;
@@ -34,17 +31,14 @@ export class Kernel {
   readonly word: Uint8Array = new Uint8Array(8);
   readonly word32: Uint32Array = new Uint32Array(this.word.buffer);
 
-  /** Live and zombie tasks by tid. */
+  /** Live and zombie tasks by tid: their numbers in the first pid namespace, which no guest sees. What guests name is in pidns.ts. */
   readonly tasks: Map<number, Task> = new Map();
   readonly groups: Map<number, ThreadGroup> = new Map();
-  readonly pgrps: Map<number, ProcessGroup> = new Map();
-  readonly sessions: Map<number, Session> = new Map();
-  /** The first process: adopts orphans. */
-  init: ThreadGroup | null = null;
-  private lastPid = 0;
 
-  /** The namespaces that the container's processes begin in. */
+  /** The first namespaces: those of the first container, but for process ids. */
   readonly namespaces: NamespaceSet = new NamespaceSet(this);
+  /** The first pid namespace: above those of all containers. */
+  readonly pids: PidNamespace = this.namespaces.pid;
   /** sysctl values by dotted name, where they differ from what the kernel computes: those that belong to no namespace (sysctlHome). */
   readonly sysctls: Map<string, string> = new Map();
   /** Names of those that a configuration has set: they exist from then on. */
@@ -64,6 +58,8 @@ export class Kernel {
   hwcap = 0;
   cpus = 1;
   memoryBytes = 0;
+  /** Limits by container id; a container that is not here has none. See limits.ts. */
+  readonly limits: Map<string, Limits> = new Map();
   /** Containers that are paused, by id: their tasks are kept out of the guest. */
   readonly pausedContainers: Set<string> = new Set();
   /** True while there is one. */
@@ -74,9 +70,6 @@ export class Kernel {
   readonly held: Task[] = [];
   /** The task whose handler or event is being worked on. */
   current: Task | null = null;
-  /** True: the first process gets no signal that it has no handler for (pid_namespaces(7)). */
-  protectInit = false;
-
   /** Head and tail of tasks to be invoked again. */
   readyHead: Task | null = null;
   private readyTail: Task | null = null;
@@ -100,8 +93,8 @@ export class Kernel {
   pidfdGroup: ((f: File) => ThreadGroup | null) | null = null;
 
   /** Installed by signals.ts. */
-  signalTask: (t: Task, info: SigInfo) => void = () => {};
-  signalGroup: (g: ThreadGroup, info: SigInfo) => void = () => {};
+  signalTask: (t: Task, info: SigInfo, forced?: boolean) => void = () => {};
+  signalGroup: (g: ThreadGroup, info: SigInfo, forced?: boolean) => void = () => {};
   constructor(host: HostIO, platform: Platform, log: KernelLog) {
     this.host = host;
     this.platform = platform;
@@ -128,14 +121,9 @@ export class Kernel {
     return t;
   }
 
-  /** A fresh pid, cyclic as in Linux. -1 when all are taken. */
-  allocPid(): number {
-    for (let i = 0; i < PID_MAX; i++) {
-      this.lastPid = this.lastPid + 1 < PID_MAX ? this.lastPid + 1 : RESERVED_PIDS;
-      const p = this.lastPid;
-      if (!this.tasks.has(p) && !this.groups.has(p) && !this.pgrps.has(p) && !this.sessions.has(p)) return p;
-    }
-    return -1;
+  /** Whom a tid or tgid stands for; null: nobody any more. */
+  pidOf(id: number): Pid | null {
+    return this.pids.ids.get(id) ?? null;
   }
 
   /** True while the task's container is paused. */
@@ -143,12 +131,29 @@ export class Kernel {
     return this.paused && this.pausedContainers.has(t.tg.container);
   }
 
-  findTask(tid: number): Task | null {
-    return this.tasks.get(tid) ?? null;
+  /** Makes a task known. */
+  addTask(t: Task): void {
+    this.tasks.set(t.tid, t);
+    t.pid.task = t;
   }
 
-  findGroup(tgid: number): ThreadGroup | null {
-    return this.groups.get(tgid) ?? null;
+  /** Makes it unknown; its number is free when nothing else bears it. */
+  removeTask(t: Task): void {
+    this.tasks.delete(t.tid);
+    if (t.pid.task !== t) return;
+    t.pid.task = null;
+    t.pid.drop();
+  }
+
+  addGroup(g: ThreadGroup): void {
+    this.groups.set(g.tgid, g);
+    g.pid.group = g;
+  }
+
+  removeGroup(g: ThreadGroup): void {
+    this.groups.delete(g.tgid);
+    g.pid.group = null;
+    g.pid.drop();
   }
 
   forEachGroup(fn: (g: ThreadGroup) => void): void {

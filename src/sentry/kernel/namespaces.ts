@@ -1,6 +1,7 @@
 // Namespaces of tasks (namespaces(7)): names of the system, System V and POSIX IPC, the network, mounts.
 //
-// Process ids, users and clocks have one namespace that all share. cgroup namespaces can be made, but change no view: there is one group.
+// Users and clocks have one namespace that all share. cgroup namespaces can be made, but change no view: there is one group. Those of
+// process ids are in pidns.ts.
 
 import { CAP_SYS_ADMIN } from '../../abi/capability.ts';
 import { EINVAL, ENOSPC, EPERM } from '../../abi/errno.ts';
@@ -16,30 +17,14 @@ import {
 } from '../../abi/sched.ts';
 import type { FsContext } from '../vfs/fscontext.ts';
 import { type MountNamespace, nextNamespaceIno } from '../vfs/namespace.ts';
+import { Namespace } from './namespace.ts';
+import { PID_LEVEL_MAX, PidNamespace } from './pidns.ts';
 import type { Task } from './task.ts';
 
 /** All flags of clone(2) that ask for new namespaces. */
 export const CLONE_NEW_ALL: number =
   CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME;
-const CLONE_NEW_MADE = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
-
-/** A namespace whose contents another part keeps, found by `key`. */
-export class Namespace {
-  /** CLONE_NEW*. */
-  readonly kind: number;
-  /** Inode number of its nsfs file. */
-  readonly ino: number;
-  /** What tables of its contents are keyed by: the kernel for the first namespace of a kind. */
-  readonly key: object;
-  /** Values of /proc/sys that belong to it, by dotted name, where they were configured or written. */
-  readonly sysctls: Map<string, string> = new Map();
-
-  constructor(kind: number, ino: number, key: object | null) {
-    this.kind = kind;
-    this.ino = ino;
-    this.key = key ?? this;
-  }
-}
+const CLONE_NEW_MADE = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET;
 
 /** Host and domain name. */
 export class UtsNamespace extends Namespace {
@@ -59,7 +44,8 @@ export class NamespaceSet {
   ipc: Namespace;
   net: Namespace;
   cgroup: Namespace;
-  readonly pid: Namespace;
+  /** The one that children are born into; a task itself is in the one of its Pid. */
+  pid: PidNamespace;
   readonly user: Namespace;
   readonly time: Namespace;
   mnt: MountNamespace | null = null;
@@ -72,7 +58,7 @@ export class NamespaceSet {
     this.ipc = new Namespace(CLONE_NEWIPC, 0xefffffff, key);
     this.net = new Namespace(CLONE_NEWNET, 0xeffffff9, key);
     this.cgroup = new Namespace(CLONE_NEWCGROUP, 0xeffffffb, key);
-    this.pid = new Namespace(CLONE_NEWPID, 0xeffffffc, key);
+    this.pid = new PidNamespace(null, 0xeffffffc, key);
     this.user = new Namespace(CLONE_NEWUSER, 0xeffffffd, key);
     this.time = new Namespace(CLONE_NEWTIME, 0xeffffffa, key);
   }
@@ -116,22 +102,30 @@ export function sysctlHome(kernel: { readonly sysctls: Map<string, string> }, ns
 }
 
 /**
- * May the task make the namespaces that `flags` names? 0 or -errno. User and pid namespaces are refused as with their limits
- * (user.max_user_namespaces) at 0; a kernel without CONFIG_TIME_NS knows no CLONE_NEWTIME.
+ * May the task make the namespaces that `flags` names? 0 or -errno. User namespaces are refused as with their limit
+ * (user.max_user_namespaces) at 0; a kernel without CONFIG_TIME_NS knows no CLONE_NEWTIME. Whose children are born into another pid
+ * namespace already cannot make one more.
  */
 export function mayMakeNamespaces(t: Task, flags: number): number {
   if ((flags & CLONE_NEW_ALL) === 0) return 0;
   if ((flags & CLONE_NEWUSER) !== 0) return -ENOSPC;
   if (!t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
-  if ((flags & CLONE_NEWPID) !== 0) return -ENOSPC;
+  if ((flags & CLONE_NEWPID) !== 0) {
+    if (t.ns.pid !== t.pidns) return -EINVAL;
+    if (t.pidns.level >= PID_LEVEL_MAX) return -ENOSPC;
+  }
   return (flags & ~CLONE_NEW_MADE & CLONE_NEW_ALL) !== 0 ? -EINVAL : 0;
 }
 
-/** `old` with new namespaces for those that `flags` names; `fs` (not shared) moves into the copy of the mounts. */
-export function makeNamespaces(old: NamespaceSet, flags: number, fs: FsContext): NamespaceSet {
+/**
+ * `old` with new namespaces for those that `flags` names; `fs` (not shared) moves into the copy of the mounts. `pidns`: the pid namespace,
+ * where the caller has made it already.
+ */
+export function makeNamespaces(old: NamespaceSet, flags: number, fs: FsContext, pidns: PidNamespace | null = null): NamespaceSet {
   const s = old.copy();
   if ((flags & CLONE_NEWUTS) !== 0) s.uts = new UtsNamespace(nextNamespaceIno(), old.uts.hostname, old.uts.domainname);
   if ((flags & CLONE_NEWIPC) !== 0) s.ipc = new Namespace(CLONE_NEWIPC, nextNamespaceIno(), null);
+  if ((flags & CLONE_NEWPID) !== 0) s.pid = pidns ?? new PidNamespace(old.pid, nextNamespaceIno());
   if ((flags & CLONE_NEWNET) !== 0) s.net = new Namespace(CLONE_NEWNET, nextNamespaceIno(), null);
   if ((flags & CLONE_NEWCGROUP) !== 0) s.cgroup = new Namespace(CLONE_NEWCGROUP, nextNamespaceIno(), null);
   if ((flags & CLONE_NEWNS) !== 0 && old.mnt !== null) s.setMounts(old.mnt.clone(fs));

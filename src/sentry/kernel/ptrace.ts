@@ -20,6 +20,7 @@ import { CLONE_PTRACE, CLONE_VFORK } from '../../abi/sched.ts';
 import { CLD_TRAPPED, SA_NOCLDSTOP, SIGCHLD, SIGKILL, SIGSTOP, SIGTRAP } from '../../abi/signal.ts';
 import { EVENT_NONE, REG_EFLAGS, REG_ORIG_RAX, REG_RAX } from '../../platform/platform.ts';
 import { PAGE, pageDown } from '../mm/memory.ts';
+import type { Pid } from './pidns.ts';
 import { SigInfo } from './siginfo.ts';
 import { TASK_BLOCKED, TASK_DEAD, TASK_RUNNING, TASK_STOPPED, TASK_TRACED, type Task } from './task.ts';
 import type { ThreadGroup } from './threadgroup.ts';
@@ -87,7 +88,7 @@ export class Ptrace {
 
 /** A tracee that has ended and waits to be waited for by its tracer. `group`: it was a leader, and its process is a zombie. */
 export interface TracedEnd {
-  tid: number;
+  pid: Pid;
   uid: number;
   status: number;
   group: ThreadGroup | null;
@@ -129,7 +130,7 @@ function tellTracer(t: Task, p: Ptrace): void {
   const g = p.tracer;
   if ((g.handlers.actions[SIGCHLD]!.flags & SA_NOCLDSTOP) === 0) {
     const info = new SigInfo(SIGCHLD, CLD_TRAPPED);
-    info.pid = t.tid;
+    info.pid = t.pid.in(g.pid.ns);
     info.uid = t.creds.ruid;
     info.status = p.code & 0x7f;
     t.kernel.signalGroup(g, info);
@@ -156,10 +157,10 @@ function stop(t: Task, p: Ptrace, code: number, info: SigInfo | null): void {
 /** A siginfo as the kernel makes it for stops that no signal causes: the tracee tells of itself. */
 function ownInfo(t: Task, signo: number, code: number): SigInfo {
   const info = new SigInfo(signo, code);
-  info.pid = t.tid;
+  info.pid = t.vtid;
   info.uid = t.creds.ruid;
   // SIGTRAP with a positive code is encoded with an address, in whose place these stand.
-  info.addr = t.tid + t.creds.ruid * 4294967296;
+  info.addr = t.vtid + t.creds.ruid * 4294967296;
   return info;
 }
 
@@ -275,7 +276,7 @@ export function stopToDie(t: Task, status: number, event: number, threadOnly: bo
 }
 
 /** Notes an event for a tracer who asked for it. */
-export function noteEvent(t: Task, event: number, message: number): boolean {
+function noteEvent(t: Task, event: number, message: number): boolean {
   const p = t.ptrace;
   if (p === null || (p.options & (1 << event)) === 0) return false;
   p.event = event;
@@ -283,24 +284,29 @@ export function noteEvent(t: Task, event: number, message: number): boolean {
   return true;
 }
 
+/** The same with the name of a task, as its tracer sees it. */
+export function noteTaskEvent(t: Task, event: number, pid: Pid): boolean {
+  return t.ptrace !== null && noteEvent(t, event, pid.in(t.ptrace.tracer.pid.ns));
+}
+
 /** A tracee has made the task `c`: a tracer who asked for it, or CLONE_PTRACE, gets it as well. */
 export function traceChild(t: Task, c: Task, flags: number, exitSignal: number): void {
   const p = t.ptrace;
   if (p === null) return;
   const event = (flags & CLONE_VFORK) !== 0 ? PTRACE_EVENT_VFORK : exitSignal === SIGCHLD ? PTRACE_EVENT_FORK : PTRACE_EVENT_CLONE;
-  if (!noteEvent(t, event, c.tid) && (flags & CLONE_PTRACE) === 0) return;
+  if (!noteTaskEvent(t, event, c.pid) && (flags & CLONE_PTRACE) === 0) return;
   const q = attach(c, p.tracer, p.seized, p.options);
   if (q.seized) q.trap = true;
   else c.pending.add(new SigInfo(SIGSTOP, SI_USER));
   c.attention = true;
 }
 
-/** A new program runs. `oldTid`: what the thread was called before it became the leader. */
-export function traceExec(t: Task, oldTid: number): void {
+/** A new program runs. `old`: what the thread was called before it became the leader. */
+export function traceExec(t: Task, old: Pid): void {
   const p = t.ptrace;
   if (p === null) return;
   t.ctx.regs[2 * REG_ORIG_RAX] = t.nr;
-  if (noteEvent(t, PTRACE_EVENT_EXEC, oldTid) || p.seized) return;
+  if (noteTaskEvent(t, PTRACE_EVENT_EXEC, old) || p.seized) return;
   t.pending.add(ownInfo(t, SIGTRAP, SI_USER));
   t.attention = true;
 }
@@ -341,7 +347,7 @@ export function letGo(t: Task, p: Ptrace, signal: number, mode: number, step: bo
     let info = p.info;
     if (info === null || info.signo !== signal) {
       info = new SigInfo(signal, SI_USER);
-      info.pid = p.tracer.tgid;
+      info.pid = p.tracer.pid.in(t.pidns);
       info.uid = p.tracer.leader.creds.ruid;
     }
     t.injected = info;
@@ -386,7 +392,7 @@ export function traceeEnded(t: Task, status: number): void {
   const g = t.ptrace!.tracer;
   unlink(t);
   if (g.zombie || g.exiting || g === t.tg) return;
-  reportEnd(g, { tid: t.tid, uid: t.creds.ruid, status, group: null });
+  reportEnd(g, { pid: t.pid, uid: t.creds.ruid, status, group: null });
 }
 
 /** Keeps the end of a tracee until its tracer waits for it. */

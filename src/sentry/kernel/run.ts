@@ -393,7 +393,7 @@ export class Loop {
     this.k.log.error('bug in a system call handler: the process is ended', {
       call: this.nameOf(t.nr),
       args: args.join(', '),
-      tid: t.tid,
+      tid: t.pid.shown,
       name: t.name,
       rip: `0x${(t.ctx.regs[2 * REG_RIP + 1]! * 4294967296 + t.ctx.regs[2 * REG_RIP]!).toString(16)}`,
       stack: e instanceof Error ? e.stack : String(e),

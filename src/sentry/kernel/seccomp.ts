@@ -171,7 +171,7 @@ export function setSeccomp(t: Task, s: Seccomp): void {
 /** Linux writes a record of the audit system; here it is a line of the sandbox's log, one for each number and answer. */
 function log(t: Task, s: Seccomp, action: number): void {
   if (s.firstTime(t.nr, action))
-    t.kernel.log.info('seccomp', { call: t.nr, action: `0x${action.toString(16)}`, program: t.name, pid: t.tgid });
+    t.kernel.log.info('seccomp', { call: t.nr, action: `0x${action.toString(16)}`, program: t.name, pid: t.tg.pid.shown });
 }
 
 /**

@@ -1,5 +1,6 @@
 // Sessions and process groups (credentials(7), setsid(2), setpgid(2)).
 
+import type { Pid } from './pidns.ts';
 import type { ThreadGroup } from './threadgroup.ts';
 
 /** What a terminal that controls a session must answer to. The tty file system implements it. */
@@ -17,26 +18,43 @@ export interface ControllingTty {
 }
 
 export class Session {
+  readonly pid: Pid;
   readonly sid: number;
   leader: ThreadGroup | null;
   tty: ControllingTty | null = null;
   groups = 0;
 
-  constructor(sid: number, leader: ThreadGroup | null) {
-    this.sid = sid;
+  constructor(pid: Pid, leader: ThreadGroup | null) {
+    this.pid = pid;
+    this.sid = pid.id;
     this.leader = leader;
+    pid.session = this;
   }
 }
 
 export class ProcessGroup {
+  readonly pid: Pid;
   readonly pgid: number;
   readonly session: Session;
   readonly members: Set<ThreadGroup> = new Set();
 
-  constructor(pgid: number, session: Session) {
-    this.pgid = pgid;
+  constructor(pid: Pid, session: Session) {
+    this.pid = pid;
+    this.pgid = pid.id;
     this.session = session;
     session.groups++;
+    pid.pgrp = this;
+  }
+
+  /** Takes a process out; an emptied group ends, and with its last group the session. */
+  remove(g: ThreadGroup): void {
+    this.members.delete(g);
+    if (this.members.size > 0 || this.pid.pgrp !== this) return;
+    this.pid.pgrp = null;
+    this.pid.drop();
+    if (--this.session.groups > 0) return;
+    this.session.pid.session = null;
+    this.session.pid.drop();
   }
 
   /** True if no member has a parent in another group of the same session (POSIX orphaned process group). `without`: as if it were gone. */

@@ -56,25 +56,23 @@ function wants(t: Task, sig: number): boolean {
   return t.state !== TASK_DEAD && (!sigIn(t.maskLo, t.maskHi, sig) || sigIn(t.waitSetLo, t.waitSetHi, sig));
 }
 
-/** The first process ignores what it has no handler for; from outside (`forced`) SIGKILL and SIGSTOP reach it (pid_namespaces(7)). */
-function protectedInit(g: ThreadGroup, sig: number, forced: boolean): boolean {
-  if (forced && (sig === SIGKILL || sig === SIGSTOP)) return false;
-  return g.kernel.protectInit && g === g.kernel.init && g.handlers.actions[sig]!.handler === 0;
+/** The first process of a pid namespace has no default actions: only SIGKILL and SIGSTOP from outside it (`forced`) reach it then. */
+function shielded(g: ThreadGroup, sig: number, forced: boolean): boolean {
+  return g.unkillable && g.handlers.actions[sig]!.handler === 0 && !(forced && (sig === SIGKILL || sig === SIGSTOP));
 }
 
 /** True if the signal vanishes at once: ignored and not blocked by anyone who could take it later. */
-function vanishes(g: ThreadGroup, t: Task | null, sig: number): boolean {
-  if (!g.handlers.ignores(sig)) return false;
+function vanishes(g: ThreadGroup, t: Task | null, sig: number, forced: boolean): boolean {
+  if (!shielded(g, sig, forced) && !g.handlers.ignores(sig)) return false;
   const target = t ?? g.leader;
   // A tracer sees it all the same.
   if (target.ptrace !== null && sig !== SIGKILL) return false;
-  if (sigIn(target.maskLo, target.maskHi, sig) || sigIn(target.waitSetLo, target.waitSetHi, sig)) return false;
-  return true;
+  return !sigIn(target.maskLo, target.maskHi, sig) && !sigIn(target.waitSetLo, target.waitSetHi, sig);
 }
 
 function fatalNow(g: ThreadGroup, sig: number): boolean {
   if (sig === SIGKILL) return true;
-  return g.handlers.actions[sig]!.handler === 0 && !stops(sig) && !g.handlers.ignores(sig);
+  return g.handlers.actions[sig]!.handler === 0 && !g.unkillable && !stops(sig) && !g.handlers.ignores(sig);
 }
 
 /** What SIGCONT and stop signals do on arrival, whatever becomes of them: they cancel each other, and SIGCONT continues. */
@@ -89,22 +87,22 @@ function prepare(g: ThreadGroup, sig: number): void {
   }
 }
 
-/** Sends to one thread (tgkill, faults, timers with SIGEV_THREAD_ID). */
+/** Sends to one thread (tgkill, faults, timers with SIGEV_THREAD_ID). `forced`: from outside its pid namespace. */
 export function signalTask(t: Task, info: SigInfo, forced = false): void {
   const g = t.tg;
   if (t.state === TASK_DEAD || g.exiting) return;
   prepare(g, info.signo);
-  if (protectedInit(g, info.signo, forced) || vanishes(g, t, info.signo)) return;
+  if (vanishes(g, t, info.signo, forced)) return;
   if (!t.pending.add(info)) return;
   t.signalQueue.notify(-1);
   if (wants(t, info.signo)) arrive(t, g, info.signo);
 }
 
-/** Sends to a process: the first thread that does not block it takes it. */
+/** Sends to a process: the first thread that does not block it takes it. `forced`: from outside its pid namespace. */
 export function signalGroup(g: ThreadGroup, info: SigInfo, forced = false): void {
   if (g.zombie || g.exiting) return;
   prepare(g, info.signo);
-  if (protectedInit(g, info.signo, forced) || vanishes(g, null, info.signo)) return;
+  if (vanishes(g, null, info.signo, forced)) return;
   if (!g.pending.add(info)) return;
   for (const t of g.tasks) t.signalQueue.notify(-1);
   let target: Task | null = g.leader.state !== TASK_DEAD && wants(g.leader, info.signo) ? g.leader : null;
@@ -151,6 +149,8 @@ export function forceSignal(t: Task, info: SigInfo): void {
     t.maskLo = (t.maskLo & ~sigLo(info.signo)) >>> 0;
     t.maskHi = (t.maskHi & ~sigHi(info.signo)) >>> 0;
   }
+  // Even the first process of a pid namespace dies of its own fault.
+  if (a.handler === 0 && t.ptrace === null) t.tg.unkillable = false;
   t.pending.takeSignal(info.signo);
   t.pending.add(info);
   t.attention = true;
@@ -184,7 +184,7 @@ function tellParent(g: ThreadGroup, code: number, status: number): void {
   if (p === null) return;
   if ((p.handlers.actions[SIGCHLD]!.flags & SA_NOCLDSTOP) === 0) {
     const info = new SigInfo(SIGCHLD, code);
-    info.pid = g.tgid;
+    info.pid = g.pid.in(p.pid.ns);
     info.uid = g.leader.creds.ruid;
     info.status = status;
     signalGroup(p, info);
@@ -307,6 +307,8 @@ export function deliverSignals(t: Task, inCall: boolean, result: number): number
     if (a.handler === 1) continue;
     if (a.handler === 0) {
       if (g.handlers.ignores(sig)) continue;
+      // What it had blocked, and what a tracer lets through.
+      if (g.unkillable && sig !== SIGKILL && sig !== SIGSTOP) continue;
       if (stops(sig)) {
         if (sig !== SIGSTOP && g.pgrp.orphaned()) continue;
         stopGroup(g, sig);

@@ -17,6 +17,7 @@ import type { FsContext } from '../vfs/fscontext.ts';
 import type { FDTable } from './fdtable.ts';
 import type { Kernel } from './kernel.ts';
 import type { NamespaceSet } from './namespaces.ts';
+import type { Pid, PidNamespace } from './pidns.ts';
 import type { Ptrace } from './ptrace.ts';
 import type { Seccomp } from './seccomp.ts';
 import { PendingSignals, SigInfo } from './siginfo.ts';
@@ -66,7 +67,12 @@ const SI_KERNEL = 0x80;
 
 export class Task implements Caller, Wakeable {
   readonly kernel: Kernel;
+  pid: Pid;
+  /** Its id in the Sentry, and what it is called in its own pid namespace (gettid). */
   tid: number;
+  vtid: number;
+  /** The pid namespace that it is in. */
+  readonly pidns: PidNamespace;
   tg: ThreadGroup;
   /** comm: at most 15 bytes, latin1. */
   name: string;
@@ -152,9 +158,12 @@ export class Task implements Caller, Wakeable {
   /** Counts for /proc and getrusage. */
   syscalls = 0;
 
-  constructor(kernel: Kernel, tid: number, ctx: Context, mm: MemoryManager, creds: Credentials, fs: FsContext, fds: FDTable, name: string) {
+  constructor(kernel: Kernel, pid: Pid, ctx: Context, mm: MemoryManager, creds: Credentials, fs: FsContext, fds: FDTable, name: string) {
     this.kernel = kernel;
-    this.tid = tid;
+    this.pid = pid;
+    this.tid = pid.id;
+    this.vtid = pid.nr;
+    this.pidns = pid.ns;
     this.ctx = ctx;
     this.mm = mm;
     this.creds = creds;
@@ -174,8 +183,16 @@ export class Task implements Caller, Wakeable {
     return this.state === TASK_BLOCKED || (this.state === TASK_RUNNING && this.ctx.waitsNatively);
   }
 
+  /** Id of its process in the Sentry. */
   get tgid(): number {
     return this.tg.tgid;
+  }
+
+  /** Takes over another name (execve: that of the thread that led its group). */
+  rename(pid: Pid): void {
+    this.pid = pid;
+    this.tid = pid.id;
+    this.vtid = pid.nr;
   }
 
   // Arguments.

@@ -3,6 +3,7 @@
 import { RLIMIT_NLIMITS } from '../../abi/resource.ts';
 import { WaitQueue } from '../../base/waitqueue.ts';
 import type { Kernel } from './kernel.ts';
+import type { Pid } from './pidns.ts';
 import type { TracedEnd } from './ptrace.ts';
 import type { ProcessGroup, Session } from './session.ts';
 import { PendingSignals, type SignalHandlers } from './siginfo.ts';
@@ -20,7 +21,10 @@ export interface IntervalTimer {
 
 export class ThreadGroup {
   readonly kernel: Kernel;
+  readonly pid: Pid;
+  /** Its id in the Sentry, and what it is called in its own pid namespace. */
   readonly tgid: number;
+  readonly vtgid: number;
   /** The thread whose tid is tgid; stays (dead) until the group is reaped. */
   leader: Task;
   readonly tasks: Set<Task> = new Set();
@@ -51,6 +55,8 @@ export class ThreadGroup {
   stopReported = true;
   continuedPending = false;
 
+  /** First process of its pid namespace: signals that it has no handler for do not reach it (SIGNAL_UNKILLABLE). */
+  unkillable = false;
   /** Its parent is a shell outside the sandbox, in the same terminal's session: it may be stopped. */
   outsideParent = false;
   /** PR_SET_CHILD_SUBREAPER. */
@@ -95,7 +101,7 @@ export class ThreadGroup {
 
   constructor(
     kernel: Kernel,
-    tgid: number,
+    pid: Pid,
     leader: Task,
     parent: ThreadGroup | null,
     handlers: SignalHandlers,
@@ -105,7 +111,9 @@ export class ThreadGroup {
     startNs: number,
   ) {
     this.kernel = kernel;
-    this.tgid = tgid;
+    this.pid = pid;
+    this.tgid = pid.id;
+    this.vtgid = pid.nr;
     this.leader = leader;
     this.parent = parent;
     this.exitSignal = exitSignal;
@@ -119,10 +127,11 @@ export class ThreadGroup {
 
   /** Moves to another process group. */
   joinGroup(pgrp: ProcessGroup): void {
-    if (pgrp === this.pgrp) return;
-    this.pgrp.members.delete(this);
+    const old = this.pgrp;
+    if (pgrp === old) return;
     this.pgrp = pgrp;
     this.session = pgrp.session;
     pgrp.members.add(this);
+    old.remove(this);
   }
 }

@@ -35,7 +35,10 @@ import {
 } from '../../abi/ioctl.ts';
 import { AF_INET, IFF_UP } from '../../abi/socket.ts';
 import { getU16, getU32, getU64, latin1DecodeZ, latin1Write, putU16, putU32, putU64 } from '../../base/bytes.ts';
+import { setSignedOwner, signedOwner } from '../kernel/fileowner.ts';
+import type { Task } from '../kernel/task.ts';
 import type { Caller } from '../vfs/caller.ts';
+import type { File } from '../vfs/file.ts';
 import { LO, LO_INDEX, LO_MTU, LO_TXQLEN } from './lo.ts';
 import type { NetNs } from './netns.ts';
 
@@ -43,7 +46,7 @@ import type { NetNs } from './netns.ts';
 interface Counted {
   pendingBytes(): number;
   outstandingBytes(): number;
-  file: { ownerPid: number } | null;
+  file: File | null;
   readonly ns: NetNs;
 }
 
@@ -65,13 +68,12 @@ export function socketIoctl(c: Caller, sock: Counted, cmd: number, arg: number):
       return putInt(c, arg, 0);
     case FIOGETOWN:
     case SIOCGPGRP:
-      return putInt(c, arg, sock.file === null ? 0 : sock.file.ownerPid);
+      return putInt(c, arg, sock.file === null ? 0 : signedOwner(c as Task, sock.file));
     case FIOSETOWN:
     case SIOCSPGRP: {
       const b = new Uint8Array(4);
       if (c.copyIn(arg, b, 0, 4) < 0) return -EFAULT;
-      if (sock.file !== null) sock.file.ownerPid = getU32(b, 0) | 0;
-      return 0;
+      return sock.file === null ? 0 : setSignedOwner(c as Task, sock.file, getU32(b, 0) | 0);
     }
     case SIOCGSTAMP:
     case SIOCGSTAMPNS:

@@ -1,5 +1,6 @@
 // What one send or receive carries between the system call layer and a protocol (Linux: struct msghdr inside the kernel).
 
+import type { Pid } from '../kernel/pidns.ts';
 import type { File } from '../vfs/file.ts';
 
 /** Largest socket address (sizeof struct sockaddr_storage). */
@@ -7,7 +8,8 @@ export const SOCKADDR_MAX = 128;
 
 /** struct ucred of SCM_CREDENTIALS and SO_PEERCRED. Never changed once made. */
 export interface Ucred {
-  readonly pid: number;
+  /** Null: nobody that is known. */
+  readonly pid: Pid | null;
   readonly uid: number;
   readonly gid: number;
 }

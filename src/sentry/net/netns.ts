@@ -2,7 +2,7 @@
 
 import { EINVAL } from '../../abi/errno.ts';
 import { S_IFDIR, S_IFMT, S_IFSOCK } from '../../abi/stat.ts';
-import { Namespace } from '../kernel/namespaces.ts';
+import { Namespace } from '../kernel/namespace.ts';
 import type { Caller } from '../vfs/caller.ts';
 import { anonDev, FileSystem, type StatFs } from '../vfs/filesystem.ts';
 import { ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_SIZE, ATTR_UID, Inode, type SetAttr } from '../vfs/inode.ts';

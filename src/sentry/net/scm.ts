@@ -1,7 +1,7 @@
 // Control messages between guest memory and a Message (cmsg(3), SCM_RIGHTS and SCM_CREDENTIALS of unix(7)).
 
 import { CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN } from '../../abi/capability.ts';
-import { EBADF, EINVAL, EPERM } from '../../abi/errno.ts';
+import { EBADF, EINVAL, EPERM, ESRCH } from '../../abi/errno.ts';
 import { AF_UNIX, MSG_CTRUNC, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET } from '../../abi/socket.ts';
 import { getI32, getU64, putU32, putU64 } from '../../base/bytes.ts';
 import type { Task } from '../kernel/task.ts';
@@ -36,7 +36,9 @@ export function parseControl(t: Task, ns: NetNs, family: number, buf: Uint8Array
         const uid = getI32(buf, at + CMSG_HEADER + 4) >>> 0;
         const gid = getI32(buf, at + CMSG_HEADER + 8) >>> 0;
         if (!mayClaim(t, pid, uid, gid)) return fail(m, -EPERM);
-        m.creds = { pid, uid, gid };
+        const sender = pid === t.tg.vtgid ? t.tg.pid : t.pidns.ids.get(pid);
+        if (sender === undefined) return fail(m, -ESRCH);
+        m.creds = { pid: sender, uid, gid };
       } else if (family === AF_UNIX) return fail(m, -EINVAL);
     }
     // Other levels carry hints (source address, hop limit) that make no difference on lo.
@@ -75,7 +77,7 @@ function takeFiles(t: Task, ns: NetNs, buf: Uint8Array, at: number, count: numbe
 /** May the task say that it is pid/uid/gid (scm_check_creds)? */
 function mayClaim(t: Task, pid: number, uid: number, gid: number): boolean {
   const cr = t.creds;
-  if (pid !== t.tgid && !cr.has(CAP_SYS_ADMIN)) return false;
+  if (pid !== t.tg.vtgid && !cr.has(CAP_SYS_ADMIN)) return false;
   if (uid !== cr.ruid && uid !== cr.euid && uid !== cr.suid && !cr.has(CAP_SETUID)) return false;
   return gid === cr.rgid || gid === cr.egid || gid === cr.sgid || cr.has(CAP_SETGID);
 }

@@ -1,28 +1,25 @@
 // Signals about readiness (fcntl(2) F_SETOWN, F_SETSIG, O_ASYNC).
 
-import { O_ASYNC } from '../../abi/fcntl.ts';
+import { F_OWNER_PGRP, F_OWNER_TID, O_ASYNC } from '../../abi/fcntl.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM } from '../../abi/poll.ts';
 import { SIGIO } from '../../abi/signal.ts';
 import { WaitEntry, type Wakeable } from '../../base/waitqueue.ts';
-import type { Kernel } from '../kernel/kernel.ts';
+import type { Pid } from '../kernel/pidns.ts';
 import { SigInfo } from '../kernel/siginfo.ts';
 import { signalGroup, signalPgrp, signalTask } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
 import type { File } from '../vfs/file.ts';
 
-const F_OWNER_TID = 0;
 const POLL_IN = 1;
 const POLL_OUT = 2;
 
 /** Stands in the queue of a description and tells its owner of each change. */
 class AsyncNotifier implements Wakeable {
-  readonly kernel: Kernel;
   readonly file: File;
   readonly fd: number;
   readonly entry: WaitEntry;
 
-  constructor(kernel: Kernel, file: File, fd: number) {
-    this.kernel = kernel;
+  constructor(file: File, fd: number) {
     this.file = file;
     this.fd = fd;
     this.entry = new WaitEntry(this);
@@ -35,7 +32,8 @@ class AsyncNotifier implements Wakeable {
 
   notify(_entry: WaitEntry, mask: number): void {
     const f = this.file;
-    if (f.ownerPid === 0) return;
+    const owner = f.owner as Pid | null;
+    if (owner === null) return;
     const relevant = (f.readable ? POLLIN | POLLRDNORM | POLLPRI : 0) | (f.writable ? POLLOUT | POLLWRNORM : 0) | POLLHUP | POLLERR;
     if ((mask & relevant) === 0) return;
     const make = (): SigInfo => {
@@ -44,17 +42,11 @@ class AsyncNotifier implements Wakeable {
       info.fd = this.fd;
       return info;
     };
-    const k = this.kernel;
-    if (f.ownerPid < 0) {
-      const p = k.pgrps.get(-f.ownerPid);
-      if (p !== undefined) signalPgrp(p, make);
+    if (f.ownerType === F_OWNER_PGRP) {
+      if (owner.pgrp !== null) signalPgrp(owner.pgrp, make);
     } else if (f.ownerType === F_OWNER_TID) {
-      const t = k.findTask(f.ownerPid);
-      if (t !== null) signalTask(t, make());
-    } else {
-      const g = k.findGroup(f.ownerPid);
-      if (g !== null) signalGroup(g, make());
-    }
+      if (owner.task !== null) signalTask(owner.task, make());
+    } else if (owner.group !== null) signalGroup(owner.group, make());
   }
 }
 
@@ -66,6 +58,6 @@ export function setAsync(t: Task, f: File): void {
     f.async.remove();
     f.async = null;
   } else {
-    f.async = new AsyncNotifier(t.kernel, f, t.argI(0));
+    f.async = new AsyncNotifier(f, t.argI(0));
   }
 }

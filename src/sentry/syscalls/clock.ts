@@ -53,10 +53,10 @@ function cpuClock(t: Task, id: number): number {
   const thread = (id & 4) !== 0;
   if ((id & 3) === 3) return -EINVAL;
   if (thread) {
-    const task = pid === 0 ? t : t.kernel.findTask(pid);
+    const task = pid === 0 ? t : t.pidns.task(pid);
     return task === null || task.tg !== t.tg ? -EINVAL : taskCpuNs(task);
   }
-  const g = pid === 0 ? t.tg : t.kernel.findGroup(pid);
+  const g = pid === 0 ? t.tg : t.pidns.group(pid);
   return g === null ? -EINVAL : groupCpuNs(g);
 }
 

@@ -253,7 +253,7 @@ export function sys_capget(t: Task): number {
   }
   const pid = getU32(b, 4) | 0;
   if (pid < 0) return -EINVAL;
-  const o = pid === 0 ? t : t.kernel.findTask(pid);
+  const o = pid === 0 ? t : t.pidns.task(pid);
   if (o === null) return -ESRCH;
   if (t.arg(1) === 0) return 0;
   const c = o.creds;
@@ -272,7 +272,7 @@ export function sys_capset(t: Task): number {
   const words = capWords(getU32(b, 0));
   if (words === 0) return t.writeU32(t.arg(0), CAP_V3) < 0 ? -EFAULT : -EINVAL;
   const pid = getU32(b, 4);
-  if (pid !== 0 && pid !== t.tid) return -EPERM;
+  if (pid !== 0 && pid !== t.vtid) return -EPERM;
   b.fill(0, 0, 24);
   if (t.copyIn(t.arg(1), b, 0, words * 12) < 0) return -EFAULT;
   const old = t.creds;

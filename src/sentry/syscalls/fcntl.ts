@@ -1,6 +1,6 @@
 // Descriptors and descriptions: dup(2), fcntl(2), ioctl(2), flock(2), fsync(2).
 
-import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, ENOTTY, EOVERFLOW, EPERM, ESPIPE, ESRCH } from '../../abi/errno.ts';
+import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, ENOTTY, EOVERFLOW, EPERM, ESPIPE } from '../../abi/errno.ts';
 import {
   F_ADD_SEALS,
   F_DUPFD,
@@ -18,7 +18,6 @@ import {
   F_OFD_SETLK,
   F_OFD_SETLKW,
   F_OWNER_PGRP,
-  F_OWNER_PID,
   F_RDLCK,
   F_SEAL_WRITE,
   F_SETFD,
@@ -64,6 +63,8 @@ import { SEEK_CUR, SEEK_END, SEEK_SET } from '../../abi/uio.ts';
 import { getI16, getI64, getU32, putU16, putU32, putU64 } from '../../base/bytes.ts';
 import { BLOCKED } from '../../base/result.ts';
 import { pipeOf } from '../fs/pipe/pipe.ts';
+import { ownerNumber, setOwner, setSignedOwner, signedOwner } from '../kernel/fileowner.ts';
+import { numberIn } from '../kernel/pidns.ts';
 import type { Task } from '../kernel/task.ts';
 import type { File } from '../vfs/file.ts';
 import { dropWholeLock, findConflict, type LockOwner, locksOf, setRecordLock, setWholeLock, stopWaiting } from '../vfs/locks.ts';
@@ -155,7 +156,7 @@ function getLock(t: Task, f: File, ofd: boolean): number {
     putU16(b, 2, SEEK_SET);
     putU64(b, 8, l.start);
     putU64(b, 16, l.end === Infinity ? 0 : l.end - l.start);
-    putU32(b, 24, typeof l.owner === 'number' ? l.pid : -1);
+    putU32(b, 24, typeof l.owner === 'number' ? numberIn(t.kernel.pidOf(l.pid), t.pidns) : -1);
   }
   return t.copyOut(t.arg(2), b, 0, FLOCK_SIZE);
 }
@@ -172,31 +173,19 @@ function setLock(t: Task, f: File, ofd: boolean, wait: boolean): number {
   return w;
 }
 
-/** F_SETOWN: a process (> 0) or process group (< 0) that exists, or 0. */
-function setOwner(t: Task, f: File, who: number): number {
-  if (who > 0 && t.kernel.findTask(who) === null) return -ESRCH;
-  if (who < 0 && !t.kernel.pgrps.has(-who)) return -ESRCH;
-  f.ownerPid = who;
-  f.ownerType = who < 0 ? F_OWNER_PGRP : F_OWNER_PID;
-  return 0;
-}
-
 function setOwnerEx(t: Task, f: File): number {
   const b = t.kernel.tmp;
   const err = t.copyIn(t.arg(2), b, 0, 8);
   if (err < 0) return err;
   const type = getU32(b, 0);
   const pid = getU32(b, 4) | 0;
-  if (type > F_OWNER_PGRP || pid < 0) return -EINVAL;
-  const r = setOwner(t, f, type === F_OWNER_PGRP ? -pid : pid);
-  if (r === 0) f.ownerType = type;
-  return r;
+  return type > F_OWNER_PGRP || pid < 0 ? -EINVAL : setOwner(t, f, type, pid);
 }
 
 function getOwnerEx(t: Task, f: File): number {
   const b = t.kernel.tmp;
   putU32(b, 0, f.ownerType);
-  putU32(b, 4, Math.abs(f.ownerPid));
+  putU32(b, 4, ownerNumber(t, f));
   return t.copyOut(t.arg(2), b, 0, 8);
 }
 
@@ -260,9 +249,9 @@ function fcntlFile(t: Task, f: File, cmd: number, arg: number): number {
     case F_OFD_SETLKW:
       return setLock(t, f, true, true);
     case F_SETOWN:
-      return setOwner(t, f, arg);
+      return setSignedOwner(t, f, arg);
     case F_GETOWN:
-      return f.ownerPid;
+      return signedOwner(t, f);
     case F_SETOWN_EX:
       return setOwnerEx(t, f);
     case F_GETOWN_EX:

@@ -82,7 +82,7 @@ export function sys_set_robust_list(t: Task): number {
 
 export function sys_get_robust_list(t: Task): number {
   const pid = t.argI(0);
-  const o = pid === 0 ? t : t.kernel.findTask(pid);
+  const o = pid === 0 ? t : t.pidns.task(pid);
   if (o === null) return -ESRCH;
   if (o.tg !== t.tg && t.creds.euid !== 0 && t.creds.euid !== o.creds.ruid) return -EPERM;
   if (t.writeU64(t.arg(1), o.robustList) < 0 || t.writeU64(t.arg(2), ROBUST_HEAD_SIZE) < 0) return -EFAULT;

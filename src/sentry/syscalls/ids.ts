@@ -8,81 +8,63 @@ import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import { full, type Row } from './row.ts';
 
 export function sys_getpid(t: Task): number {
-  return t.tg.tgid;
+  return t.tg.vtgid;
 }
 
 export function sys_gettid(t: Task): number {
-  return t.tid;
+  return t.vtid;
 }
 
 export function sys_getppid(t: Task): number {
   const p = t.tg.parent;
-  if (p !== null) return p.tgid;
+  if (p !== null) return p.pid.in(t.pidns);
   // Without a first process of its own (`do`), orphans are children of the host's, as far as they can tell.
-  return t.kernel.init === null ? 1 : 0;
+  return t.pidns.hosted && t.pidns.init === null ? 1 : 0;
 }
 
 export function sys_getpgrp(t: Task): number {
-  return t.tg.pgrp.pgid;
+  return t.tg.pgrp.pid.in(t.pidns);
 }
 
 function groupOf(t: Task, pid: number): ThreadGroup | null {
-  return pid === 0 ? t.tg : (t.kernel.findTask(pid)?.tg ?? null);
+  return pid === 0 ? t.tg : (t.pidns.task(pid)?.tg ?? null);
 }
 
 export function sys_getpgid(t: Task): number {
   const g = groupOf(t, t.argI(0));
-  return g === null ? -ESRCH : g.pgrp.pgid;
+  return g === null ? -ESRCH : g.pgrp.pid.in(t.pidns);
 }
 
 export function sys_getsid(t: Task): number {
   const g = groupOf(t, t.argI(0));
-  return g === null ? -ESRCH : g.session.sid;
-}
-
-/** Moves `g` to `to`, letting an emptied group and session go. */
-function move(t: Task, g: ThreadGroup, to: ProcessGroup): void {
-  const k = t.kernel;
-  const from = g.pgrp;
-  if (from === to) return;
-  g.joinGroup(to);
-  if (from.members.size > 0) return;
-  k.pgrps.delete(from.pgid);
-  if (--from.session.groups === 0) k.sessions.delete(from.session.sid);
+  return g === null ? -ESRCH : g.session.pid.in(t.pidns);
 }
 
 export function sys_setpgid(t: Task): number {
-  const k = t.kernel;
-  const pid = t.argI(0) === 0 ? t.tgid : t.argI(0);
+  const pid = t.argI(0) === 0 ? t.tg.vtgid : t.argI(0);
   const pgid = t.argI(1) === 0 ? pid : t.argI(1);
   if (pgid < 0) return -EINVAL;
-  const g = k.findGroup(pid);
+  const g = t.pidns.group(pid);
   if (g === null || (g !== t.tg && g.parent !== t.tg)) return -ESRCH;
   if (g !== t.tg) {
     if (g.session !== t.tg.session) return -EPERM;
     if (g.execed) return -EACCES;
   }
-  if (g.session.sid === g.tgid) return -EPERM;
-  let pg = k.pgrps.get(pgid);
-  if (pg === undefined) {
+  if (g.session.leader === g || g.session.pid === g.pid) return -EPERM;
+  let pg = t.pidns.pgrp(pgid);
+  if (pg === null) {
     if (pgid !== pid) return -EPERM;
-    pg = new ProcessGroup(pgid, g.session);
-    k.pgrps.set(pgid, pg);
+    pg = new ProcessGroup(g.pid, g.session);
   } else if (pg.session !== g.session) return -EPERM;
-  move(t, g, pg);
+  g.joinGroup(pg);
   return 0;
 }
 
 export function sys_setsid(t: Task): number {
-  const k = t.kernel;
   const g = t.tg;
-  if (g.pgrp.pgid === g.tgid || k.pgrps.has(g.tgid)) return -EPERM;
-  const s = new Session(g.tgid, g);
-  k.sessions.set(s.sid, s);
-  const pg = new ProcessGroup(g.tgid, s);
-  k.pgrps.set(pg.pgid, pg);
-  move(t, g, pg);
-  return s.sid;
+  if (g.pid.pgrp !== null) return -EPERM;
+  g.joinGroup(new ProcessGroup(g.pid, new Session(g.pid, g)));
+  return g.vtgid;
 }
 
 export const rows: readonly Row[] = [

@@ -58,6 +58,7 @@ import { MSGMAX, MSGMNB, MSGMNI, MSQID_DS_SIZE } from '../ipc/msg.ts';
 import { ipcOf } from '../ipc/namespace.ts';
 import { SEMID_DS_SIZE, SEMMNI, SEMMNS, SEMMSL, type SemOperation, SEMOPM, SEMVMX, type SemSet, type SemWaiter } from '../ipc/sem.ts';
 import { SHMID_DS_SIZE, ShmMapping, SHMMAX, SHMMIN, SHMMNI, type ShmSegment } from '../ipc/shm.ts';
+import { numberIn } from '../kernel/pidns.ts';
 import { TASK_BLOCKED, type Task } from '../kernel/task.ts';
 import { PAGE } from '../mm/memory.ts';
 import { full, type Row } from './row.ts';
@@ -94,7 +95,7 @@ export function sys_shmget(t: Task): number {
   const flags = t.argI(2);
   const o = table.find(t.creds, key, flags);
   if (typeof o === 'number') return o;
-  if (o === null) return table.create(t.creds, key, flags, size, t.tgid);
+  if (o === null) return table.create(t.creds, key, flags, size, t.tg.pid);
   return size > o.size ? -EINVAL : o.id;
 }
 
@@ -123,7 +124,7 @@ export function sys_shmat(t: Task): number {
   if (addr !== 0 && (flags & SHM_REMAP) === 0 && t.mm.vmas.overlaps(addr, addr + len)) return -EINVAL;
   const maxProt = PROT_READ | PROT_EXEC | (readOnly ? 0 : PROT_WRITE);
   const r = t.mm.mmap(t.ctx, addr, len, prot, mapFlags, maxProt, s.mapping, 0, s.fd, 0);
-  if (r >= 0) s.lpid = t.tgid;
+  if (r >= 0) s.lpid = t.tg.pid;
   return r;
 }
 
@@ -148,7 +149,7 @@ export function sys_shmdt(t: Task): number {
   for (;;) {
     const v = list.find((x) => x.start >= addr && x.end <= end && x.object === segment.mapping && x.start - x.offset === addr);
     if (v === undefined) break;
-    segment.lpid = t.tgid;
+    segment.lpid = t.tg.pid;
     const r = t.mm.munmap(t.ctx, v.start, v.end - v.start);
     if (r < 0) return r;
   }
@@ -183,7 +184,7 @@ export function sys_shmctl(t: Task): number {
     case SHM_STAT_ANY: {
       const s = forStat(t, table, id, command !== IPC_STAT, command === SHM_STAT_ANY);
       if (typeof s === 'number') return s;
-      s.putDs(b);
+      s.putDs(b, t.pidns);
       return t.copyOut(out, b, 0, SHMID_DS_SIZE) < 0 ? -EFAULT : command === IPC_STAT ? 0 : s.id;
     }
     case IPC_SET: {
@@ -262,7 +263,7 @@ function semop(t: Task, timeout: number): number {
   if (waited !== null && waited !== s) return -EIDRM;
   const err = s.permission(t.creds, alter ? MAY_WRITE : MAY_READ);
   if (err < 0) return err;
-  const r = s.operate(operations, n, t.tg, t.tgid);
+  const r = s.operate(operations, n, t.tg, t.tg.pid);
   if (r <= 0) return r;
   if (t.expired()) return -EAGAIN;
   const w = t.waitOn(s.queue, -1, EINTR);
@@ -354,11 +355,11 @@ export function sys_semctl(t: Task): number {
       if (err < 0) return err;
       if (num < 0 || num >= s.count) return -EINVAL;
       if (command === GETVAL) return s.values[num]!;
-      if (command === GETPID) return s.pids[num]!;
+      if (command === GETPID) return numberIn(s.pids[num]!, t.pidns);
       if (command !== SETVAL) return countWaiters(s, num, command === GETZCNT);
       const value = t.argI(3);
       if (value < 0 || value > SEMVMX) return -ERANGE;
-      s.set(num, value, t.tgid);
+      s.set(num, value, t.tg.pid);
       touch(s);
       return 0;
     }
@@ -385,7 +386,7 @@ function semAll(t: Task, id: number, command: number, addr: number): number {
   }
   if (t.copyIn(addr, b, 0, size) < 0) return -EFAULT;
   for (let i = 0; i < s.count; i++) if (getU16(b, i * 2) > SEMVMX) return -ERANGE;
-  for (let i = 0; i < s.count; i++) s.set(i, getU16(b, i * 2), t.tgid);
+  for (let i = 0; i < s.count; i++) s.set(i, getU16(b, i * 2), t.tg.pid);
   touch(s);
   return 0;
 }
@@ -416,7 +417,7 @@ export function sys_msgsnd(t: Task): number {
   if (typeof q === 'number') return t.rs.obj !== null ? -EIDRM : q;
   const err = q.permission(t.creds, MAY_WRITE);
   if (err < 0) return err;
-  const r = q.send(type, b, size, t.tgid);
+  const r = q.send(type, b, size, t.tg.pid);
   if (r !== -EAGAIN || (t.argI(3) & IPC_NOWAIT) !== 0) return r;
   t.rs.obj = q;
   return t.waitOn(q.senders, -1, EINTR);
@@ -436,7 +437,7 @@ export function sys_msgrcv(t: Task): number {
   if (typeof q === 'number') return t.rs.obj !== null ? -EIDRM : q;
   const err = q.permission(t.creds, MAY_READ);
   if (err < 0) return err;
-  const m = q.receive(type, flags, room, t.tgid);
+  const m = q.receive(type, flags, room, t.tg.pid);
   if (typeof m === 'number') {
     if (m !== -ENOMSG || (flags & IPC_NOWAIT) !== 0) return m;
     t.rs.obj = q;
@@ -480,7 +481,7 @@ export function sys_msgctl(t: Task): number {
     case MSG_STAT_ANY: {
       const q = forStat(t, table, id, command !== IPC_STAT, command === MSG_STAT_ANY);
       if (typeof q === 'number') return q;
-      q.putDs(b);
+      q.putDs(b, t.pidns);
       return t.copyOut(out, b, 0, MSQID_DS_SIZE) < 0 ? -EFAULT : command === IPC_STAT ? 0 : q.id;
     }
     case IPC_SET: {

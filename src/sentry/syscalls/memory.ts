@@ -307,7 +307,7 @@ export function sys_mincore(t: Task): number {
 /** process_vm_readv and process_vm_writev between two tasks of the sandbox. */
 function transfer(t: Task, write: boolean): number {
   if (t.arg(5) !== 0) return -EINVAL;
-  const o = t.kernel.findTask(t.argI(0));
+  const o = t.pidns.task(t.argI(0));
   const UIO_MAX = 1024;
   if (t.arg(2) > UIO_MAX || t.arg(4) > UIO_MAX) return -EINVAL;
   if (o === null) return -ESRCH;

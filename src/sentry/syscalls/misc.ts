@@ -16,9 +16,24 @@ import {
   SYS_uname,
   SYS_vhangup,
 } from '../../abi/nr.ts';
+import {
+  LINUX_REBOOT_CMD_HALT,
+  LINUX_REBOOT_CMD_POWER_OFF,
+  LINUX_REBOOT_CMD_RESTART,
+  LINUX_REBOOT_CMD_RESTART2,
+  LINUX_REBOOT_MAGIC1,
+  LINUX_REBOOT_MAGIC2,
+  LINUX_REBOOT_MAGIC2A,
+  LINUX_REBOOT_MAGIC2B,
+  LINUX_REBOOT_MAGIC2C,
+} from '../../abi/reboot.ts';
+import { SIGHUP, SIGINT, SIGKILL } from '../../abi/signal.ts';
 import { UTS_FIELD, UTS_MACHINE, UTS_RELEASE, UTS_SYSNAME, UTS_VERSION } from '../../abi/utsname.ts';
 import { latin1Decode, latin1Encode, latin1Write, putU16, putU32, putU64 } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
+import { limitsOf } from '../kernel/limits.ts';
+import { TASK_EXITED } from '../../base/result.ts';
+import { exitGroup } from '../kernel/exit.ts';
 import type { Task } from '../kernel/task.ts';
 import { full, partial, type Row } from './row.ts';
 
@@ -28,6 +43,7 @@ const PER_QUERY = 0xffffffff;
 const GRND_NONBLOCK = 1;
 const GRND_RANDOM = 2;
 const GRND_INSECURE = 4;
+const REBOOT_MAGIC2: readonly number[] = [LINUX_REBOOT_MAGIC2, LINUX_REBOOT_MAGIC2A, LINUX_REBOOT_MAGIC2B, LINUX_REBOOT_MAGIC2C];
 const RANDOM_MAX = 0x1fffffff;
 
 /** uname(2). */
@@ -74,10 +90,12 @@ export function sys_sysinfo(t: Task): number {
   const k = t.kernel;
   b.fill(0, 0, SYSINFO.size);
   putU64(b, SYSINFO.uptime, Math.floor((monotonicNs() - k.bootNs) / 1e9));
-  putU64(b, SYSINFO.totalram, k.memoryBytes);
-  // Without accounting of the guests' pages, three quarters are called free.
-  putU64(b, SYSINFO.freeram, Math.floor(k.memoryBytes / 4) * 3);
-  putU16(b, SYSINFO.procs, k.tasks.size);
+  const l = limitsOf(k, t.tg.container);
+  putU64(b, SYSINFO.totalram, l.memory);
+  putU64(b, SYSINFO.freeram, Math.max(0, l.memory - l.memoryUsed));
+  putU64(b, SYSINFO.totalswap, l.swap);
+  putU64(b, SYSINFO.freeswap, l.swap - l.swapUsed);
+  putU16(b, SYSINFO.procs, Math.min(l.tasks, 65535));
   putU32(b, SYSINFO.mem_unit, 1);
   return t.copyOut(t.arg(0), b, 0, SYSINFO.size);
 }
@@ -157,9 +175,17 @@ export function sys_rseq(_t: Task): number {
   return -ENOSYS;
 }
 
-/** reboot(2): nothing in a sandbox may. */
+/** reboot(2): ends the caller's pid namespace, whose first process then ends as if by SIGHUP or SIGINT (pid_namespaces(7)). */
 export function sys_reboot(t: Task): number {
-  return t.creds.has(CAP_SYS_BOOT) ? -EINVAL : -EPERM;
+  if (!t.creds.has(CAP_SYS_BOOT)) return -EPERM;
+  if (t.argU(0) !== LINUX_REBOOT_MAGIC1 || !REBOOT_MAGIC2.includes(t.argU(1))) return -EINVAL;
+  const command = t.argU(2);
+  const again = command === LINUX_REBOOT_CMD_RESTART || command === LINUX_REBOOT_CMD_RESTART2;
+  const init = t.pidns.init;
+  if (init === null || (!again && command !== LINUX_REBOOT_CMD_HALT && command !== LINUX_REBOOT_CMD_POWER_OFF)) return -EINVAL;
+  t.pidns.reboot = again ? SIGHUP : SIGINT;
+  exitGroup(init, SIGKILL);
+  return TASK_EXITED;
 }
 
 /** vhangup(2). */
@@ -171,7 +197,7 @@ export const rows: readonly Row[] = [
   full(SYS_uname, 'uname', sys_uname, 'ptr'),
   full(SYS_sethostname, 'sethostname', sys_sethostname, 'str', 'int'),
   full(SYS_setdomainname, 'setdomainname', sys_setdomainname, 'str', 'int'),
-  partial(SYS_sysinfo, 'sysinfo', sys_sysinfo, 'no load averages; free memory is estimated', 'ptr'),
+  partial(SYS_sysinfo, 'sysinfo', sys_sysinfo, 'no load averages', 'ptr'),
   full(SYS_getrandom, 'getrandom', sys_getrandom, 'ptr', 'size', 'hex'),
   partial(SYS_syslog, 'syslog', sys_syslog, 'a log of one line', 'int', 'ptr', 'int'),
   partial(SYS_personality, 'personality', sys_personality, 'kept; only PER_LINUX32 changes anything (uname)', 'hex'),
@@ -184,6 +210,15 @@ export const rows: readonly Row[] = [
     note: 'ENOSYS; libraries go on without',
     args: ['ptr', 'uint', 'hex', 'uint'],
   },
-  partial(SYS_reboot, 'reboot', sys_reboot, 'always an error', 'hex', 'hex', 'int', 'ptr'),
+  partial(
+    SYS_reboot,
+    'reboot',
+    sys_reboot,
+    'ends the pid namespace; EINVAL in one without a first process (do)',
+    'hex',
+    'hex',
+    'int',
+    'ptr',
+  ),
   partial(SYS_vhangup, 'vhangup', sys_vhangup, 'always EPERM'),
 ];

@@ -151,14 +151,14 @@ export function sys_mq_notify(t: Task): number {
       socket.unref();
     } else if (woken && how === SIGEV_SIGNAL && signo > 0 && !group.zombie) {
       const info = new SigInfo(signo, SI_MESGQ);
-      info.pid = kernel.current?.tgid ?? 0;
+      info.pid = kernel.current?.tg.pid.in(group.pid.ns) ?? 0;
       info.uid = kernel.current?.creds.ruid ?? uid;
       info.valueLo = valueLo;
       info.valueHi = valueHi;
       kernel.signalGroup(group, info);
     }
   };
-  const r = f.mq.register({ tgid: t.tgid, signo: how === SIGEV_SIGNAL ? signo : 0, tell });
+  const r = f.mq.register({ group, signo: how === SIGEV_SIGNAL ? signo : 0, tell });
   if (r === 0 && socket !== null) socket.ref();
   return r;
 }

@@ -26,11 +26,12 @@ import {
   CLONE_NEW_ALL,
   makeNamespaces,
   mayMakeNamespaces,
-  type Namespace,
   type NamespaceSet,
   switchNamespaces,
   UtsNamespace,
 } from '../kernel/namespaces.ts';
+import type { Namespace } from '../kernel/namespace.ts';
+import { PidNamespace } from '../kernel/pidns.ts';
 import type { Task } from '../kernel/task.ts';
 import { MountNamespace, topMount } from '../vfs/namespace.ts';
 import { partial, type Row } from './row.ts';
@@ -77,7 +78,11 @@ function enter(t: Task, s: NamespaceSet, ns: Namespace | MountNamespace): number
   // Nobody is in another user namespace than this one, and one cannot enter one's own again.
   if (ns.kind === CLONE_NEWUSER) return -EINVAL;
   if (!t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
-  if (ns instanceof UtsNamespace) s.uts = ns;
+  if (ns instanceof PidNamespace) {
+    // Never upwards or aside: what a task can see of others does not grow.
+    if (!t.pidns.holds(ns)) return -EINVAL;
+    s.pid = ns;
+  } else if (ns instanceof UtsNamespace) s.uts = ns;
   else if (ns.kind === CLONE_NEWIPC) s.ipc = ns;
   else if (ns.kind === CLONE_NEWNET) s.net = ns;
   else if (ns.kind === CLONE_NEWCGROUP) s.cgroup = ns;
@@ -127,7 +132,7 @@ function enterAll(t: Task, s: NamespaceSet, o: Task | null, types: number): numb
     [CLONE_NEWNS, o.ns.mnt],
     [CLONE_NEWUTS, o.ns.uts],
     [CLONE_NEWIPC, o.ns.ipc],
-    [CLONE_NEWPID, o.ns.pid],
+    [CLONE_NEWPID, o.pidns],
     [CLONE_NEWCGROUP, o.ns.cgroup],
     [CLONE_NEWNET, o.ns.net],
     [CLONE_NEWTIME, o.ns.time],
@@ -140,7 +145,7 @@ function enterAll(t: Task, s: NamespaceSet, o: Task | null, types: number): numb
   return 0;
 }
 
-const REFUSED = 'user and pid namespaces are refused with ENOSPC, as with their limits at 0; time namespaces with EINVAL';
+const REFUSED = 'user namespaces are refused with ENOSPC, as with their limit at 0; time namespaces with EINVAL';
 
 export const rows: readonly Row[] = [
   partial(SYS_unshare, 'unshare', sys_unshare, REFUSED, 'clone'),

@@ -8,11 +8,10 @@ import { getI32, getU32 } from '../../base/bytes.ts';
 import { PidFile, pidfdGroup } from '../fs/event/pidfd.ts';
 import { mayPtrace } from '../kernel/ptrace.ts';
 import { SigInfo } from '../kernel/siginfo.ts';
-import { signalGroup } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
 import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import { full, partial, type Row } from './row.ts';
-import { mayKill } from './signal.ts';
+import { mayKill, sendTo } from './signal.ts';
 
 const NSIG = 64;
 const SIGINFO_SIZE = 128;
@@ -22,8 +21,8 @@ export function sys_pidfd_open(t: Task): number {
   const pid = t.argI(0);
   const flags = t.argU(1);
   if ((flags & ~O_NONBLOCK) !== 0 || pid <= 0) return -EINVAL;
-  const g = t.kernel.findGroup(pid);
-  if (g === null || g.reaped) return t.kernel.findTask(pid) === null ? -ESRCH : -EINVAL;
+  const g = t.pidns.group(pid);
+  if (g === null || g.reaped) return t.pidns.task(pid) === null ? -ESRCH : -EINVAL;
   return t.fds.install(new PidFile(g, flags), true);
 }
 
@@ -54,18 +53,18 @@ export function sys_pidfd_send_signal(t: Task): number {
   if (t.argU(3) !== 0) return -EINVAL;
   const g = groupAt(t, t.argI(0));
   if (typeof g === 'number') return g;
-  if (sig < 0 || sig > NSIG) return -EINVAL;
+  if (sig < 0 || sig > NSIG || !t.pidns.holds(g.pid.ns)) return -EINVAL;
   let info: SigInfo | number;
   if (t.arg(2) !== 0) info = readInfo(t, t.arg(2), sig, g === t.tg);
   else {
     info = new SigInfo(sig, SI_USER);
-    info.pid = t.tgid;
+    info.pid = t.tg.vtgid;
     info.uid = t.creds.ruid;
   }
   if (typeof info === 'number') return info;
   if (g.reaped) return -ESRCH;
   if (!mayKill(t, g, sig)) return -EPERM;
-  if (sig !== 0) signalGroup(g, info);
+  if (sig !== 0) sendTo(t, g, null, info);
   return 0;
 }
 

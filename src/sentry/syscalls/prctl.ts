@@ -286,7 +286,7 @@ export function sys_setrlimit(t: Task): number {
 
 export function sys_prlimit64(t: Task): number {
   const pid = t.argI(0);
-  const o = pid === 0 ? t : t.kernel.findTask(pid);
+  const o = pid === 0 ? t : t.pidns.task(pid);
   if (o === null) return -ESRCH;
   const c = t.creds;
   const oc = o.creds;

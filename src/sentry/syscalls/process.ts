@@ -24,11 +24,12 @@ import {
   CLONE_VM,
 } from '../../abi/sched.ts';
 import { SIGCHLD } from '../../abi/signal.ts';
-import { getU64 } from '../../base/bytes.ts';
+import { getI32, getU64 } from '../../base/bytes.ts';
 import { BLOCKED, NO_RESULT, TASK_EXITED } from '../../base/result.ts';
 import { type CloneArgs, cloneTask } from '../kernel/clone.ts';
 import { exitGroup, exitTask } from '../kernel/exit.ts';
-import { noteEvent, stopToDie, traceExec } from '../kernel/ptrace.ts';
+import { PID_LEVEL_MAX } from '../kernel/pidns.ts';
+import { noteTaskEvent, stopToDie, traceExec } from '../kernel/ptrace.ts';
 import { TASK_BLOCKED, type Task } from '../kernel/task.ts';
 import { argsRoom, copyInStrings } from '../loader/args.ts';
 import { execProgram } from '../loader/exec.ts';
@@ -44,10 +45,10 @@ function start(t: Task, a: CloneArgs): number {
   if (!t.rs.fresh) return awaitVfork(t);
   const c = cloneTask(t, a);
   if (typeof c === 'number') return c;
-  t.rs.a = c.tid;
+  t.rs.a = c.pid.in(t.pidns);
   if (c.ptrace === null) c.ctx.resumeFull();
   else beginTraced(c);
-  return (a.flags & CLONE_VFORK) !== 0 ? awaitVfork(t) : c.tid;
+  return (a.flags & CLONE_VFORK) !== 0 ? awaitVfork(t) : t.rs.a;
 }
 
 /** A child that is traced from birth stops before its first instruction: the loop sees to that. */
@@ -62,25 +63,30 @@ function awaitVfork(t: Task): number {
   const g = t.vforkChild;
   if (g !== null && g.vforkParent === t) return BLOCKED;
   t.vforkChild = null;
-  if (g !== null) noteEvent(t, PTRACE_EVENT_VFORK_DONE, t.rs.a);
+  if (g !== null) noteTaskEvent(t, PTRACE_EVENT_VFORK_DONE, g.pid);
   return t.rs.a;
 }
 
+const PLAIN: CloneArgs = {
+  flags: 0,
+  clearHandlers: false,
+  exitSignal: SIGCHLD,
+  stack: 0,
+  parentTid: 0,
+  childTid: 0,
+  tls: 0,
+  setTid: null,
+  pidfd: 0,
+};
+
 export function sys_fork(t: Task): number {
-  return start(t, { flags: 0, clearHandlers: false, exitSignal: SIGCHLD, stack: 0, parentTid: 0, childTid: 0, tls: 0, pidfd: 0 });
+  return start(t, PLAIN);
 }
 
+const VFORK: CloneArgs = { ...PLAIN, flags: CLONE_VM | CLONE_VFORK };
+
 export function sys_vfork(t: Task): number {
-  return start(t, {
-    flags: CLONE_VM | CLONE_VFORK,
-    clearHandlers: false,
-    exitSignal: SIGCHLD,
-    stack: 0,
-    parentTid: 0,
-    childTid: 0,
-    tls: 0,
-    pidfd: 0,
-  });
+  return start(t, VFORK);
 }
 
 export function sys_clone(t: Task): number {
@@ -95,12 +101,22 @@ export function sys_clone(t: Task): number {
     parentTid: t.arg(2),
     childTid: t.arg(3),
     tls: t.arg(4),
+    setTid: null,
     pidfd: pidfd ? t.arg(2) : 0,
   });
 }
 
 const CLONE_ARGS_SIZE_VER0 = 64;
 const CLONE_ARGS_MOST = 4096;
+
+/** The array of clone3's set_tid: `count` numbers, the first for the child's own pid namespace. Null: none; or -errno. */
+function readSetTid(t: Task, addr: number, count: number): number[] | null | number {
+  if (count > PID_LEVEL_MAX || (addr === 0) !== (count === 0)) return -EINVAL;
+  if (count === 0) return null;
+  const b = new Uint8Array(4 * count);
+  if (t.copyIn(addr, b, 0, b.length) < 0) return -EFAULT;
+  return Array.from({ length: count }, (_, i) => getI32(b, 4 * i));
+}
 
 export function sys_clone3(t: Task): number {
   if (!t.rs.fresh) return awaitVfork(t);
@@ -119,7 +135,8 @@ export function sys_clone3(t: Task): number {
   const stackSize = getU64(b, 48);
   if ((stack === 0) !== (stackSize === 0)) return -EINVAL;
   if (((flags & CLONE_THREAD) !== 0 && exitSignal !== 0) || exitSignal > 64) return -EINVAL;
-  if (getU64(b, 64) !== 0 || getU64(b, 72) !== 0) return -EINVAL; // set_tid
+  const setTid = readSetTid(t, getU64(b, 64), getU64(b, 72));
+  if (typeof setTid === 'number') return setTid;
   return start(t, {
     flags,
     clearHandlers: flagsHigh !== 0,
@@ -128,6 +145,7 @@ export function sys_clone3(t: Task): number {
     parentTid: getU64(b, 24),
     childTid: getU64(b, 16),
     tls: getU64(b, 56),
+    setTid,
     pidfd: getU64(b, 8),
   });
 }
@@ -144,10 +162,10 @@ function exec(t: Task, dir: File | null, pathAddr: number, argvAddr: number, env
   if (more < 0) return more;
   const display = fd === AT_FDCWD || path.startsWith('/') ? path : path === '' ? `/dev/fd/${fd}` : `/dev/fd/${fd}/${path}`;
   const visible = fd === AT_FDCWD || path.startsWith('/') || !t.fds.getCloexec(fd);
-  const oldTid = t.tid;
+  const old = t.pid;
   const r = execProgram(t, dir, path, flags, argv, envp, display, visible);
   if (r !== 0) return r;
-  traceExec(t, oldTid);
+  traceExec(t, old);
   return NO_RESULT;
 }
 
@@ -179,10 +197,10 @@ export function sys_exit_group(t: Task): number {
 
 export function sys_set_tid_address(t: Task): number {
   t.clearChildTid = t.arg(0);
-  return t.tid;
+  return t.vtid;
 }
 
-const NO_NAMESPACES = 'no user, pid and time namespaces';
+const NO_NAMESPACES = 'no user and time namespaces';
 
 export const rows: readonly Row[] = [
   partial(SYS_clone, 'clone', sys_clone, NO_NAMESPACES, 'clone', 'ptr', 'ptr', 'ptr', 'ptr'),
@@ -193,5 +211,5 @@ export const rows: readonly Row[] = [
   full(SYS_set_tid_address, 'set_tid_address', sys_set_tid_address, 'ptr'),
   full(SYS_exit_group, 'exit_group', sys_exit_group, 'int'),
   full(SYS_execveat, 'execveat', sys_execveat, 'dirfd', 'path', 'argv', 'ptr', 'int'),
-  partial(SYS_clone3, 'clone3', sys_clone3, `${NO_NAMESPACES}; no set_tid, no cgroup`, 'ptr', 'size'),
+  partial(SYS_clone3, 'clone3', sys_clone3, `${NO_NAMESPACES}; no cgroup`, 'ptr', 'size'),
 ];

@@ -100,7 +100,7 @@ function traceme(t: Task): number {
 function begin(t: Task, seize: boolean): number {
   const options = seize ? t.argU(3) : 0;
   if (seize && (t.arg(2) !== 0 || badOptions(t))) return -EIO;
-  const o = t.kernel.findTask(t.argI(1));
+  const o = t.pidns.task(t.argI(1));
   if (o === null) return -ESRCH;
   if (o.tg === t.tg || o.ptrace !== null || o.tg.zombie || mayPtrace(t, o) < 0) return -EPERM;
   attach(o, t.tg, seize, options);
@@ -357,11 +357,11 @@ export function sys_ptrace(t: Task): number {
   const what = t.argI(0);
   if (what === PTRACE_TRACEME) return traceme(t);
   if (what === PTRACE_ATTACH || what === PTRACE_SEIZE) return begin(t, what === PTRACE_SEIZE);
-  const o = t.kernel.findTask(t.argI(1));
+  const o = t.pidns.task(t.argI(1));
   const p = o === null ? null : o.ptrace;
   if (o === null || p === null || p.tracer !== t.tg) return -ESRCH;
   if (what === PTRACE_KILL) {
-    signalTask(o, new SigInfo(SIGKILL, SI_KERNEL), true);
+    signalTask(o, new SigInfo(SIGKILL, SI_KERNEL), t.pid.in(o.pidns) === 0);
     return 0;
   }
   if (what === PTRACE_INTERRUPT) return interrupt(o, p);

@@ -34,6 +34,7 @@ import {
   SCHED_RR,
 } from '../../abi/sched.ts';
 import { getI32, getU32, getU64, putU32, putU64 } from '../../base/bytes.ts';
+import { limitsOf } from '../kernel/limits.ts';
 import type { Task } from '../kernel/task.ts';
 import { full, partial, type Row } from './row.ts';
 
@@ -51,7 +52,7 @@ const ioPriorities = new WeakMap<Task, number>();
 function taskOf(t: Task, pid: number): Task | number {
   if (pid < 0) return -EINVAL;
   if (pid === 0) return t;
-  return t.kernel.findTask(pid) ?? -ESRCH;
+  return t.pidns.task(pid) ?? -ESRCH;
 }
 
 function owns(t: Task, o: Task): boolean {
@@ -60,12 +61,12 @@ function owns(t: Task, o: Task): boolean {
 
 /** CPUs of the sandbox as a mask of two words (at most 64). */
 function onlineLo(t: Task): number {
-  const n = t.kernel.cpus;
+  const n = limitsOf(t.kernel, t.tg.container).cpus;
   return n >= 32 ? 0xffffffff : (1 << n) - 1;
 }
 
 function onlineHi(t: Task): number {
-  const n = t.kernel.cpus - 32;
+  const n = limitsOf(t.kernel, t.tg.container).cpus - 32;
   return n <= 0 ? 0 : n >= 32 ? 0xffffffff : (1 << n) - 1;
 }
 
@@ -79,10 +80,13 @@ export function sys_sched_getaffinity(t: Task): number {
   const o = taskOf(t, t.argI(0));
   if (typeof o === 'number') return o;
   const len = t.argU(1);
-  if (len * 8 < t.kernel.cpus || len % 8 !== 0) return -EINVAL;
-  const all = o.cpuLo === 0 && o.cpuHi === 0;
-  putU32(buf, 0, all ? onlineLo(t) : o.cpuLo);
-  putU32(buf, 4, all ? onlineHi(t) : o.cpuHi);
+  if (len * 8 < limitsOf(t.kernel, t.tg.container).cpus || len % 8 !== 0) return -EINVAL;
+  // What was asked for before a limit fell below it is no more.
+  const lo = (o.cpuLo & onlineLo(t)) >>> 0;
+  const hi = (o.cpuHi & onlineHi(t)) >>> 0;
+  const all = lo === 0 && hi === 0;
+  putU32(buf, 0, all ? onlineLo(t) : lo);
+  putU32(buf, 4, all ? onlineHi(t) : hi);
   return t.copyOut(t.arg(2), buf, 0, 8) < 0 ? -EFAULT : 8;
 }
 
@@ -224,16 +228,15 @@ export function sys_getcpu(t: Task): number {
 
 /** Calls `fn` for each task that which/who of getpriority(2) and ioprio_get(2) name. False for an unknown `which`. */
 function forEachNamed(t: Task, which: number, who: number, fn: (o: Task) => void): boolean {
-  const k = t.kernel;
   if (which === PRIO_PROCESS) {
-    const o = who === 0 ? t : k.findTask(who);
+    const o = who === 0 ? t : t.pidns.task(who);
     if (o !== null) fn(o);
   } else if (which === PRIO_PGRP) {
-    const pg = who === 0 ? t.tg.pgrp : k.pgrps.get(who);
-    if (pg !== undefined) for (const g of pg.members) for (const o of g.tasks) fn(o);
+    const pg = who === 0 ? t.tg.pgrp : t.pidns.pgrp(who);
+    if (pg !== null) for (const g of pg.members) for (const o of g.tasks) fn(o);
   } else if (which === PRIO_USER) {
     const uid = who === 0 ? t.creds.ruid : who;
-    for (const o of k.tasks.values()) if (o.creds.ruid === uid) fn(o);
+    for (const o of t.kernel.tasks.values()) if (o.creds.ruid === uid && t.pidns.holds(o.pidns)) fn(o);
   } else return false;
   return true;
 }

@@ -77,7 +77,7 @@ function setFilter(t: Task, flags: number, addr: number): number {
   if (next === null) return -ENOMEM;
   if ((flags & SECCOMP_FILTER_FLAG_TSYNC) !== 0) {
     const other = outOfStep(t);
-    if (other !== null) return (flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH) !== 0 ? -ESRCH : other.tid;
+    if (other !== null) return (flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH) !== 0 ? -ESRCH : other.vtid;
     for (const o of t.tg.tasks) {
       if (o === t || o.state === TASK_DEAD) continue;
       if (t.creds.noNewPrivs && !o.creds.noNewPrivs) {

@@ -52,9 +52,17 @@ const MINSTACK = 2048;
 
 function userInfo(t: Task, sig: number, code: number): SigInfo {
   const info = SigInfo.take(sig, code);
-  info.pid = t.tgid;
+  info.pid = t.tg.vtgid;
   info.uid = t.creds.ruid;
   return info;
+}
+
+/** A signal of `t` to the process `g`, or to its thread `o`. Who is in a pid namespace cannot tell who sends from above it. */
+export function sendTo(t: Task, g: ThreadGroup, o: Task | null, info: SigInfo): void {
+  const above = t.pid.in(g.pid.ns) === 0;
+  if (above && info.code <= 0) info.pid = 0;
+  if (o === null) signalGroup(g, info, above);
+  else signalTask(o, info, above);
 }
 
 export function sys_rt_sigaction(t: Task): number {
@@ -234,32 +242,32 @@ export function sys_kill(t: Task): number {
   const sig = t.argI(1);
   if (sig < 0 || sig > NSIG) return -EINVAL;
   if (pid > 0) {
-    const g = t.kernel.findGroup(pid) ?? t.kernel.findTask(pid)?.tg ?? null;
+    const p = t.pidns.ids.get(pid);
+    const g = p === undefined ? null : (p.group ?? p.task?.tg ?? null);
     if (g === null || g.reaped) return -ESRCH;
     if (!mayKill(t, g, sig)) return -EPERM;
-    if (sig !== 0) signalGroup(g, userInfo(t, sig, SI_USER));
+    if (sig !== 0) sendTo(t, g, null, userInfo(t, sig, SI_USER));
     return 0;
   }
   if (pid === -2147483648) return -ESRCH;
-  const pgid = pid === 0 ? t.tg.pgrp.pgid : -pid;
   let seen = 0;
   let sent = 0;
-  for (const g of [...t.kernel.groups.values()]) {
-    if (g.reaped || (pid === -1 ? g === t.tg || g === t.kernel.init : g.pgrp.pgid !== pgid)) continue;
+  for (const g of pid === -1 ? t.pidns.groups() : [...((pid === 0 ? t.tg.pgrp : t.pidns.pgrp(-pid))?.members ?? [])]) {
+    if (g.reaped || (pid === -1 && (g === t.tg || g.pid.in(t.pidns) === 1))) continue;
     seen++;
     if (!mayKill(t, g, sig)) continue;
     sent++;
-    if (sig !== 0) signalGroup(g, userInfo(t, sig, SI_USER));
+    if (sig !== 0) sendTo(t, g, null, userInfo(t, sig, SI_USER));
   }
   return sent > 0 ? 0 : seen > 0 ? -EPERM : -ESRCH;
 }
 
 function killThread(t: Task, tgid: number, tid: number, sig: number, info: SigInfo | null): number {
   if (tid <= 0 || tgid === 0 || tgid < -1 || sig < 0 || sig > NSIG) return -EINVAL;
-  const o = t.kernel.findTask(tid);
-  if (o === null || (tgid !== -1 && o.tgid !== tgid)) return -ESRCH;
+  const o = t.pidns.task(tid);
+  if (o === null || (tgid !== -1 && o.tg.pid.in(t.pidns) !== tgid)) return -ESRCH;
   if (!mayKill(t, o.tg, sig)) return -EPERM;
-  if (sig !== 0) signalTask(o, info ?? userInfo(t, sig, SI_TKILL));
+  if (sig !== 0) sendTo(t, o.tg, o, info ?? userInfo(t, sig, SI_TKILL));
   return 0;
 }
 
@@ -304,23 +312,23 @@ function queueFull(g: ThreadGroup, sig: number): boolean {
 export function sys_rt_sigqueueinfo(t: Task): number {
   const pid = t.argI(0);
   const sig = t.argI(1);
-  const info = readInfo(t, t.arg(2), sig, pid === t.tgid);
+  const info = readInfo(t, t.arg(2), sig, pid === t.vtid);
   if (typeof info === 'number') return info;
   if (sig < 0 || sig > NSIG) return -EINVAL;
-  const g = t.kernel.findGroup(pid);
+  const g = t.pidns.group(pid);
   if (g === null) return -ESRCH;
   if (!mayKill(t, g, sig)) return -EPERM;
   if (queueFull(g, sig)) return -EAGAIN;
-  if (sig !== 0) signalGroup(g, info);
+  if (sig !== 0) sendTo(t, g, null, info);
   return 0;
 }
 
 export function sys_rt_tgsigqueueinfo(t: Task): number {
   const sig = t.argI(2);
-  const info = readInfo(t, t.arg(3), sig, t.argI(1) === t.tid);
+  const info = readInfo(t, t.arg(3), sig, t.argI(1) === t.vtid);
   if (typeof info === 'number') return info;
   if (t.argI(0) <= 0) return -EINVAL;
-  const o = t.kernel.findTask(t.argI(1));
+  const o = t.pidns.task(t.argI(1));
   if (o !== null && queueFull(o.tg, sig)) return -EAGAIN;
   return killThread(t, t.argI(0), t.argI(1), sig, info);
 }

@@ -19,6 +19,7 @@ import { UIO_MAXIOV } from '../../abi/uio.ts';
 import { getI32, getI64, getU64, putU32, putU64 } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import { BLOCKED } from '../../base/result.ts';
+import { numberIn } from '../kernel/pidns.ts';
 import type { IoVec, Task } from '../kernel/task.ts';
 import { Message, SOCKADDR_MAX } from '../net/message.ts';
 import { ControlWriter, dropMessageFiles, parseControl } from '../net/scm.ts';
@@ -310,7 +311,7 @@ function recvHeader(t: Task, f: SocketFile, addr: number, flags: number): number
   writer.reset(controlBuffer, header.control === 0 ? 0 : header.controlLen);
   if (message.control !== null) for (const c of message.control) writer.put(c.level, c.type, c.data);
   if (message.creds !== null) {
-    putU32(credentials, 0, message.creds.pid);
+    putU32(credentials, 0, numberIn(message.creds.pid, t.pidns));
     putU32(credentials, 4, message.creds.uid);
     putU32(credentials, 8, message.creds.gid);
     writer.put(SOL_SOCKET, SCM_CREDENTIALS, credentials);

@@ -150,7 +150,7 @@ export class Strace implements Tracer {
     else result = r > 0xffffffff ? `0x${r.toString(16)}` : String(r);
     let text = p.text;
     if (text.includes('<out:') && r >= 0) text = this.outputs(t, text, r);
-    this.write(`[${t.tid}] ${t.name}: ${text} = ${result} <${us}us>\n`);
+    this.write(`[${t.pid.shown}] ${t.name}: ${text} = ${result} <${us}us>\n`);
   }
 
   private outputs(t: Task, text: string, r: number): string {

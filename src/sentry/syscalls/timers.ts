@@ -294,8 +294,8 @@ function cpuClockOwner(t: Task, id: number): Task | boolean | number {
   if (id === CLOCK_THREAD_CPUTIME_ID) return t;
   if (id >= 0 || (id & 3) === 3) return -EINVAL;
   const pid = ~(id >> 3);
-  if ((id & 4) === 0) return pid === 0 || pid === t.tgid ? true : -EINVAL;
-  const o = pid === 0 ? t : t.kernel.findTask(pid);
+  if ((id & 4) === 0) return pid === 0 || pid === t.tg.vtgid ? true : -EINVAL;
+  const o = pid === 0 ? t : t.pidns.task(pid);
   return o === null || o.tg !== t.tg ? -EINVAL : o;
 }
 
@@ -323,7 +323,7 @@ export function sys_timer_create(t: Task): number {
     else if (notify !== SIGEV_SIGNAL && notify !== SIGEV_THREAD_ID) return -EINVAL;
     else if (signal < 1 || signal > 64) return -EINVAL;
     if (notify === SIGEV_THREAD_ID) {
-      thread = t.kernel.findTask(getI32(b, 16));
+      thread = t.pidns.task(getI32(b, 16));
       if (thread === null || thread.tg !== t.tg) return -EINVAL;
     }
   }

@@ -21,6 +21,7 @@ import {
 } from '../../abi/wait.ts';
 import { putU32 } from '../../base/bytes.ts';
 import { reap, releaseTraced } from '../kernel/exit.ts';
+import type { Pid } from '../kernel/pidns.ts';
 import type { TracedEnd } from '../kernel/ptrace.ts';
 import { encodeSigInfo } from '../kernel/sigframe.ts';
 import { SigInfo } from '../kernel/siginfo.ts';
@@ -33,14 +34,19 @@ import { putRusage } from './rusage.ts';
 const usage = new Usage();
 const rusage = new Uint8Array(RUSAGE.size);
 
+/** What the caller means by a number; null: nothing. */
+function pidOf(t: Task, nr: number): Pid | null {
+  return t.pidns.ids.get(nr) ?? null;
+}
+
 /** Which children a wait is about. */
 const ALL = 0;
 const PID = 1;
 const PGRP = 2;
 
-function matches(c: ThreadGroup, kind: number, id: number, options: number): boolean {
-  if (kind === PID && c.tgid !== id) return false;
-  if (kind === PGRP && c.pgrp.pgid !== id) return false;
+function matches(c: ThreadGroup, kind: number, id: Pid | null, options: number): boolean {
+  if (kind === PID && c.pid !== id) return false;
+  if (kind === PGRP && c.pgrp.pid !== id) return false;
   // Children that signal otherwise are "clone" children.
   if ((options & __WALL) === 0 && (c.exitSignal !== SIGCHLD) !== ((options & __WCLONE) !== 0)) return false;
   return true;
@@ -69,20 +75,20 @@ function endCode(status: number): number {
   return (status & 0x7f) === 0 ? CLD_EXITED : (status & 0x80) !== 0 ? CLD_DUMPED : CLD_KILLED;
 }
 
-function matchesTracee(tid: number, pgid: number, kind: number, id: number): boolean {
-  return kind === ALL || (kind === PID ? tid === id : pgid === id);
+function matchesTracee(pid: Pid, pgrp: Pid | null, kind: number, id: Pid | null): boolean {
+  return kind === ALL || (kind === PID ? pid : pgrp) === id;
 }
 
 /** Looks at tracees: those that ended, then those that stand still. 1: found; 0: none yet; -ECHILD: there are none. */
-function lookTraced(t: Task, kind: number, id: number, options: number): number {
+function lookTraced(t: Task, kind: number, id: Pid | null, options: number): number {
   const g = t.tg;
   let any = false;
   for (const e of g.tracedEnds) {
-    if (!matchesTracee(e.tid, e.group?.pgrp.pgid ?? 0, kind, id)) continue;
+    if (!matchesTracee(e.pid, e.group?.pgrp.pid ?? null, kind, id)) continue;
     any = true;
     if ((options & WEXITED) === 0) continue;
     found.child = e.group ?? g;
-    found.pid = e.tid;
+    found.pid = e.pid.in(t.pidns);
     found.uid = e.uid;
     found.end = e;
     found.status = e.status;
@@ -91,12 +97,12 @@ function lookTraced(t: Task, kind: number, id: number, options: number): number 
   }
   if (g.tracees === null) return any ? 0 : -ECHILD;
   for (const o of g.tracees) {
-    if (!matchesTracee(o.tid, o.tg.pgrp.pgid, kind, id)) continue;
+    if (!matchesTracee(o.pid, o.tg.pgrp.pid, kind, id)) continue;
     any = true;
     const p = o.ptrace!;
     if (o.state !== TASK_TRACED || p.reported) continue;
     found.child = o.tg;
-    found.pid = o.tid;
+    found.pid = o.pid.in(t.pidns);
     found.uid = o.creds.ruid;
     found.tracee = o;
     found.code = CLD_TRAPPED;
@@ -107,7 +113,7 @@ function lookTraced(t: Task, kind: number, id: number, options: number): number 
 }
 
 /** Looks for a child that meets `options`. 1: found; 0: none yet; -ECHILD. */
-function look(t: Task, kind: number, id: number, options: number): number {
+function look(t: Task, kind: number, id: Pid | null, options: number): number {
   found.end = null;
   found.tracee = null;
   const traced = t.tg.tracees === null && t.tg.tracedEnds.length === 0 ? -ECHILD : lookTraced(t, kind, id, options);
@@ -117,7 +123,7 @@ function look(t: Task, kind: number, id: number, options: number): number {
     if (!matches(c, kind, id, options)) continue;
     any = true;
     found.child = c;
-    found.pid = c.tgid;
+    found.pid = c.pid.in(t.pidns);
     found.uid = c.leader.creds.ruid;
     if (c.zombie && !c.heldByTracer && (options & WEXITED) !== 0) {
       found.code = endCode(c.exitStatus);
@@ -170,7 +176,7 @@ export function sys_wait4(t: Task): number {
   if ((options & ~(WNOHANG | WUNTRACED | WCONTINUED | __WALL | __WCLONE | __WNOTHREAD)) >>> 0 !== 0) return -EINVAL;
   if (pid === -2147483648) return -ESRCH;
   const kind = pid === -1 ? ALL : pid > 0 ? PID : PGRP;
-  const id = pid > 0 ? pid : pid === 0 ? t.tg.pgrp.pgid : -pid;
+  const id = pid === 0 ? t.tg.pgrp.pid : pidOf(t, pid > 0 ? pid : -pid);
   const want = options | WEXITED;
   const r = look(t, kind, id, want);
   if (r < 0) return r;
@@ -184,27 +190,29 @@ export function sys_wait4(t: Task): number {
 
 export function sys_waitid(t: Task): number {
   const type = t.argI(0);
-  let id = t.argI(1);
+  const id = t.argI(1);
   const options = t.argU(3);
   if ((options & ~(WNOHANG | WEXITED | WSTOPPED | WCONTINUED | WNOWAIT | __WALL | __WCLONE | __WNOTHREAD)) >>> 0 !== 0) return -EINVAL;
   if ((options & (WEXITED | WSTOPPED | WCONTINUED)) === 0) return -EINVAL;
   let kind = ALL;
+  let pid: Pid | null = null;
   if (type === P_PID) {
     if (id <= 0) return -EINVAL;
     kind = PID;
+    pid = pidOf(t, id);
   } else if (type === P_PGID) {
     if (id < 0) return -EINVAL;
     kind = PGRP;
-    if (id === 0) id = t.tg.pgrp.pgid;
+    pid = id === 0 ? t.tg.pgrp.pid : pidOf(t, id);
   } else if (type === P_PIDFD) {
     const f = t.fds.get(id);
     if (f === null || t.kernel.pidfdGroup === null) return -EBADF;
     const g = t.kernel.pidfdGroup(f);
     if (g === null) return -EBADF;
     kind = PID;
-    id = g.tgid;
+    pid = g.pid;
   } else if (type !== P_ALL) return -EINVAL;
-  const r = look(t, kind, id, options);
+  const r = look(t, kind, pid, options);
   if (r < 0) return r;
   const infop = t.arg(2);
   const b = t.kernel.tmp;

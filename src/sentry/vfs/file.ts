@@ -58,8 +58,8 @@ export class File {
   get isPath(): boolean {
     return (this.flags & O_PATH) !== 0;
   }
-  /** F_SETOWN/F_SETSIG/O_ASYNC: pid (>0) or process group (<0), signal (0: SIGIO). */
-  ownerPid = 0;
+  /** F_SETOWN/F_SETSIG/O_ASYNC: whom the kernel knows by this (kernel/fileowner.ts) gets the signal (0: SIGIO). */
+  owner: object | null = null;
   /** F_OWNER_TID, F_OWNER_PID or F_OWNER_PGRP. */
   ownerType = 1;
   ownerSignal = 0;
@@ -178,8 +178,8 @@ export class File {
     return -EINVAL;
   }
 
-  /** Lines after pos/flags/mnt_id of /proc/PID/fdinfo/N. */
-  fdinfo(): string {
+  /** Lines after pos/flags/mnt_id of /proc/PID/fdinfo/N. `_pidns`: the pid namespace of the proc that shows them. */
+  fdinfo(_pidns: object): string {
     return '';
   }
 

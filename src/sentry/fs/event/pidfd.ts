@@ -2,6 +2,7 @@
 
 import { O_RDWR } from '../../../abi/fcntl.ts';
 import { POLLHUP, POLLIN, POLLRDNORM } from '../../../abi/poll.ts';
+import type { PidNamespace } from '../../kernel/pidns.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
 import type { File } from '../../vfs/file.ts';
 import { AnonFile } from './anon.ts';
@@ -23,9 +24,12 @@ export class PidFile extends AnonFile {
     return g.zombie ? POLLIN | POLLRDNORM : 0;
   }
 
-  override fdinfo(): string {
-    const pid = this.group.reaped ? -1 : this.group.tgid;
-    return `Pid:\t${pid}\nNSpid:\t${pid}\n`;
+  override fdinfo(pidns: object): string {
+    const ns = pidns as PidNamespace;
+    if (this.group.reaped) return 'Pid:\t-1\nNSpid:\t-1\n';
+    const pid = this.group.pid;
+    const below = pid.in(ns) === 0 ? [] : pid.numbers.slice(ns.level + 1);
+    return `Pid:\t${pid.in(ns)}\nNSpid:\t${[pid.in(ns), ...below].join('\t')}\n`;
   }
 
   override anonName(): string {

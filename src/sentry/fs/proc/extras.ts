@@ -9,8 +9,8 @@ export interface ProcExtras {
   taskCpuNs(t: Task): number;
   /** Files of /proc/net: name to text, by the key of a network namespace. */
   net: ReadonlyMap<string, (key?: object) => string>;
-  /** Files of /proc/sysvipc, by the key of an IPC namespace. */
-  sysvipc: ReadonlyMap<string, (key?: object) => string>;
+  /** Files of /proc/sysvipc as a task sees them. */
+  sysvipc: ReadonlyMap<string, (t: Task) => string>;
   /** Dotted names of further sysctls with their initial text. */
   sysctls: readonly ReadonlyMap<string, string>[];
   /** Lines of /proc/cpuinfo behind "processor", the same for each: "name\t: value". */

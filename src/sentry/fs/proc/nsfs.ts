@@ -1,6 +1,7 @@
 // The file system of namespaces (ioctl_ns(2)): one inode for each, which /proc/PID/ns leads to and setns(2) takes.
 
-import { EINVAL, ENOTTY } from '../../../abi/errno.ts';
+import { EINVAL, ENOTTY, EPERM, ESRCH } from '../../../abi/errno.ts';
+import { O_RDONLY } from '../../../abi/fcntl.ts';
 import { NSFS_MAGIC } from '../../../abi/mount.ts';
 import {
   CLONE_NEWCGROUP,
@@ -13,7 +14,8 @@ import {
   CLONE_NEWUTS,
 } from '../../../abi/sched.ts';
 import { S_IFREG } from '../../../abi/stat.ts';
-import type { Namespace } from '../../kernel/namespaces.ts';
+import type { Namespace } from '../../kernel/namespace.ts';
+import { PidNamespace } from '../../kernel/pidns.ts';
 import type { Task } from '../../kernel/task.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import { Dentry } from '../../vfs/dentry.ts';
@@ -23,8 +25,14 @@ import { MountNamespace } from '../../vfs/namespace.ts';
 import { RegularFile } from '../../vfs/regular.ts';
 import { SynthDir, SynthFs, SynthText } from '../synthetic.ts';
 
+const NS_GET_PARENT = 0xb702;
 const NS_GET_NSTYPE = 0xb703;
 const NS_GET_OWNER_UID = 0xb704;
+// Numbers of a task in another pid namespace: the file's, or the caller's.
+const NS_GET_PID_FROM_PIDNS = 0x8004b706;
+const NS_GET_TGID_FROM_PIDNS = 0x8004b707;
+const NS_GET_PID_IN_PIDNS = 0x8004b708;
+const NS_GET_TGID_IN_PIDNS = 0x8004b709;
 
 /** Any namespace: those of mounts belong to the VFS. */
 export type AnyNamespace = Namespace | MountNamespace;
@@ -40,8 +48,8 @@ export const NAMESPACE_LINKS: readonly (readonly [string, (t: Task) => AnyNamesp
   ['ipc', (t) => t.ns.ipc],
   ['mnt', (t) => t.ns.mnt],
   ['net', (t) => t.ns.net],
-  ['pid', (t) => t.ns.pid],
-  ['pid_for_children', (t) => t.ns.pid],
+  ['pid', (t) => t.pidns],
+  ['pid_for_children', (t) => (t.ns.pid.init === null && !t.ns.pid.hosted ? null : t.ns.pid)],
   ['time', (t) => t.ns.time],
   ['time_for_children', (t) => t.ns.time],
   ['user', (t) => t.ns.user],
@@ -115,8 +123,29 @@ class NsFile extends RegularFile {
 
   override ioctl(c: Caller, cmd: number, arg: number): number {
     if (cmd === NS_GET_NSTYPE) return kindOf(this.namespace);
+    if (cmd === NS_GET_PARENT) return this.#openParent(c as Task);
+    if (cmd >= NS_GET_PID_FROM_PIDNS && cmd <= NS_GET_TGID_IN_PIDNS) return this.#translate(c as Task, cmd, arg);
     if (cmd !== NS_GET_OWNER_UID) return -ENOTTY;
     return kindOf(this.namespace) === CLONE_NEWUSER ? c.copyOut(arg, new Uint8Array(4), 0, 4) : -EINVAL;
+  }
+
+  /** A descriptor of the namespace above, as far as the caller can see it. */
+  #openParent(t: Task): number {
+    if (!(this.namespace instanceof PidNamespace)) return -EINVAL;
+    const p = this.namespace.parent;
+    if (p === null || !t.pidns.holds(p)) return -EPERM;
+    const at = (this.inode.fs as NsFs).place(p);
+    return t.fds.install(new NsFile(at.dentry.inode as NsInode, O_RDONLY, at.mount, at.dentry), true);
+  }
+
+  #translate(t: Task, cmd: number, nr: number): number {
+    const ns = this.namespace;
+    if (!(ns instanceof PidNamespace)) return -EINVAL;
+    const into = cmd === NS_GET_PID_IN_PIDNS || cmd === NS_GET_TGID_IN_PIDNS;
+    const o = (into ? t.pidns : ns).task(nr);
+    if (o === null) return -ESRCH;
+    const process = cmd === NS_GET_TGID_FROM_PIDNS || cmd === NS_GET_TGID_IN_PIDNS;
+    return (process ? o.tg.pid : o.pid).in(into ? ns : t.pidns) || -ESRCH;
   }
 
   override release(): void {

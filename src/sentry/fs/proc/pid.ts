@@ -3,6 +3,7 @@
 import { CAP_SYS_RESOURCE } from '../../../abi/capability.ts';
 import { EACCES, EINVAL, EIO, ENOENT, EPERM, ESRCH } from '../../../abi/errno.ts';
 import { S_IFMT } from '../../../abi/stat.ts';
+import { limitsOf } from '../../kernel/limits.ts';
 import { peekMemory, pokeMemory } from '../../kernel/ptrace.ts';
 import type { Task } from '../../kernel/task.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
@@ -14,6 +15,7 @@ import type { Mount } from '../../vfs/mount.ts';
 import { dentryPath, filePath } from '../../vfs/path.ts';
 import { RegularFile } from '../../vfs/regular.ts';
 import { nameAnonymous } from '../../vfs/walk.ts';
+import { cgroupText } from '../cgroup/cgroupfs.ts';
 import { SynthDir, type SynthEntry, SynthMagicLink, SynthText } from '../synthetic.ts';
 import { type AnyNamespace, NAMESPACE_LINKS, namespaceText } from './nsfs.ts';
 import type { ProcFs } from './proc.ts';
@@ -130,7 +132,7 @@ class FdInfoDir extends OwnedDir {
     if (f === null) return -ENOENT;
     const have = this.#texts.get(fd);
     if (have !== undefined && have.file === f) return have.text;
-    const text = new SynthText(this.proc, 0o400, () => fdinfoText(f));
+    const text = new SynthText(this.proc, 0o400, () => fdinfoText(f, this.proc));
     this.#texts.set(fd, { file: f, text });
     return text;
   }
@@ -147,14 +149,15 @@ class TaskDir extends OwnedDir {
   protected override find(_c: Caller, name: string): Inode | number {
     if (!/^[1-9]\d*$/.test(name)) return -ENOENT;
     const t = this.task();
-    const other = t?.kernel.findTask(Number(name)) ?? null;
+    const other = this.proc.pidns.task(Number(name));
     return t === null || other === null || other.tg !== t.tg ? -ENOENT : this.proc.threadDir(other);
   }
 
   protected override others(_c: Caller): SynthEntry[] {
     const out: SynthEntry[] = [];
     const t = this.task();
-    if (t !== null) for (const x of t.tg.tasks) out.push({ name: String(x.tid), ino: this.proc.threadDir(x).ino, type: DT_DIR });
+    if (t !== null)
+      for (const x of t.tg.tasks) out.push({ name: String(x.pid.in(this.proc.pidns)), ino: this.proc.threadDir(x).ino, type: DT_DIR });
     return out;
   }
 }
@@ -309,8 +312,8 @@ function netDir(d: PidDir): Inode {
 }
 
 const COMMON: Readonly<Record<string, Maker>> = {
-  status: text((t) => statusText(t)),
-  stat: text((t, d) => statText(t, d.thread, d.proc.extras)),
+  status: text((t, d) => statusText(t, d.proc.pidns)),
+  stat: text((t, d) => statText(t, d.thread, d.proc)),
   statm: text((t) => statmText(t)),
   cmdline: text((t) => cmdlineText(t)),
   comm: writable(
@@ -336,7 +339,7 @@ const COMMON: Readonly<Record<string, Maker>> = {
   ns: nsDir,
   net: netDir,
   limits: text((t) => limitsText(t)),
-  cgroup: text(() => '0::/\n'),
+  cgroup: text((t) => cgroupText(limitsOf(t.kernel, t.tg.container))),
   cpuset: text(() => '/\n'),
   oom_score: text((t) => `${Math.max(0, t.tg.oomScoreAdj)}\n`),
   oom_score_adj: writable((t) => `${t.tg.oomScoreAdj}\n`, setOomScoreAdj),
@@ -366,7 +369,7 @@ const COMMON: Readonly<Record<string, Maker>> = {
   personality: text((t) => `${t.personality.toString(16).padStart(8, '0')}\n`, 0o400),
   sched: text(
     (t, d) =>
-      `${t.name} (${t.tid}, #threads: ${t.tg.tasks.size})\n-------------------------------------------------------------------\nse.sum_exec_runtime                          :     ${(d.proc.extras.taskCpuNs(t) / 1e6).toFixed(6)}\nnr_switches                                  :     ${t.syscalls}\npolicy                                       :     ${t.policy}\nprio                                         :     ${120 + t.nice}\n`,
+      `${t.name} (${t.pid.in(d.proc.pidns)}, #threads: ${t.tg.tasks.size})\n-------------------------------------------------------------------\nse.sum_exec_runtime                          :     ${(d.proc.extras.taskCpuNs(t) / 1e6).toFixed(6)}\nnr_switches                                  :     ${t.syscalls}\npolicy                                       :     ${t.policy}\nprio                                         :     ${120 + t.nice}\n`,
   ),
   schedstat: text((t, d) => `${Math.floor(d.proc.extras.taskCpuNs(t))} 0 ${t.syscalls}\n`),
 };
@@ -386,7 +389,7 @@ const GROUP_ONLY: Readonly<Record<string, Maker>> = {
 };
 
 const THREAD_ONLY: Readonly<Record<string, Maker>> = {
-  children: text((t) => (t === t.tg.leader ? [...t.tg.children].map((g) => `${g.tgid} `).join('') : '')),
+  children: text((t, d) => (t === t.tg.leader ? [...t.tg.children].map((g) => `${g.pid.in(d.proc.pidns)} `).join('') : '')),
 };
 
 /** /proc/PID or /proc/PID/task/TID. Files are made when they are first asked for. */

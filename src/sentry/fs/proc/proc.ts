@@ -5,11 +5,14 @@ import { PROC_SUPER_MAGIC } from '../../../abi/mount.ts';
 import { UTS_RELEASE, UTS_SYSNAME, UTS_VERSION } from '../../../abi/utsname.ts';
 import { monotonicNs, realtime } from '../../../base/clock.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
+import { callerLimits, type Limits } from '../../kernel/limits.ts';
 import { TASK_RUNNING, type Task } from '../../kernel/task.ts';
+import type { PidNamespace } from '../../kernel/pidns.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import { fileSystemNames } from '../../vfs/fstypes.ts';
 import type { Inode } from '../../vfs/inode.ts';
+import { cgroupsText } from '../cgroup/cgroupfs.ts';
 import { SynthDir, type SynthEntry, SynthFs } from '../synthetic.ts';
 import type { ProcExtras } from './extras.ts';
 import { type NsFs, nsFsOf } from './nsfs.ts';
@@ -27,6 +30,8 @@ const DEVICES =
 
 export class ProcFs extends SynthFs {
   readonly kernel: Kernel;
+  /** Whose processes it shows, by their numbers there: the namespace of who mounted it. */
+  readonly pidns: PidNamespace;
   readonly extras: ProcExtras;
   readonly namespaces: NsFs;
   readonly root: ProcRoot;
@@ -34,9 +39,10 @@ export class ProcFs extends SynthFs {
   readonly #threads = new WeakMap<Task, PidDir>();
   readonly #shown: string;
 
-  constructor(kernel: Kernel, extras: ProcExtras, options: readonly string[]) {
+  constructor(kernel: Kernel, pidns: PidNamespace, extras: ProcExtras, options: readonly string[]) {
     super('proc', PROC_SUPER_MAGIC);
     this.kernel = kernel;
+    this.pidns = pidns;
     this.namespaces = nsFsOf(kernel);
     this.extras = extras;
     this.volatileNames = true;
@@ -61,7 +67,7 @@ export class ProcFs extends SynthFs {
   threadDir(t: Task): PidDir {
     let d = this.#threads.get(t);
     if (d === undefined) {
-      d = new PidDir(this, () => (this.kernel.findTask(t.tid) === t ? t : null), true);
+      d = new PidDir(this, () => (t.pid.task === t ? t : null), true);
       this.#threads.set(t, d);
     }
     return d;
@@ -80,11 +86,9 @@ class ProcRoot extends SynthDir {
   protected override find(_c: Caller, name: string): Inode | number {
     const first = name.charCodeAt(0);
     if (first < 49 || first > 57 || !/^\d+$/.test(name)) return -ENOENT;
-    const pid = Number(name);
-    const k = this.proc.kernel;
-    let g = k.findGroup(pid);
+    const pid = this.proc.pidns.ids.get(Number(name));
     // Threads can be named but are not listed.
-    if (g === null) g = k.findTask(pid)?.tg ?? null;
+    const g = pid?.group ?? pid?.task?.tg ?? null;
     if (g === null || g.reaped) return -ENOENT;
     const d = this.proc.groupDir(g);
     return d.own(d);
@@ -92,48 +96,50 @@ class ProcRoot extends SynthDir {
 
   protected override others(_c: Caller): SynthEntry[] {
     const out: SynthEntry[] = [];
-    const pids = [...this.proc.kernel.groups.keys()].sort((a, b) => a - b);
-    for (const pid of pids) {
-      const g = this.proc.kernel.findGroup(pid);
-      if (g !== null && !g.reaped) out.push({ name: String(pid), ino: this.proc.groupDir(g).ino, type: DT_DIR });
-    }
+    const ns = this.proc.pidns;
+    for (const g of ns.groups().sort((a, b) => a.pid.in(ns) - b.pid.in(ns)))
+      if (!g.reaped) out.push({ name: String(g.pid.in(ns)), ino: this.proc.groupDir(g).ino, type: DT_DIR });
     return out;
   }
 }
 
-function meminfo(k: Kernel): string {
-  const total = Math.floor(k.memoryBytes / 1024);
-  // As sysinfo(2): without accounting of the guests' pages, three quarters are called free.
-  const free = Math.floor(total / 4) * 3;
+function meminfo(l: Limits): string {
+  const kbytes = (bytes: number): number => Math.floor(bytes / 1024);
+  const total = kbytes(l.memory);
+  const cached = kbytes(l.cacheUsed);
+  const used = kbytes(l.memoryUsed);
+  const free = Math.max(0, total - used);
+  const anon = Math.max(0, used - cached);
+  const swap = kbytes(l.swap);
   const line = (name: string, kb: number): string => `${`${name}:`.padEnd(15)}${String(kb).padStart(9)} kB\n`;
   return (
     line('MemTotal', total) +
     line('MemFree', free) +
-    line('MemAvailable', free) +
+    line('MemAvailable', free + cached) +
     line('Buffers', 0) +
-    line('Cached', 0) +
+    line('Cached', cached) +
     line('SwapCached', 0) +
-    line('Active', total - free) +
-    line('Inactive', 0) +
-    line('Active(anon)', total - free) +
+    line('Active', anon) +
+    line('Inactive', cached) +
+    line('Active(anon)', anon) +
     line('Inactive(anon)', 0) +
     line('Active(file)', 0) +
-    line('Inactive(file)', 0) +
+    line('Inactive(file)', cached) +
     line('Unevictable', 0) +
     line('Mlocked', 0) +
-    line('SwapTotal', 0) +
-    line('SwapFree', 0) +
+    line('SwapTotal', swap) +
+    line('SwapFree', swap - kbytes(l.swapUsed)) +
     line('Dirty', 0) +
     line('Writeback', 0) +
-    line('AnonPages', total - free) +
+    line('AnonPages', anon) +
     line('Mapped', 0) +
     line('Shmem', 0) +
     line('Slab', 0) +
     line('SReclaimable', 0) +
     line('SUnreclaim', 0) +
     line('PageTables', 0) +
-    line('CommitLimit', Math.floor(total / 2)) +
-    line('Committed_AS', total - free) +
+    line('CommitLimit', Math.floor(total / 2) + swap) +
+    line('Committed_AS', anon) +
     line('VmallocTotal', 34359738367) +
     line('VmallocUsed', 0) +
     line('VmallocChunk', 0) +
@@ -148,24 +154,24 @@ function counts(k: Kernel): { running: number; all: number } {
   return { running, all: k.tasks.size };
 }
 
-function stat(k: Kernel, x: ProcExtras): string {
+function stat(k: Kernel, x: ProcExtras, cpus: number): string {
   const up = monotonicNs() - k.bootNs;
   realtime(now);
   const used = Math.floor(allCpuNs(k, x) / HZ_NS);
-  const idle = Math.max(0, Math.floor((up * k.cpus) / HZ_NS) - used);
+  const idle = Math.max(0, Math.floor((up * cpus) / HZ_NS) - used);
   let s = `cpu  ${used} 0 0 ${idle} 0 0 0 0 0 0\n`;
-  for (let i = 0; i < k.cpus; i++) s += `cpu${i} ${Math.floor(used / k.cpus)} 0 0 ${Math.floor(idle / k.cpus)} 0 0 0 0 0 0\n`;
+  for (let i = 0; i < cpus; i++) s += `cpu${i} ${Math.floor(used / cpus)} 0 0 ${Math.floor(idle / cpus)} 0 0 0 0 0 0\n`;
   const { running } = counts(k);
   s += `intr 0\nctxt 0\nbtime ${Math.floor(now[0]! - up / 1e9)}\nprocesses ${k.forks}\nprocs_running ${running}\nprocs_blocked 0\n`;
   return `${s}softirq 0 0 0 0 0 0 0 0 0 0 0\n`;
 }
 
-function cpuinfo(k: Kernel, x: ProcExtras): string {
+function cpuinfo(cpus: number, x: ProcExtras): string {
   let s = '';
-  for (let i = 0; i < k.cpus; i++) {
+  for (let i = 0; i < cpus; i++) {
     s += `processor\t: ${i}\n`;
     for (const line of x.cpuLines.length > 0 ? x.cpuLines : BASELINE_CPU) s += `${line}\n`;
-    s += `physical id\t: 0\nsiblings\t: ${k.cpus}\ncore id\t\t: ${i}\ncpu cores\t: ${k.cpus}\napicid\t\t: ${i}\n\n`;
+    s += `physical id\t: 0\nsiblings\t: ${cpus}\ncore id\t\t: ${i}\ncpu cores\t: ${cpus}\napicid\t\t: ${i}\n\n`;
   }
   return s;
 }
@@ -173,21 +179,29 @@ function cpuinfo(k: Kernel, x: ProcExtras): string {
 function fillRoot(fs: ProcFs, root: SynthDir): void {
   const k = fs.kernel;
   const x = fs.extras;
-  root.symbolic('self', (c) => String(c.tgid));
-  root.symbolic('thread-self', (c) => `${c.tgid}/task/${c.tid}`);
+  // Nobody is there for whom this proc's namespace does not know.
+  root.symbolic('self', (c) => {
+    const pid = (c as Task).tg.pid.in(fs.pidns);
+    return pid === 0 ? -ENOENT : String(pid);
+  });
+  root.symbolic('thread-self', (c) => {
+    const t = c as Task;
+    const pid = t.tg.pid.in(fs.pidns);
+    return pid === 0 ? -ENOENT : `${pid}/task/${t.pid.in(fs.pidns)}`;
+  });
   root.symbolic('mounts', () => 'self/mounts');
   root.symbolic('net', () => 'self/net');
-  root.text('meminfo', () => meminfo(k));
-  root.text('stat', () => stat(k, x));
-  root.text('uptime', () => {
+  root.text('meminfo', (c) => meminfo(callerLimits(k, c)));
+  root.text('stat', (c) => stat(k, x, callerLimits(k, c).cpus));
+  root.text('uptime', (c) => {
     const up = (monotonicNs() - k.bootNs) / 1e9;
-    return `${up.toFixed(2)} ${Math.max(0, up * k.cpus - allCpuNs(k, x) / 1e9).toFixed(2)}\n`;
+    return `${up.toFixed(2)} ${Math.max(0, up * callerLimits(k, c).cpus - allCpuNs(k, x) / 1e9).toFixed(2)}\n`;
   });
-  root.text('loadavg', () => {
+  root.text('loadavg', (c) => {
     const { running, all } = counts(k);
-    return `0.00 0.00 0.00 ${running}/${all} ${Math.max(0, ...k.tasks.keys())}\n`;
+    return `0.00 0.00 0.00 ${running}/${all} ${(c as Task).pidns.last}\n`;
   });
-  root.text('cpuinfo', () => cpuinfo(k, x));
+  root.text('cpuinfo', (c) => cpuinfo(callerLimits(k, c).cpus, x));
   root.text('version', () => `${UTS_SYSNAME} version ${UTS_RELEASE} (ringfence) ${UTS_VERSION}\n`);
   root.text('filesystems', () =>
     fileSystemNames()
@@ -205,11 +219,11 @@ function fillRoot(fs: ProcFs, root: SynthDir): void {
   root.text('diskstats', () => '');
   root.text('modules', () => '');
   root.text('consoles', () => '');
-  root.text('cgroups', () => '#subsys_name\thierarchy\tnum_cgroups\tenabled\n');
+  root.text('cgroups', (c) => cgroupsText(callerLimits(k, c)));
   root.text('execdomains', () => '0-0\tLinux           \t[kernel]\n');
   root.text('misc', () => '');
   const ipc = root.dir('sysvipc');
-  for (const [name, shows] of x.sysvipc) ipc.text(name, (c) => shows((c as Task).ns.ipc.key));
+  for (const [name, shows] of x.sysvipc) ipc.text(name, (c) => shows(c as Task));
   root.dir('fs');
   root.dir('tty').dir('driver');
   fillSysctls(k, root.dir('sys'), x);

@@ -1,9 +1,12 @@
 // /proc/sys: what the kernel computes, what was configured, and what was written since.
 
-import { EINVAL } from '../../../abi/errno.ts';
+import { EINVAL, EPERM } from '../../../abi/errno.ts';
 import { UTS_RELEASE, UTS_SYSNAME, UTS_VERSION } from '../../../abi/utsname.ts';
-import { type Kernel, PID_MAX } from '../../kernel/kernel.ts';
+import { CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN } from '../../../abi/capability.ts';
+import type { Kernel } from '../../kernel/kernel.ts';
 import { sysctlHome } from '../../kernel/namespaces.ts';
+import { PID_MAX } from '../../kernel/pidns.ts';
+
 import type { Task } from '../../kernel/task.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { SynthDir } from '../synthetic.ts';
@@ -178,7 +181,16 @@ export function fillSysctls(kernel: Kernel, root: SynthDir, x: ProcExtras): void
   b.shown('kernel.overflowuid', () => '65534');
   b.shown('kernel.overflowgid', () => '65534');
   b.shown('kernel.tainted', () => '0');
-  b.shown('kernel.ns_last_pid', () => String(Math.max(0, ...kernel.tasks.keys())));
+  b.named(
+    'kernel.ns_last_pid',
+    (c) => String((c as Task).pidns.last),
+    (c, s) => {
+      if (!c.creds.has(CAP_CHECKPOINT_RESTORE) && !c.creds.has(CAP_SYS_ADMIN)) return -EPERM;
+      if (!/^\d+\s*$/.test(s) || Number(s) >= PID_MAX) return -EINVAL;
+      (c as Task).pidns.last = Number(s);
+      return 0;
+    },
+  );
   b.shown('kernel.random.uuid', () => {
     const bytes = new Uint8Array(16);
     kernel.host.random(bytes);
@@ -192,8 +204,8 @@ export function fillSysctls(kernel: Kernel, root: SynthDir, x: ProcExtras): void
     kernel.forEachGroup((g) => g.leader.fds.forEach(() => n++));
     return `${n}\t0\t9223372036854775807`;
   });
-  for (const kind of ['cgroup', 'ipc', 'mnt', 'net', 'uts']) b.shown(`user.max_${kind}_namespaces`, () => '31231');
-  for (const kind of ['pid', 'time', 'user']) b.shown(`user.max_${kind}_namespaces`, () => '0');
+  for (const kind of ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'uts']) b.shown(`user.max_${kind}_namespaces`, () => '31231');
+  for (const kind of ['time', 'user']) b.shown(`user.max_${kind}_namespaces`, () => '0');
   b.shown('fs.inode-nr', () => '0\t0');
   b.shown('fs.dentry-state', () => '0\t0\t45\t0\t0\t0');
   b.named(

@@ -5,6 +5,8 @@ import { EACCES } from '../../../abi/errno.ts';
 import { MAP_GROWSDOWN, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../../abi/mman.ts';
 import { latin1Decode } from '../../../base/bytes.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
+import { limitsOf } from '../../kernel/limits.ts';
+import { numberIn, type Pid, type PidNamespace } from '../../kernel/pidns.ts';
 import { TASK_DEAD, TASK_STOPPED, TASK_TRACED, type Task } from '../../kernel/task.ts';
 import type { MemoryManager } from '../../mm/memory.ts';
 import type { Vma } from '../../mm/vma.ts';
@@ -15,6 +17,7 @@ import type { FileLocks } from '../../vfs/locks.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { mountPath, pathInFs } from '../../vfs/path.ts';
 import type { ProcExtras } from './extras.ts';
+import type { ProcFs } from './proc.ts';
 
 const TICK_NS = 1e7;
 const PAGE = 4096;
@@ -61,7 +64,7 @@ function gone(t: Task): boolean {
 }
 
 function cpuMask(t: Task): [string, string] {
-  const n = t.kernel.cpus;
+  const n = limitsOf(t.kernel, t.tg.container).cpus;
   const list: number[] = [];
   for (let i = 0; i < n && i < 64; i++) {
     const any = (t.cpuLo | t.cpuHi) === 0;
@@ -88,16 +91,24 @@ export function rangeList(list: readonly number[]): string {
   return out.join(',');
 }
 
-export function statusText(t: Task): string {
+/** The numbers of `pid` in each namespace from `ns` down to the task's own, as the NS lines of status have them. */
+function numbers(t: Task, ns: PidNamespace, pid: Pid): string {
+  let s = '';
+  for (let at: PidNamespace | null = t.pidns; at !== null && at.level >= ns.level; at = at.parent) s = `\t${pid.in(at)}${s}`;
+  return s;
+}
+
+/** /proc/PID/status in a proc of the pid namespace `ns`. */
+export function statusText(t: Task, ns: PidNamespace): string {
   const g = t.tg;
   const c = t.creds;
   const [caughtLo, caughtHi, ignoredLo, ignoredHi] = dispositions(t);
   const kb = (n: number): string => `${String(Math.ceil(n / 1024)).padStart(8)} kB`;
-  let s = `Name:\t${t.name}\nUmask:\t${t.fs.umask.toString(8).padStart(4, '0')}\nState:\t${stateOf(t)}\nTgid:\t${g.tgid}\nNgid:\t0\n`;
-  s += `Pid:\t${t.tid}\nPPid:\t${g.parent?.tgid ?? 0}\nTracerPid:\t${t.ptrace?.tracer.tgid ?? 0}\n`;
+  let s = `Name:\t${t.name}\nUmask:\t${t.fs.umask.toString(8).padStart(4, '0')}\nState:\t${stateOf(t)}\nTgid:\t${g.pid.in(ns)}\nNgid:\t0\n`;
+  s += `Pid:\t${t.pid.in(ns)}\nPPid:\t${g.parent?.pid.in(ns) ?? 0}\nTracerPid:\t${t.ptrace?.tracer.pid.in(ns) ?? 0}\n`;
   s += `Uid:\t${c.ruid}\t${c.euid}\t${c.suid}\t${c.fsuid}\nGid:\t${c.rgid}\t${c.egid}\t${c.sgid}\t${c.fsgid}\n`;
   s += `FDSize:\t${Math.max(64, t.fds.size)}\nGroups:\t${c.groups.join(' ')} \n`;
-  s += `NStgid:\t${g.tgid}\nNSpid:\t${t.tid}\nNSpgid:\t${g.pgrp.pgid}\nNSsid:\t${g.session.sid}\n`;
+  s += `NStgid:${numbers(t, ns, g.pid)}\nNSpid:${numbers(t, ns, t.pid)}\nNSpgid:${numbers(t, ns, g.pgrp.pid)}\nNSsid:${numbers(t, ns, g.session.pid)}\n`;
   if (!gone(t)) {
     const mm = t.mm;
     const rss = residentBytes(mm);
@@ -131,7 +142,10 @@ export function statusText(t: Task): string {
   return s;
 }
 
-export function statText(t: Task, thread: boolean, x: ProcExtras): string {
+/** /proc/PID/stat in `proc`. */
+export function statText(t: Task, thread: boolean, proc: ProcFs): string {
+  const x = proc.extras;
+  const ns = proc.pidns;
   const g = t.tg;
   const k = t.kernel;
   const mm = t.mm;
@@ -142,14 +156,14 @@ export function statText(t: Task, thread: boolean, x: ProcExtras): string {
   const l = mm.layout;
   const prio = t.policy === 1 || t.policy === 2 ? -1 - t.rtPriority : 20 + t.nice;
   const fields = [
-    t.tid,
+    t.pid.in(ns),
     `(${t.name})`,
     stateOf(t)[0]!,
-    g.parent?.tgid ?? 0,
-    g.pgrp.pgid,
-    g.session.sid,
+    g.parent?.pid.in(ns) ?? 0,
+    g.pgrp.pid.in(ns),
+    g.session.pid.in(ns),
     tty === null ? 0 : ttyNumber(tty.dev),
-    tty === null ? -1 : (tty.foreground?.pgid ?? -1),
+    tty === null ? -1 : (tty.foreground?.pid.in(ns) ?? -1),
     0x400000,
     0,
     0,
@@ -353,20 +367,22 @@ export function mountstatsText(t: Task): string {
   return s;
 }
 
-export function fdinfoText(f: File): string {
+/** /proc/PID/fdinfo/N in `proc`. */
+export function fdinfoText(f: File, proc: ProcFs): string {
+  const pid = (id: number): number => numberIn(proc.kernel.pidOf(id), proc.pidns);
   let s = `pos:\t${f.pos}\nflags:\t0${f.flags.toString(8)}\nmnt_id:\t${f.mount?.id ?? 0}\nino:\t${f.inode.ino}\n`;
   const locks = f.inode.locks as FileLocks | null;
   if (locks !== null) {
     let n = 1;
     for (const l of locks.whole) {
-      if (l.owner === f) s += `lock:\t${n++}: FLOCK  ADVISORY  ${l.exclusive ? 'WRITE' : 'READ'} ${l.pid} ${lockPlace(f)} 0 EOF\n`;
+      if (l.owner === f) s += `lock:\t${n++}: FLOCK  ADVISORY  ${l.exclusive ? 'WRITE' : 'READ'} ${pid(l.pid)} ${lockPlace(f)} 0 EOF\n`;
     }
     for (const l of locks.records) {
       const kind = typeof l.owner === 'number' ? 'POSIX ' : 'OFDLCK';
-      s += `lock:\t${n++}: ${kind} ADVISORY  ${l.type === 1 ? 'WRITE' : 'READ'} ${typeof l.owner === 'number' ? l.pid : -1} ${lockPlace(f)} ${l.start} ${l.end === Infinity ? 'EOF' : l.end - 1}\n`;
+      s += `lock:\t${n++}: ${kind} ADVISORY  ${l.type === 1 ? 'WRITE' : 'READ'} ${typeof l.owner === 'number' ? pid(l.pid) : -1} ${lockPlace(f)} ${l.start} ${l.end === Infinity ? 'EOF' : l.end - 1}\n`;
     }
   }
-  return s + f.fdinfo();
+  return s + f.fdinfo(proc.pidns);
 }
 
 function lockPlace(f: File): string {

@@ -106,8 +106,8 @@ function setForeground(t: Task, tty: Tty, addr: number): number {
   const pgid = getInt(t, addr);
   if (Number.isNaN(pgid)) return -EFAULT;
   if (pgid < 0) return -EINVAL;
-  const p = t.kernel.pgrps.get(pgid);
-  if (p === undefined) return -ESRCH;
+  const p = t.pidns.pgrp(pgid);
+  if (p === null) return -ESRCH;
   if (p.session !== t.tg.session) return -EPERM;
   tty.foreground = p;
   return 0;
@@ -194,12 +194,12 @@ export function ttyIoctl(t: Task, tty: Tty, cmd: number, arg: number, master: bo
       return tty.release(t);
     case TIOCGPGRP:
       if (!master && !tty.controls(t)) return -ENOTTY;
-      return putInt(t, arg, tty.foreground === null ? 0 : tty.foreground.pgid);
+      return putInt(t, arg, tty.foreground === null ? 0 : tty.foreground.pid.in(t.pidns));
     case TIOCSPGRP:
       return setForeground(t, tty, arg);
     case TIOCGSID:
       if ((!master && !tty.controls(t)) || tty.session === null) return -ENOTTY;
-      return putInt(t, arg, tty.session.sid);
+      return putInt(t, arg, tty.session.pid.in(t.pidns));
     case TIOCSTI:
       if (!tty.controls(t) && !t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
       if (t.copyIn(arg, buf, 0, 1) < 0) return -EFAULT;

@@ -28,6 +28,7 @@ import {
   SOL_NETLINK,
 } from '../../../abi/socket.ts';
 import { getU16, getU32, putU16, putU32 } from '../../../base/bytes.ts';
+import type { Task } from '../../kernel/task.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import { Fifo } from '../fifo.ts';
 import type { Message } from '../message.ts';
@@ -103,7 +104,7 @@ export class NetlinkSocket extends Socket {
     const used = portsOf(this.ns, this.protocol);
     let id = pid;
     if (id === 0) {
-      id = c.tgid;
+      id = (c as Task).tg.vtgid;
       for (let i = 4097; used.has(id); i++) id = -i >>> 0;
     } else if (used.has(id)) return -EADDRINUSE;
     used.add(id);

@@ -17,7 +17,7 @@ const MAX_QUEUE = 10;
 /** What a message counts for beside its bytes (Linux: sizeof(struct sk_buff) and shared info). */
 const OVERHEAD = 576;
 const NO_DATA = new Uint8Array(0);
-const NOBODY: Ucred = { pid: 0, uid: 0, gid: 0 };
+const NOBODY: Ucred = { pid: null, uid: 0, gid: 0 };
 
 class Packet {
   /** Its bytes are [0, length). */

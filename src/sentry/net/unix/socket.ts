@@ -27,6 +27,8 @@ import {
 } from '../../../abi/socket.ts';
 import { getU16, putU32 } from '../../../base/bytes.ts';
 import type { Caller } from '../../vfs/caller.ts';
+import { numberIn } from '../../kernel/pidns.ts';
+import type { Task } from '../../kernel/task.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import { Fifo } from '../fifo.ts';
 import type { Ucred } from '../message.ts';
@@ -45,12 +47,13 @@ const OUT = POLLOUT | POLLWRNORM;
 /** net.core.somaxconn: what a longer backlog is cut to. */
 const SOMAXCONN_LIMIT = 4096;
 
-let lastCred: Ucred = { pid: -1, uid: 0, gid: 0 };
+let lastCred: Ucred = { pid: null, uid: 0, gid: 0 };
 
 /** Credentials of a task as unix sockets show them. */
 export function ucredOf(c: Caller): Ucred {
   const { euid, egid } = c.creds;
-  if (lastCred.pid !== c.tgid || lastCred.uid !== euid || lastCred.gid !== egid) lastCred = { pid: c.tgid, uid: euid, gid: egid };
+  const pid = (c as Task).tg.pid;
+  if (lastCred.pid !== pid || lastCred.uid !== euid || lastCred.gid !== egid) lastCred = { pid, uid: euid, gid: egid };
   return lastCred;
 }
 
@@ -290,11 +293,11 @@ export abstract class UnixSocket extends Socket {
     mayCollect(this.ns);
   }
 
-  override getOption(_c: Caller, level: number, name: number, out: Uint8Array, len: number): number | undefined {
+  override getOption(c: Caller, level: number, name: number, out: Uint8Array, len: number): number | undefined {
     if (level !== SOL_SOCKET) return -EOPNOTSUPP;
     if (name === SO_PEERCRED) {
-      const cred = this.peerCred ?? { pid: 0, uid: -1, gid: -1 };
-      putU32(out, 0, cred.pid);
+      const cred = this.peerCred ?? { pid: null, uid: -1, gid: -1 };
+      putU32(out, 0, numberIn(cred.pid, (c as Task).pidns));
       putU32(out, 4, cred.uid);
       putU32(out, 8, cred.gid);
       return len < 12 ? len : 12;

@@ -24,7 +24,7 @@ interface Stretch {
   creds: Ucred | null;
 }
 
-const NOBODY: Ucred = { pid: 0, uid: 65534, gid: 65534 };
+const NOBODY: Ucred = { pid: null, uid: 65534, gid: 65534 };
 
 export class UnixStream extends UnixSocket {
   /** Received and not yet read. */
