@@ -298,7 +298,7 @@ describe('hooks', () => {
       s.hooks = {};
       for (const p of ['prestart', 'createRuntime', 'createContainer', 'poststart', 'poststop'] as const) s.hooks[p] = [hook(out, p)];
     });
-    expect(bench.run(['run', '-b', bundle, 'h1']).status).toBe(0);
+    expect(bench.run(['run', '-b', bundle, 'h1'])).toMatchObject({ status: 0, stderr: '' });
     const lines = readFileSync(out, 'utf8').trim().split('\n');
     const places = lines.filter((_, i) => i % 2 === 0);
     expect(places.map((l) => l.split(' ')[0])).toEqual(['prestart', 'createRuntime', 'createContainer', 'poststart', 'poststop']);
@@ -337,8 +337,8 @@ describe('hooks', () => {
         (s) => (s.hooks = { createRuntime: [{ path: '/bin/sh', args: ['sh', '-c', args as string], timeout: 1 }] }),
       );
       const r = bench.run(['create', '-b', bundle, 'h3']);
-      expect(r.status).toBe(1);
       expect(r.stderr).toBe(`ringfence: error running createRuntime hook /bin/sh: ${why}\n`);
+      expect(r.status).toBe(1);
       expect(existsSync(join(bench.states, 'h3'))).toBe(false);
     }
   });

@@ -43,7 +43,7 @@ export class Sandbox implements Surroundings {
     kernel.namespaces.pid = containerPids(kernel);
     const files = parts.files(config, goferFd, kernel.namespaces);
     kernel.namespaces.setMounts(files.mounts);
-    this.first = new Container(this, config, kernel.namespaces, files, streams, standin);
+    this.first = new Container(this, config, kernel.namespaces, files, streams, standin, true);
     this.containers.set(config.id, this.first);
     kernel.groupEnded.push((g) => this.containers.get(g.container)?.ended(g));
     kernel.stopHook = (g, sig) => {
@@ -85,7 +85,7 @@ export class Sandbox implements Surroundings {
     try {
       const files = this.parts.files(config, goferFd, ns);
       ns.setMounts(files.mounts);
-      const c = new Container(this, config, ns, files, streams, standin);
+      const c = new Container(this, config, ns, files, streams, standin, !others.some((o) => o.namespaces.pid === ns.pid));
       this.containers.set(config.id, c);
       return c;
     } catch (e) {
