@@ -78,7 +78,6 @@ export interface Linux {
   mountLabel?: string;
   seccomp?: Seccomp;
   cgroupsPath?: string;
-  rootfsPropagation?: string;
   resources?: Resources;
 }
 
