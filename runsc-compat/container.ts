@@ -5,15 +5,17 @@ import { resolve } from 'node:path';
 import type { ContainerConfig } from '../src/wire/boot.ts';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
 import { cgroupMode, joinFiles, makeCgroup, oomKills, planCgroup, removeCgroup } from './cgroups/cgroup.ts';
+import { openCounters, sentryLimits } from './cgroups/limits.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
 import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot, writeWarnings } from './context.ts';
-import { type Control, connectIn, listenIn, SandboxGone } from './control.ts';
+import { CONTROL_NAME, type Control, connectIn, listenIn, SandboxGone } from './control.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
 import { runHooks, runHooksWarning } from './hooks.ts';
 import { check, host } from './host.ts';
-import { type AttachSource, type HostStdio, startSandbox } from './launch.ts';
+import { type AttachSource, type ContainerRequest, type HostStdio, type StartedContainer, startContainer, startSandbox } from './launch.ts';
 import { spacesOf } from './spaces.ts';
+import { adaptToPod, enterPod, namespaceWords, podOf } from './pod.ts';
 import { convertProcess, convertSpec } from './spec/convert.ts';
 import { checkCommand } from './spec/lookup.ts';
 import type { Spec } from './spec/types.ts';
@@ -21,7 +23,6 @@ import { loadSpec } from './spec/validate.ts';
 import { type Standin, startFailure } from './standin.ts';
 import { type ContainerState, newState, processStart, type State, StateRoot, writeWhole } from './state.ts';
 
-export const CONTROL_NAME = 'control.sock';
 const F_GETFD = 1;
 const O_CLOEXEC = 0o2000000;
 const SIGKILL = 9;
@@ -112,10 +113,15 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   const { container: config, attach, rootfs, notes } = convertSpec(spec, id, bundle);
   checkCommand(config, attach);
   useOverlay(config, attach, globals);
+  const pod = podOf(root, spec, id);
+  config.namespaces = namespaceWords(root, pod, spec, id);
+  if (pod !== null) adaptToPod(config, spec, id);
   const container = root.claim(id);
   const closing: number[] = [];
   let standin: Standin | undefined;
   const state = newState(id, spec, bundle, rootfs);
+  state.namespaces = config.namespaces;
+  if (pod !== null) state.sandbox = pod.id;
   try {
     const groups = planCgroup(spec, id, cgroupMode(globals));
     // On record before they are there, so that a delete finds them whenever this command is cut off.
@@ -123,31 +129,24 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     container.write(state);
     container.saveSpec(spec);
     if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
+    config.limits = sentryLimits(spec.linux?.resources ?? {}, state.cgroups);
+    const counters = pod === null ? openCounters(state.cgroups) : {};
+    closing.push(...Object.values(counters));
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
     const { stdio, close } = streams(spec, o, terminal);
     closing.push(...close);
     if (terminal !== null) config.process.consoleSize ??= terminal.size();
-    const listener = listenIn(container.folder, CONTROL_NAME);
     const crash = openSync(crashLog(container, globals), 'a', 0o600);
     const exit = openSync(container.file('exit'), constants.O_WRONLY | constants.O_CREAT, 0o600);
-    const logs = openLogs(globals, id, 'boot', -1);
+    const logs = openLogs(globals, id, pod === null ? 'boot' : 'gofer', -1);
     writeWarnings(logs.log, notes);
-    closing.push(listener, crash, exit);
-    standin = startSandbox({
-      id,
+    closing.push(crash, exit);
+    const request: ContainerRequest = {
       container: config,
       attach,
       prune: [],
-      stdio,
-      network: networkKind(globals.network),
-      controlFd: listener,
-      controlClients: [],
       logFd: logs.log,
-      straceFd: logs.strace,
-      straceOnly: logs.only,
-      debug: globals.debug === true,
       jitless: globals.jitless === true,
-      engine: engineOptions(globals),
       crashFd: crash,
       exitFd: exit,
       lifeline: o.foreground,
@@ -156,17 +155,42 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: joinFiles(state.cgroups),
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
-    });
-    for (const fd of closing.splice(0)) host().close(fd);
+    };
+    let started: StartedContainer | undefined;
+    if (pod === null) {
+      const listener = listenIn(container.folder, CONTROL_NAME);
+      closing.push(listener);
+      standin = startSandbox({
+        ...request,
+        id,
+        stdio,
+        counters,
+        network: networkKind(globals.network),
+        controlFd: listener,
+        controlClients: [],
+        straceFd: logs.strace,
+        straceOnly: logs.only,
+        debug: globals.debug === true,
+        engine: engineOptions(globals),
+      });
+      for (const fd of closing.splice(0)) host().close(fd);
+    } else {
+      started = startContainer(request);
+      standin = started.standin;
+      closing.push(started.goferFd, started.standinFd);
+    }
     state.pid = await standin.born();
     state.pidStart = processStart(standin.pid);
     container.write(state);
     if (!o.foreground) standin.recorded();
-    if (spec.hooks !== undefined) await standin.inPlace();
+    if (spec.hooks !== undefined || started !== undefined) await standin.inPlace();
     await runHooks(spec, 'prestart', container.oci(state));
     await runHooks(spec, 'createRuntime', container.oci(state));
     await runHooks(spec, 'createContainer', container.oci(state));
-    if (!(await standin.ready)) throw await bootFailure(standin, crashLog(container, globals), state);
+    if (pod !== null && started !== undefined) {
+      await enterPod(pod, started, config, stdio);
+      for (const fd of closing.splice(0)) host().close(fd);
+    } else if (!(await standin.ready)) throw await bootFailure(standin, crashLog(container, globals), state);
     state.status = 'created';
     container.write(state);
     if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);
@@ -202,7 +226,7 @@ async function bootFailure(standin: Standin, crash: string, state: State): Promi
 
 async function killStandin(pid: number, standin?: Standin): Promise<void> {
   host().kill(pid, SIGKILL);
-  if (standin !== undefined) await standin.exit;
+  if (standin !== undefined) await standin.bury();
 }
 
 /** Ends a sandbox that this process has just made: politely, so that its stand-in can reap it, then by force. */
@@ -216,9 +240,9 @@ async function end(c: ContainerState, id: string, standin: Standin): Promise<voi
   await killStandin(standin.pid, standin);
 }
 
-/** A connection to the container's Sentry. */
+/** A connection to the Sentry of the container's sandbox. */
 export function connect(c: ContainerState): Control {
-  return connectIn(c.folder, CONTROL_NAME);
+  return connectIn(c.controlFolder, CONTROL_NAME);
 }
 
 /** One request on a connection of its own. */
@@ -344,6 +368,9 @@ export async function destroyContainer(c: ContainerState, state: State | null): 
       } catch {}
       if (c.alive(state)) await killStandin(state.pid);
       if (!(await waitForEnd(c, state))) throw new CliError(`the container's process ${state.pid} does not end`);
+    } else if (state.sandbox !== undefined) {
+      // The Sentry, if it lives, keeps how the container ended until it is told that nobody will ask.
+      await within(ANSWER_MS, ask(c, { method: 'destroy', id: state.id })).catch(() => undefined);
     }
   }
   try {

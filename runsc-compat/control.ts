@@ -4,11 +4,14 @@ import { closeSync, constants as fsConstants, openSync, read } from 'node:fs';
 import { constants } from 'node:os';
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET } from '../src/abi/socket.ts';
 import { unixAddress } from '../src/host/paths.ts';
-import { type ControlRequest, type ControlResponse, MAX_PACKET } from '../src/wire/control.ts';
+import { type ControlRequest, type ControlResponse, MAX_LONG, MAX_PACKET } from '../src/wire/control.ts';
 import { CliError } from './errors.ts';
 import { check, errnoName, host } from './host.ts';
 
+/** The Sentry's socket in the folder of the sandbox's first container. */
+export const CONTROL_NAME = 'control.sock';
 const MSG_NOSIGNAL = 0x4000;
+const MFD_CLOEXEC = 1;
 const SHUT_RDWR = 2;
 const BACKLOG = 128;
 
@@ -40,7 +43,23 @@ export class Control {
 
   send(r: ControlRequest, fds: number[] = []): void {
     const packet = Buffer.from(JSON.stringify(r), 'utf8');
-    if (packet.length > MAX_PACKET) throw new CliError(`the request is too long: ${packet.length} bytes, ${MAX_PACKET} are allowed`);
+    if (packet.length <= MAX_PACKET) {
+      this.sendPacket(packet, fds);
+      return;
+    }
+    if (packet.length > MAX_LONG) throw new CliError(`the request is too long: ${packet.length} bytes, ${MAX_LONG} are allowed`);
+    const memory = check(host().memfdCreate('ringfence-request', MFD_CLOEXEC), 'cannot create a memfd');
+    try {
+      for (let at = 0; at < packet.length; ) {
+        at += check(host().write(memory, packet, at, packet.length - at), 'cannot write to a memfd');
+      }
+      this.sendPacket(Buffer.from('{"method":"long"}'), [memory, ...fds]);
+    } finally {
+      host().close(memory);
+    }
+  }
+
+  private sendPacket(packet: Buffer, fds: number[]): void {
     const n = host().sendmsg(this.fd, packet, 0, packet.length, Int32Array.from(fds), fds.length, MSG_NOSIGNAL);
     if (n < 0) throw new SandboxGone(`the sandbox does not answer (${errnoName(n)})`);
   }

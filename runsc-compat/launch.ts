@@ -2,7 +2,7 @@
 //
 // Numbers of a Sentry's descriptors: 0 /dev/null, 1 and 2 where crash reports go, 3 configuration, 4 control listener, 5 stub, 6 Gofer,
 // 7 stand-in, 8 ready, 9 log, 10 strace, 11 to 13 the container's standard streams, 14 and 15 console in and out, 16.. further ones, then
-// connections of the control protocol.
+// connections of the control protocol, then the counters of the container's groups.
 // A Gofer's: 0 to 3 the same, 4 its socket to the Sentry, 5 log. native/launch/launch.h names those that the launcher makes itself.
 
 import { openSync } from 'node:fs';
@@ -97,6 +97,8 @@ export interface SandboxRequest extends ContainerRequest {
   straceOnly?: string[];
   debug: boolean;
   engine: EngineOptions;
+  /** Open files that say what the container uses, by name (BootConfig.counters). */
+  counters: Record<string, number>;
 }
 
 /** Numbers the descriptors that the launcher inherits. */
@@ -128,7 +130,7 @@ function title(args: string[]): Buffer {
   return words.length === 0 ? Buffer.from('ringfence-launch\0') : Buffer.concat(words);
 }
 
-function start(mode: string, args: string[], plan: string[], passed: Passed, crashFd: number): Standin {
+function start(mode: string, args: string[], plan: string[], passed: Passed, crashFd: number, kept: boolean): Standin {
   const pair = new Int32Array(2);
   check(host().socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 'cannot create a pair of sockets');
   const [ours, theirs] = pair as unknown as [number, number];
@@ -137,7 +139,7 @@ function start(mode: string, args: string[], plan: string[], passed: Passed, cra
   const pid = host().spawn(distFile('native/launch'), title(args), fds);
   host().close(theirs);
   host().close(none);
-  const standin = new Standin(pid, ours);
+  const standin = new Standin(pid, ours, kept);
   const words = ['mode', mode, 'passed', String(fds.length), ...plan];
   const body = Buffer.from(words.map((w) => `${w}\0`).join(''), 'utf8');
   const head = Buffer.alloc(4);
@@ -192,6 +194,7 @@ export function startSandbox(r: SandboxRequest): Standin {
     consoleOut: sentryFd(r.stdio.consoleOut, SENTRY.consoleOut),
     extra: r.stdio.extra.map((fd, i) => sentryFd(fd, SENTRY.extra + i)),
   };
+  const counter = SENTRY.extra + r.stdio.extra.length + r.controlClients.length;
   const boot: BootConfig = {
     sandboxId: r.id,
     platform: 'systrap',
@@ -208,6 +211,7 @@ export function startSandbox(r: SandboxRequest): Standin {
     patch: r.engine.patch,
     readyFd: SENTRY.ready,
     standinFd: SENTRY.standin,
+    counters: Object.fromEntries(Object.entries(r.counters).map(([name, fd], i) => [name, sentryFd(fd, counter + i)])),
     container: r.container,
     stdio,
   };
@@ -215,7 +219,7 @@ export function startSandbox(r: SandboxRequest): Standin {
   plan.push('stub', `${DIST_IN_ROOT}/native/stub`);
   for (const a of [NODE_IN_ROOT, ...nodeFlags.sentry, ...engineFlags(r.jitless), `${DIST_IN_ROOT}/sentry.cjs`]) plan.push('sentry-arg', a);
   plan.push('sentry-config', JSON.stringify(boot));
-  return start('sandbox', r.container.process.args, plan, passed, r.crashFd);
+  return start('sandbox', r.container.process.args, plan, passed, r.crashFd, r.lifeline);
 }
 
 /** A further container of a running sandbox: what the Sentry needs of it. The caller sends the descriptors there and closes them. */
@@ -227,7 +231,7 @@ export interface StartedContainer {
   standinFd: number;
 }
 
-/** @public Starts the Gofer and the stand-in of a further container. Its stand-in is `inPlace` when the Sentry may be told. */
+/** Starts the Gofer and the stand-in of a further container. Its stand-in is `inPlace` when the Sentry may be told. */
 export function startContainer(r: ContainerRequest): StartedContainer {
   const passed = new Passed();
   const plan = nodeRootPlan();
@@ -236,7 +240,7 @@ export function startContainer(r: ContainerRequest): StartedContainer {
   const [[goferFd, goferEnd], [standinFd, standinEnd]] = pairs as unknown as [[number, number], [number, number]];
   containerPlan(r, passed, plan);
   plan.push('gofer-socket', passed.number(goferEnd), 'socket', passed.number(standinEnd));
-  const standin = start('container', r.container.process.args, plan, passed, r.crashFd);
+  const standin = start('container', r.container.process.args, plan, passed, r.crashFd, r.lifeline);
   host().close(goferEnd);
   host().close(standinEnd);
   return { standin, goferFd, standinFd };
@@ -265,5 +269,5 @@ export function startStandin(r: StandinRequest): Standin {
   if (r.tty !== null) plan.push('tty', passed.number(r.tty.fd), r.tty.state);
   if (r.ctty >= 0) plan.push('ctty', passed.number(r.ctty));
   if (r.oomScoreAdj !== null) plan.push('oom-score-adj', String(r.oomScoreAdj));
-  return start('standin', r.args, plan, passed, 2);
+  return start('standin', r.args, plan, passed, 2, r.lifeline);
 }

@@ -12,6 +12,7 @@ import { defineDoctor } from './cmd/doctor.ts';
 import { defineEvents } from './cmd/events.ts';
 import { defineExec } from './cmd/exec.ts';
 import { defineFeatures } from './cmd/features.ts';
+import { defineInstall } from './cmd/install.ts';
 import { defineKill } from './cmd/kill.ts';
 import { defineList } from './cmd/list.ts';
 import { definePause } from './cmd/pause.ts';
@@ -114,6 +115,7 @@ Examples:
   defineSpec(program);
   defineFeatures(program);
   defineDoctor(program, globals);
+  defineInstall(program);
   defineCompletion(program);
   for (const c of program.commands)
     c.exitOverride().configureOutput({ outputError: (text, write) => write(`ringfence: ${oneLine(text)}\n`) });

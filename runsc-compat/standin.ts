@@ -8,6 +8,7 @@ import { distFile, errnoName, host } from './host.ts';
 const MSG_NOSIGNAL = 0x4000;
 const SHUT_RDWR = 2;
 const WNOHANG = 1;
+const WNOWAIT = 0x1000000;
 const LAST_WORDS_MS = 200;
 /** The longest that a timer can take. */
 const FOREVER_MS = 2 ** 31 - 1;
@@ -23,6 +24,8 @@ export class Standin {
   /** Resolves with the exit status as a shell has it. */
   readonly exit: Promise<number>;
   private readonly socket: number;
+  /** Its end is for this process to collect; else whoever this process leaves it to is told of it, even if it ends before. */
+  private readonly kept: boolean;
   /** Resolves at the end of the socket. */
   private readonly silent: Promise<void>;
   private readonly buffer = Buffer.allocUnsafe(4096);
@@ -37,8 +40,12 @@ export class Standin {
   private onLine: () => void = () => {};
   private stopWaiting: () => void = () => {};
 
-  /** `launcher`: a child of this process, or the negative errno of its start. `socket`: our end of the launcher's. */
-  constructor(launcher: number, socket: number) {
+  /**
+   * `launcher`: a child of this process, or the negative errno of its start. `socket`: our end of the launcher's.
+   * `kept`: this process stays until the stand-in's end.
+   */
+  constructor(launcher: number, socket: number, kept: boolean) {
+    this.kept = kept;
     this.socket = socket;
     this.ready = new Promise((resolve) => {
       this.isReady = resolve;
@@ -94,8 +101,8 @@ export class Standin {
     if (status === 0) {
       await this.heardOf(() => this.own > 0);
       if (this.own > 0) {
-        status = await this.reap(this.own);
-        this.reaped = true;
+        status = await this.reap(this.own, this.kept ? 0 : WNOWAIT);
+        this.reaped = this.kept;
       }
     }
     const signal = status & 0x7f;
@@ -110,13 +117,13 @@ export class Standin {
     return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
   }
 
-  private reap(pid: number): Promise<number> {
+  private reap(pid: number, options: number = 0): Promise<number> {
     const status = new Int32Array(1);
     return new Promise((resolve) => {
       // Nobody else may keep this process alive.
       const alive = setInterval(() => undefined, FOREVER_MS);
       const look = (): void => {
-        if (host().waitpid(pid, WNOHANG, status) !== pid) return;
+        if (host().waitpid(pid, WNOHANG | options, status) !== pid) return;
         this.stopWaiting();
         resolve(status[0] as number);
       };
@@ -185,6 +192,13 @@ export class Standin {
   /** The sandbox is on record: from now on it lives without this process. For one without a lifeline. */
   recorded(): void {
     this.send(Buffer.from('R'));
+  }
+
+  /** Collects a stand-in that nobody is to be told of: what it was made for has failed. */
+  async bury(): Promise<void> {
+    await this.exit;
+    if (this.own > 0 && !this.reaped) host().waitpid(this.own, WNOHANG, new Int32Array(1));
+    this.reaped = true;
   }
 
   /** Lets go of the launcher, so that this process can end before it. */

@@ -9,10 +9,11 @@
 
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { CgroupRecord } from './cgroups/cgroup.ts';
 import { CliError, codeOf } from './errors.ts';
 import { host } from './host.ts';
+import type { NamespaceWords } from '../src/wire/boot.ts';
 import type { Spec } from './spec/types.ts';
 
 const LOCK_EX = 2;
@@ -39,6 +40,10 @@ export interface State {
   created: string;
   owner: string;
   annotations: Record<string, string>;
+  /** The container whose sandbox it is in; absent: it has one of its own. */
+  sandbox?: string;
+  /** By which words the Sentry knows its namespaces. */
+  namespaces?: NamespaceWords;
   /** Its groups; absent: it has none. */
   cgroups?: CgroupRecord;
 }
@@ -96,6 +101,11 @@ export class StateRoot {
     return join(this.path, id);
   }
 
+  /** What there is of a container, if there is one. */
+  at(id: string): ContainerState {
+    return new ContainerState(this.folder(id));
+  }
+
   /** Takes the name for a new container. Throws when it is taken; what has the name is not touched. */
   claim(id: string): ContainerState {
     checkId(id);
@@ -106,13 +116,13 @@ export class StateRoot {
       if (codeOf(e) === 'EEXIST') throw new CliError(`container with given ID already exists: ${id}`);
       throw new CliError(`cannot create ${this.folder(id)}: ${codeOf(e)} (--root names another place for states)`);
     }
-    return new ContainerState(this.folder(id));
+    return this.at(id);
   }
 
   /** An existing container. */
   open(id: string): ContainerState {
     checkId(id);
-    const c = new ContainerState(this.folder(id));
+    const c = this.at(id);
     if (!c.exists()) throw new CliError(`container does not exist: ${id}`);
     return c;
   }
@@ -139,6 +149,12 @@ export class ContainerState {
 
   file(name: string): string {
     return join(this.folder, name);
+  }
+
+  /** The folder with the control socket of its Sentry. */
+  get controlFolder(): string {
+    const sandbox = this.read()?.sandbox;
+    return sandbox === undefined ? this.folder : join(dirname(this.folder), sandbox);
   }
 
   exists(): boolean {

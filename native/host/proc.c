@@ -44,12 +44,20 @@ FN(pidfdSendSignal) {
   return result(syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0));
 }
 
-// waitpid(2): pid, options, Int32Array whose [0] gets the status.
+// waitid(2), for a child that is looked at and not reaped: waitpid(2) knows no WNOWAIT. The pid, 0 while it runs, or -1 with errno.
+static int wait_only(int pid, int options, int *status) {
+  siginfo_t si = {0};
+  if (waitid(P_PID, (id_t)pid, &si, options | WEXITED) < 0) return -1;
+  *status = si.si_code == CLD_EXITED ? (si.si_status & 0xff) << 8 : si.si_status;
+  return si.si_pid;
+}
+
+// waitpid(2): pid, options, Int32Array whose [0] gets the status. With WNOWAIT the child stays to be reaped.
 FN(waitpid) {
   int pid = arg_int(a, 0), options = arg_int(a, 1), status = 0;
   int32_t *out = arg_i32(a, 2, 1, NULL);
   CHECK_ARGS();
-  int r = waitpid(pid, &status, options);
+  int r = options & WNOWAIT ? wait_only(pid, options, &status) : waitpid(pid, &status, options);
   if (r < 0) return -errno;
   out[0] = status;
   return r;

@@ -147,8 +147,9 @@ void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer) {
             finish(p, socket, 0, gofer, known, status, false);
           } else if (dead == gofer) {
             // Without its files a container cannot go on. A regular end has sent the status before the Gofer could notice.
-            warn(life, "the gofer was killed");
-            finish(p, socket, box, 0, false, 0, true);
+            bool known = get_status(socket, &status);
+            if (!known) warn(life, "the gofer was killed");
+            finish(p, socket, box, 0, known, known ? status : 0, !known);
           }
         }
       }

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { GlobalOptions } from '../context.ts';
 import { containers, destroyContainer, waitForEnd } from '../container.ts';
 import { CliError } from '../errors.ts';
-import { checkId, ContainerState } from '../state.ts';
+import { checkId } from '../state.ts';
 
 const JUST_ENDED_MS = 200;
 
@@ -20,7 +20,7 @@ export function defineDelete(program: Command, globals: () => GlobalOptions): vo
     .action(async (id: string, o: { force?: boolean }) => {
       const root = containers(globals());
       checkId(id);
-      const c = new ContainerState(root.folder(id));
+      const c = root.at(id);
       if (!c.exists()) {
         if (o.force === true) return;
         root.open(id);

@@ -90,6 +90,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     uidMappings: [],
     gidMappings: [],
     cgroups: [],
+    counters: {},
     oomScoreAdj: null,
   });
   for (const fd of ends) host().close(fd);

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { GlobalOptions } from '../context.ts';
 import { containers } from '../container.ts';
 import { CliError } from '../errors.ts';
-import { ContainerState, type OciState } from '../state.ts';
+import type { OciState } from '../state.ts';
 import { table } from '../table.ts';
 import { print } from '../output.ts';
 
@@ -22,7 +22,7 @@ export function defineList(program: Command, globals: () => GlobalOptions): void
       const root = containers(globals());
       const found: OciState[] = [];
       for (const id of root.ids()) {
-        const c = new ContainerState(root.folder(id));
+        const c = root.at(id);
         const s = c.read();
         if (s !== null) found.push(c.oci(s));
       }

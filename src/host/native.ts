@@ -117,7 +117,7 @@ export interface Native {
   kill(pid: number, sig: number): number;
   pidfdOpen(pid: number, flags: number): number;
   pidfdSendSignal(fd: number, sig: number): number;
-  /** status[0]: wait(2) status. */
+  /** status[0]: wait(2) status. With WNOWAIT the child stays to be reaped. */
   waitpid(pid: number, options: number, status: Int32Array): number;
   /** prctl(2) for operations with plain numbers. */
   prctl(op: number, x: number, y: number): number;

@@ -44,6 +44,7 @@ export function furtherNamespaces(kernel: Kernel, config: ContainerConfig, other
   if (net !== undefined) {
     s.net = net;
   } else {
+    kernel.log.warn("a network namespace that is not the sandbox's: the container has a loopback interface of its own", { id: config.id });
     s.net = new Namespace(CLONE_NEWNET, nextNamespaceIno(), null);
     netOf(s.net.key).lo.up = true;
   }

@@ -198,8 +198,12 @@ export class GoferClient {
     this.dead = true;
     this.behind.lose(-EIO);
     this.clunks.length = 0;
-    this.host.close(this.fd);
     this.idle.dropAll();
+  }
+
+  /** Lets go of the gofer, after close(). */
+  hangUp(): void {
+    this.host.close(this.fd);
   }
 
   /** The root of attach point `index`, or -errno; `r.flag` is 1 when it is read-only. */
