@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import type { ContainerConfig } from '../src/wire/boot.ts';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
 import { cgroupMode, joinFiles, makeCgroup, oomKills, planCgroup, removeCgroup } from './cgroups/cgroup.ts';
+import { oomLead, openCounters, sentryLimits } from './cgroups/limits.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
 import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot, writeWarnings } from './context.ts';
 import { CONTROL_NAME, type Control, connectIn, listenIn, SandboxGone } from './control.ts';
@@ -128,6 +129,9 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     container.write(state);
     container.saveSpec(spec);
     if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
+    config.limits = sentryLimits(spec.linux?.resources ?? {}, state.cgroups);
+    const counters = pod === null ? openCounters(state.cgroups) : {};
+    closing.push(...Object.values(counters));
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
     const { stdio, close } = streams(spec, o, terminal);
     closing.push(...close);
@@ -151,6 +155,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: joinFiles(state.cgroups),
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
+      guestOom: oomLead(config.limits),
     };
     let started: StartedContainer | undefined;
     if (pod === null) {
@@ -160,6 +165,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
         ...request,
         id,
         stdio,
+        counters,
         network: networkKind(globals.network),
         controlFd: listener,
         controlClients: [],

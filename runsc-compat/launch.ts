@@ -2,7 +2,7 @@
 //
 // Numbers of a Sentry's descriptors: 0 /dev/null, 1 and 2 where crash reports go, 3 configuration, 4 control listener, 5 stub, 6 Gofer,
 // 7 stand-in, 8 ready, 9 log, 10 strace, 11 to 13 the container's standard streams, 14 and 15 console in and out, 16.. further ones, then
-// connections of the control protocol.
+// connections of the control protocol, then the counters of the container's groups.
 // A Gofer's: 0 to 3 the same, 4 its socket to the Sentry, 5 log. native/launch/launch.h names those that the launcher makes itself.
 
 import { openSync } from 'node:fs';
@@ -81,6 +81,8 @@ export interface ContainerRequest {
   /** Files that the launcher writes its pid to before anything else: cgroup.procs. */
   cgroups: string[];
   oomScoreAdj: number | null;
+  /** How much sooner than Sentry and Gofer guests are killed when memory runs out: added to oom_score_adj. */
+  guestOom: number;
 }
 
 /** The first container of a sandbox, and the sandbox. */
@@ -97,6 +99,8 @@ export interface SandboxRequest extends ContainerRequest {
   straceOnly?: string[];
   debug: boolean;
   engine: EngineOptions;
+  /** Open files that say what the container uses, by name (BootConfig.counters). */
+  counters: Record<string, number>;
 }
 
 /** Numbers the descriptors that the launcher inherits. */
@@ -168,6 +172,7 @@ function containerPlan(r: ContainerRequest, passed: Passed, plan: string[]): voi
   if (r.tty !== null) plan.push('tty', passed.number(r.tty.fd), r.tty.state);
   if (r.ctty >= 0) plan.push('ctty', passed.number(r.ctty));
   if (r.oomScoreAdj !== null) plan.push('oom-score-adj', String(r.oomScoreAdj));
+  if (r.guestOom > 0) plan.push('guest-oom', String(r.guestOom));
 }
 
 /** Options of node that a program's configuration asks for. */
@@ -192,6 +197,7 @@ export function startSandbox(r: SandboxRequest): Standin {
     consoleOut: sentryFd(r.stdio.consoleOut, SENTRY.consoleOut),
     extra: r.stdio.extra.map((fd, i) => sentryFd(fd, SENTRY.extra + i)),
   };
+  const counter = SENTRY.extra + r.stdio.extra.length + r.controlClients.length;
   const boot: BootConfig = {
     sandboxId: r.id,
     platform: 'systrap',
@@ -208,6 +214,7 @@ export function startSandbox(r: SandboxRequest): Standin {
     patch: r.engine.patch,
     readyFd: SENTRY.ready,
     standinFd: SENTRY.standin,
+    counters: Object.fromEntries(Object.entries(r.counters).map(([name, fd], i) => [name, sentryFd(fd, counter + i)])),
     container: r.container,
     stdio,
   };

@@ -100,6 +100,7 @@ struct plan {
   int tty_fd;
   const char *tty_state; // struct termios in hexadecimal
   const char *oom_score_adj;
+  int guest_oom; // how much sooner than Sentry and Gofer the kernel takes a guest when memory runs out (oom_score_adj)
 };
 
 // launch.c
@@ -145,6 +146,14 @@ pid_t clone_with(uint64_t flags);
 void no_new_privs(void);
 void refuse_io_uring(void);
 void die_with_parent(void);
+
+// oom.c
+struct oom {
+  int fd;
+  int base;
+};
+struct oom oom_begin(int lead);
+void oom_set(struct oom *o, int lead);
 
 // filter.c
 void confine_init(void);

@@ -132,6 +132,7 @@ struct plan *read_plan(int fd) {
       p->tty_fd = number();
       p->tty_state = word();
     } else if (!strcmp(d, "oom-score-adj")) p->oom_score_adj = word();
+    else if (!strcmp(d, "guest-oom")) p->guest_oom = number();
     else die("the plan has an unknown directive: %s", d);
   }
   if (p->sentry.args.v != NULL) p->sentry.args.v[p->sentry.args.n] = NULL;

@@ -90,7 +90,9 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     uidMappings: [],
     gidMappings: [],
     cgroups: [],
+    counters: {},
     oomScoreAdj: null,
+    guestOom: 0,
   });
   for (const fd of ends) host().close(fd);
   return await foreground.run(standin, container.process.args[0] ?? '');

@@ -23,7 +23,7 @@ const TYPES: Record<string, MountConfig['type']> = {
   devpts: 'devpts',
   mqueue: 'mqueue',
   cgroup: 'cgroup',
-  cgroup2: 'cgroup',
+  cgroup2: 'cgroup2',
   devtmpfs: 'devtmpfs',
 };
 

@@ -4,7 +4,7 @@
 export interface MountConfig {
   destination: string;
   /** bind: served by the gofer under attach point `attach`; others are the Sentry's own file systems. */
-  type: 'bind' | 'tmpfs' | 'proc' | 'sysfs' | 'devpts' | 'mqueue' | 'cgroup' | 'devtmpfs';
+  type: 'bind' | 'tmpfs' | 'proc' | 'sysfs' | 'devpts' | 'mqueue' | 'cgroup' | 'cgroup2' | 'devtmpfs';
   /** As in config.json: what /proc/self/mountinfo shows as source. */
   source: string;
   /** Index into the gofer's attach points, for type bind. */
@@ -15,6 +15,41 @@ export interface MountConfig {
   noexec: boolean;
   /** Mount options that remain (size=, mode=, gid=, ...). */
   options: string[];
+}
+
+/** One v1 hierarchy of the host, as the container sees it below /sys/fs/cgroup. */
+export interface HierarchyConfig {
+  /** Its folder there. */
+  folder: string;
+  /** "memory"; a named one is "name=systemd". */
+  controllers: string[];
+}
+
+/** Limits of a container: the Sentry enforces some, and shows all. Numbers below 0: no limit. */
+export interface LimitsConfig {
+  /** What a mount of type cgroup shows: the host's layout. */
+  version: 1 | 2;
+  /** Of version 1, in the host's order. */
+  hierarchies: HierarchyConfig[];
+  /** Bytes. */
+  memory: number;
+  /** Memory and swap together, bytes. */
+  memorySwap: number;
+  /** Bytes. */
+  memoryReservation: number;
+  /** Swap that is left to it, bytes. */
+  swap: number;
+  /** As cpu.shares. */
+  cpuShares: number;
+  /** Microseconds of processor time in each period; periods in microseconds. */
+  cpuQuota: number;
+  cpuPeriod: number;
+  /** How many processors its cpuset has; 0: all that the Sentry may use. */
+  cpus: number;
+  /** Processes and threads of the guest. */
+  pids: number;
+  /** Devices that may be used: all but `except`, or only those. Keys "c 1:3", "b *:*"; values letters of "rwm". */
+  devices: { open: boolean; except: Record<string, string> };
 }
 
 /** A filter of seccomp(2) that a process starts with. */
@@ -84,6 +119,8 @@ export interface ContainerConfig {
   sysctl: Record<string, string>;
   devices: { path: string; type: string; major: number; minor: number; mode: number; uid: number; gid: number }[];
   annotations: Record<string, string>;
+  /** Absent: none (`do`). */
+  limits?: LimitsConfig;
   namespaces?: NamespaceWords;
   /** The first process may be stopped by job control, as if the caller's shell were its parent, and is no pid 1 (`do`). */
   jobControl?: boolean;
@@ -131,6 +168,8 @@ export interface BootConfig {
   readyFd: number;
   /** Socket to the stand-in of the first container: gets its exit status (wait(2) encoding, 4 bytes LE); its end kills the container. */
   standinFd: number;
+  /** Files of the container's groups on the host that say what it uses, open for reading, by their names there. */
+  counters?: Record<string, number>;
   /** The first container, whose end is the sandbox's. Started by the control method `start`. */
   container: ContainerConfig;
   stdio: StdioFds;

@@ -13,7 +13,7 @@
 // a signal for the process that it stands for (SIGWINCH: the terminal given by --console-socket has another size, read it again from
 // the console's descriptor); four bytes towards the stand-in are the wait(2) status, little endian. The end of the socket is SIGKILL.
 
-import type { ContainerConfig, ProcessConfig } from './boot.ts';
+import type { ContainerConfig, LimitsConfig, ProcessConfig } from './boot.ts';
 
 export const MAX_PACKET = 192 * 1024;
 /** Bytes of the longest request in a memfd. */
@@ -43,6 +43,8 @@ export type ControlRequest =
   | { method: 'state'; id: string }
   | { method: 'ps'; id: string }
   | { method: 'statistics'; id: string }
+  /** Other limits from now on. */
+  | { method: 'update'; id: string; limits: LimitsConfig }
   | { method: 'pause'; id: string }
   | { method: 'resume'; id: string }
   | { method: 'resize'; id: string; pid: number; rows: number; cols: number }

@@ -30,6 +30,9 @@ const ANONYMOUS = [/^pipe:/, /^socket:/, /^anon_inode:\[(eventfd|eventpoll)\]$/]
 /** What the caller's standard streams are in the test; "/null" is the host's /dev/null seen from elsewhere. */
 const STREAMS = [/^(\/dev)?\/null$/, /^pipe:/];
 
+/** Files of the container's own groups that count what it uses, open for reading. */
+const COUNTER = /\/(memory|cpu|cpuacct|io)\.[a-z_.]+$/;
+
 /** CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, LINUX_IMMUTABLE, MKNOD, SETFCAP. */
 const FILE_CAPABILITIES = 0b11111n | (1n << 9n) | (1n << 27n) | (1n << 31n);
 
@@ -62,7 +65,7 @@ export const POSTURE: Record<Role, Posture> = {
     ...guest,
     filters: 2,
     dumpable: false,
-    descriptors: [...STREAMS, ...ANONYMOUS, /^anon_inode:\[pidfd\]$/, /^\/memfd:/, /^\/attach\/0\//],
+    descriptors: [...STREAMS, ...ANONYMOUS, /^anon_inode:\[pidfd\]$/, /^\/memfd:/, /^\/attach\/0\//, COUNTER],
     sockets: -1,
   },
   stub: guest,

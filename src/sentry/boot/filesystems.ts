@@ -1,14 +1,17 @@
 // The file system types that mount(2) and the container's configuration may name.
 
+import { EINVAL } from '../../abi/errno.ts';
+import { Cgroup1Fs, Cgroup2Fs } from '../fs/cgroup/cgroupfs.ts';
 import type { ProcExtras } from '../fs/proc/extras.ts';
 import { ProcFs } from '../fs/proc/proc.ts';
-import { Cgroup2Fs, SysFs } from '../fs/sys/sysfs.ts';
+import { SysFs } from '../fs/sys/sysfs.ts';
 import { parseTmpfsOptions } from '../fs/tmpfs/options.ts';
 import { TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import { createDevpts } from '../fs/tty/devpts.ts';
 import { IPC_SYSCTLS, procSysvipc } from '../ipc/namespace.ts';
 import { mqueuesOf } from '../ipc/mqueue.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { callerLimits, containerOf } from '../kernel/limits.ts';
 import type { PidNamespace } from '../kernel/pidns.ts';
 import { type NamespaceSet, sysctlHome } from '../kernel/namespaces.ts';
 import { groupCpuNs, taskCpuNs } from '../kernel/usage.ts';
@@ -44,14 +47,17 @@ function procExtras(kernel: Kernel, cpuLines: readonly string[]): ProcExtras {
 /** Registers all types. Once for a kernel. */
 export function registerFileSystems(kernel: Kernel, cpuLines: readonly string[] = []): void {
   const extras = procExtras(kernel, cpuLines);
-  registerFileSystem('sysfs', () => new SysFs(kernel));
+  registerFileSystem('sysfs', (c) => new SysFs(kernel, containerOf(c)));
   registerFileSystem('tmpfs', (_c, _source, options) => tmpfs(kernel, 'tmpfs', options));
   registerFileSystem('proc', (c, _source, options) => {
     const by = c as { pidns?: PidNamespace } | null;
     return new ProcFs(kernel, by?.pidns ?? namespacesOf(kernel, c).pid, extras, options);
   });
-  registerFileSystem('cgroup', () => new Cgroup2Fs(kernel));
-  registerFileSystem('cgroup2', () => new Cgroup2Fs(kernel));
+  registerFileSystem('cgroup', (c, _source, options) => {
+    const controllers = options.filter((o) => callerLimits(kernel, c).config.hierarchies.some((h) => h.controllers.includes(o)));
+    return controllers.length === 0 ? -EINVAL : new Cgroup1Fs(kernel, containerOf(c), controllers);
+  });
+  registerFileSystem('cgroup2', (c) => new Cgroup2Fs(kernel, containerOf(c)));
   // A configured tmpfs that is to get device nodes still calls itself what the configuration does.
   registerFileSystem('devtmpfs', (_c, source, options) => {
     return tmpfs(kernel, source === 'tmpfs' ? 'tmpfs' : 'devtmpfs', options.length > 0 ? options : ['mode=755']);

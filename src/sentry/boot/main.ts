@@ -22,6 +22,7 @@ import { installEvents } from '../fs/event/install.ts';
 import { HostFdFs, openHostFd } from '../fs/hostfd/hostfd.ts';
 import { registerTtyDevices } from '../fs/tty/devices.ts';
 import { Kernel } from '../kernel/kernel.ts';
+import { installDeviceRules, Limits, quotaCpus } from '../kernel/limits.ts';
 import { Loop } from '../kernel/run.ts';
 import { installSignals } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
@@ -76,18 +77,25 @@ function boot(): number {
   for (const s of IGNORED_SIGNALS) process.on(s, () => {});
 
   const log = openLog(host, config.logFd, config.debug);
+  const addon = loadAddon(join(native, 'systrap.node'));
   const platform = new SystrapPlatform({
-    addon: loadAddon(join(native, 'systrap.node')),
+    addon,
     stubFd: config.stubFd,
     mode: CPU_MODES[config.cpuMode ?? 'balanced'] as CpuMode,
     patch: config.patch ?? true,
+    // Looking for each other would only use up a quota.
+    cpus: Math.min(addon.cpus(), config.container.limits === undefined ? Infinity : quotaCpus(config.container.limits)),
     native: config.straceFd < 0 ? NATIVE_FUTEX | NATIVE_MADVISE : 0,
   });
   const kernel = new Kernel(host, platform, log);
   kernel.bootNs = monotonicNs();
   kernel.cpus = native === '' ? 1 : host.native.cpuCount();
+  if (config.container.limits !== undefined) {
+    kernel.limits.set(config.container.id, new Limits(kernel, config.container.id, config.container.limits, config.counters ?? {}));
+  }
   host.random(kernel.bootId);
   installSignals(kernel);
+  installDeviceRules(kernel);
   installEvents(kernel);
   installTimers(kernel);
   registerTtyDevices();

@@ -6,8 +6,9 @@ import { ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, S
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
 import { EPOLLIN } from '../../abi/epoll.ts';
 import { monotonicNs } from '../../base/clock.ts';
-import type { ContainerConfig, MountConfig } from '../../wire/boot.ts';
+import type { ContainerConfig, HierarchyConfig, MountConfig } from '../../wire/boot.ts';
 import type { ContainerFiles } from '../control/container.ts';
+import { Cgroup1Fs } from '../fs/cgroup/cgroupfs.ts';
 import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/mem.ts';
 import type { GoferClient } from '../fs/gofer/client.ts';
 import { BELIEF_NS } from '../fs/gofer/belief.ts';
@@ -41,10 +42,13 @@ class BootCaller implements Caller {
   readonly fs: FsContext;
   readonly tid: number = 0;
   readonly tgid: number = 0;
+  /** What tells the container of a task. */
+  readonly tg: { container: string };
   /** File systems that show a namespace are made for these (filesystems.ts). */
   readonly ns: NamespaceSet;
 
-  constructor(root: Mount, ns: NamespaceSet) {
+  constructor(root: Mount, container: string, ns: NamespaceSet) {
+    this.tg = { container };
     this.ns = ns;
     this.creds.effective = { lo: 0xffffffff, hi: 0x1ff };
     this.creds.permitted = { lo: 0xffffffff, hi: 0x1ff };
@@ -85,7 +89,7 @@ class Builder {
     this.client = client;
     this.root = newMount(this.rootFs(), ST_RELATIME, config.overlay ? 'overlay' : 'root');
     this.ns = new MountNamespace(this.root);
-    this.c = new BootCaller(this.root, namespaces);
+    this.c = new BootCaller(this.root, config.id, namespaces);
   }
 
   private get memory(): number {
@@ -118,9 +122,9 @@ class Builder {
       const tree = this.attach(m.attach, this.config.mountsExclusive === true);
       return this.config.overlayMounts === true && (tree.root.mode & S_IFMT) === S_IFDIR ? this.overlaid(tree) : tree;
     }
-    let type: string = m.type;
+    // Limits are version 2's, or there are none: the unified hierarchy is what there is to be seen.
+    const type: string = m.type === 'cgroup' ? 'cgroup2' : m.type;
     let options = m.options;
-    if (type === 'cgroup') type = options.includes('cgroup2') ? 'cgroup2' : 'cgroup';
     if (type === 'tmpfs' || type === 'devtmpfs') {
       const known = parseTmpfsOptions(options, this.memory);
       // Words that only other runtimes know are no reason not to start.
@@ -147,7 +151,24 @@ class Builder {
   }
 
   mount(m: MountConfig): void {
-    const fs = this.fsOf(m);
+    const limits = this.config.limits;
+    if (m.type === 'cgroup' && limits?.version === 1) this.hierarchies(m, limits.hierarchies);
+    else this.place(this.fsOf(m), m, m.destination, m.source);
+  }
+
+  /** cgroup v1: a folder in memory with a mount for each hierarchy, and links for controllers that share one. */
+  private hierarchies(m: MountConfig, all: readonly HierarchyConfig[]): void {
+    const folder = makeFileSystem(this.c, 'tmpfs', 'tmpfs', ['mode=755']);
+    if (typeof folder === 'number') fail(`mount ${m.type} at ${m.destination}`, folder);
+    this.place(folder, { ...m, readonly: false }, m.destination, 'tmpfs');
+    const at = m.destination.replace(/\/+$/, '');
+    for (const h of all) {
+      this.place(new Cgroup1Fs(this.kernel, this.config.id, h.controllers), m, `${at}/${h.folder}`, 'cgroup');
+      for (const c of h.controllers) if (h.controllers.length > 1 && c !== h.folder) symlinkPath(this.c, h.folder, null, `${at}/${c}`);
+    }
+  }
+
+  private place(fs: FileSystem, m: MountConfig, at: string, source: string): void {
     let flags = ST_RELATIME;
     if (m.options.includes('strictatime')) flags = 0;
     if (m.options.includes('noatime')) flags = ST_NOATIME;
@@ -156,15 +177,15 @@ class Builder {
     if (m.nosuid) flags |= ST_NOSUID;
     if (m.nodev) flags |= ST_NODEV;
     if (m.noexec) flags |= ST_NOEXEC;
-    const mount = newMount(fs, flags, m.source === '' ? 'none' : m.source);
-    const destination = m.destination.startsWith('/') ? m.destination : `/${m.destination}`;
+    const mount = newMount(fs, flags, source === '' ? 'none' : source);
+    const destination = at.startsWith('/') ? at : `/${at}`;
     let err = this.reach(destination, mount.root.isDir);
-    if (err < 0) fail(`mount point ${m.destination}`, err);
+    if (err < 0) fail(`mount point ${destination}`, err);
     if (destination === '/' || this.walk.dentry === this.root.root) {
-      fail(`mount over the root at ${m.destination}`, -EACCES);
+      fail(`mount over the root at ${destination}`, -EACCES);
     }
     err = mountAt(mount, this.walk.mount, this.walk.dentry);
-    if (err < 0) fail(`mount ${m.source} at ${m.destination}`, err);
+    if (err < 0) fail(`mount ${source} at ${destination}`, err);
   }
 
   /** The nodes and links of /dev, where it is not somebody else's. */

@@ -92,6 +92,8 @@ export class Container {
   private readonly kernel: Kernel;
   private readonly streams: Donated;
   private readonly standin: number;
+  /** The pid namespace came with it. */
+  private readonly ownPids: boolean;
   private readonly consoles: Map<ThreadGroup, JoinedConsole> = new Map();
   /** Processes that the entrypoint started. */
   private readonly started: Set<ThreadGroup> = new Set();
@@ -111,6 +113,7 @@ export class Container {
     files: ContainerFiles,
     streams: Donated,
     standin: number,
+    ownPids: boolean,
   ) {
     this.around = around;
     this.kernel = around.kernel;
@@ -119,6 +122,7 @@ export class Container {
     this.files = files;
     this.streams = streams;
     this.standin = standin;
+    this.ownPids = ownPids;
     if (standin >= 0) this.watchStandin(null, standin);
   }
 
@@ -168,9 +172,9 @@ export class Container {
     const k = this.kernel;
     for (const f of k.outside) f();
     // Under job control from outside the command is a process like any other: orphans are reaped by the kernel, not by it.
-    // In a shared pid namespace the container that starts first, the sandbox's, has the first process.
+    // In a shared pid namespace it is the first process of the container that brought the namespace.
     const pidns = this.namespaces.pid;
-    const reaper = init && this.config.jobControl !== true && pidns.init === null;
+    const reaper = init && this.config.jobControl !== true && this.ownPids;
     const pid = pidns.alloc(reaper ? [1] : null);
     if (typeof pid === 'number') return { errno: pid, error: 'cannot make a process' };
     const first = k.platform.newAddressSpace();

@@ -3,6 +3,7 @@
 import { EEXIST, EINVAL } from '../../abi/errno.ts';
 import type { ContainerConfig } from '../../wire/boot.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { Limits, NO_LIMITS } from '../kernel/limits.ts';
 import type { NamespaceSet } from '../kernel/namespaces.ts';
 import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import { Container, type ContainerFiles, type Surroundings } from './container.ts';
@@ -42,7 +43,7 @@ export class Sandbox implements Surroundings {
     kernel.namespaces.pid = containerPids(kernel);
     const files = parts.files(config, goferFd, kernel.namespaces);
     kernel.namespaces.setMounts(files.mounts);
-    this.first = new Container(this, config, kernel.namespaces, files, streams, standin);
+    this.first = new Container(this, config, kernel.namespaces, files, streams, standin, true);
     this.containers.set(config.id, this.first);
     kernel.groupEnded.push((g) => this.containers.get(g.container)?.ended(g));
     kernel.stopHook = (g, sig) => {
@@ -79,14 +80,17 @@ export class Sandbox implements Surroundings {
     if (old !== undefined) this.destroy(old);
     const others = [...this.containers.values()].filter((c) => c.status < 0);
     const ns = furtherNamespaces(k, config, others);
+    // Its processes run in the groups of the sandbox: there is no count of what they alone use.
+    k.limits.set(config.id, new Limits(k, config.id, config.limits ?? NO_LIMITS, {}));
     try {
       const files = this.parts.files(config, goferFd, ns);
       ns.setMounts(files.mounts);
-      const c = new Container(this, config, ns, files, streams, standin);
+      const c = new Container(this, config, ns, files, streams, standin, !others.some((o) => o.namespaces.pid === ns.pid));
       this.containers.set(config.id, c);
       return c;
     } catch (e) {
       ns.unref();
+      k.limits.delete(config.id);
       return refuse(-EINVAL, e instanceof Error ? e.message : String(e));
     }
   }
@@ -96,6 +100,7 @@ export class Sandbox implements Surroundings {
     c.kill();
     if (c === this.first) return;
     c.release();
+    this.kernel.limits.delete(c.config.id);
     if (this.containers.get(c.config.id) === c) this.containers.delete(c.config.id);
   }
 

@@ -144,6 +144,9 @@ export class ControlServer {
         return { ok: true, ps: this.ps(c) };
       case 'statistics':
         return { ok: true, statistics: this.statistics(c) };
+      case 'update':
+        this.kernel.limits.get(r.id)?.update(r.limits);
+        return { ok: true };
       case 'pause':
         if (c.state !== 'running' && c.state !== 'created') return { ok: false, error: `the container is ${c.state}`, errno: -EINVAL };
         c.pause();

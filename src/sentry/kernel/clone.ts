@@ -26,6 +26,7 @@ import { nextNamespaceIno } from '../vfs/namespace.ts';
 import { type Context, REG_FS_BASE, REG_RAX, REG_RSP, type ThreadStart } from '../../platform/platform.ts';
 import { watchCpuLimit } from './cputimers.ts';
 import type { Kernel } from './kernel.ts';
+import { mayAddTask } from './limits.ts';
 import { CLONE_NEW_ALL, makeNamespaces, mayMakeNamespaces, switchNamespaces } from './namespaces.ts';
 import { PID_MAX, type Pid, PidNamespace } from './pidns.ts';
 import { traceChild } from './ptrace.ts';
@@ -79,7 +80,7 @@ function check(t: Task, a: CloneArgs): number {
   const most = t.rlimit(RLIMIT_NPROC);
   if (most !== Infinity && c.ruid !== 0 && !c.has(CAP_SYS_RESOURCE) && !c.has(CAP_SYS_ADMIN) && countProcesses(t.kernel, c.ruid) >= most)
     return -EAGAIN;
-  return 0;
+  return mayAddTask(t) ? 0 : -EAGAIN;
 }
 
 const threadStart: ThreadStart = { stack: 0, tls: -1, tidAddress: 0, tid: 0 };

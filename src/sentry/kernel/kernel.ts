@@ -3,6 +3,7 @@
 import type { HostIO } from '../../platform/hostio.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { File } from '../vfs/file.ts';
+import type { Limits } from './limits.ts';
 import { NamespaceSet } from './namespaces.ts';
 import type { Pid, PidNamespace } from './pidns.ts';
 import type { SigInfo } from './siginfo.ts';
@@ -57,6 +58,8 @@ export class Kernel {
   hwcap = 0;
   cpus = 1;
   memoryBytes = 0;
+  /** Limits by container id; a container that is not here has none. See limits.ts. */
+  readonly limits: Map<string, Limits> = new Map();
   /** Containers that are paused, by id: their tasks are kept out of the guest. */
   readonly pausedContainers: Set<string> = new Set();
   /** True while there is one. */

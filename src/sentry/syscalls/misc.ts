@@ -31,6 +31,7 @@ import { SIGHUP, SIGINT, SIGKILL } from '../../abi/signal.ts';
 import { UTS_FIELD, UTS_MACHINE, UTS_RELEASE, UTS_SYSNAME, UTS_VERSION } from '../../abi/utsname.ts';
 import { latin1Decode, latin1Encode, latin1Write, putU16, putU32, putU64 } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
+import { limitsOf } from '../kernel/limits.ts';
 import { TASK_EXITED } from '../../base/result.ts';
 import { exitGroup } from '../kernel/exit.ts';
 import type { Task } from '../kernel/task.ts';
@@ -89,10 +90,12 @@ export function sys_sysinfo(t: Task): number {
   const k = t.kernel;
   b.fill(0, 0, SYSINFO.size);
   putU64(b, SYSINFO.uptime, Math.floor((monotonicNs() - k.bootNs) / 1e9));
-  putU64(b, SYSINFO.totalram, k.memoryBytes);
-  // Without accounting of the guests' pages, three quarters are called free.
-  putU64(b, SYSINFO.freeram, Math.floor(k.memoryBytes / 4) * 3);
-  putU16(b, SYSINFO.procs, k.tasks.size);
+  const l = limitsOf(k, t.tg.container);
+  putU64(b, SYSINFO.totalram, l.memory);
+  putU64(b, SYSINFO.freeram, Math.max(0, l.memory - l.memoryUsed));
+  putU64(b, SYSINFO.totalswap, l.swap);
+  putU64(b, SYSINFO.freeswap, l.swap - l.swapUsed);
+  putU16(b, SYSINFO.procs, Math.min(l.tasks, 65535));
   putU32(b, SYSINFO.mem_unit, 1);
   return t.copyOut(t.arg(0), b, 0, SYSINFO.size);
 }
@@ -194,7 +197,7 @@ export const rows: readonly Row[] = [
   full(SYS_uname, 'uname', sys_uname, 'ptr'),
   full(SYS_sethostname, 'sethostname', sys_sethostname, 'str', 'int'),
   full(SYS_setdomainname, 'setdomainname', sys_setdomainname, 'str', 'int'),
-  partial(SYS_sysinfo, 'sysinfo', sys_sysinfo, 'no load averages; free memory is estimated', 'ptr'),
+  partial(SYS_sysinfo, 'sysinfo', sys_sysinfo, 'no load averages', 'ptr'),
   full(SYS_getrandom, 'getrandom', sys_getrandom, 'ptr', 'size', 'hex'),
   partial(SYS_syslog, 'syslog', sys_syslog, 'a log of one line', 'int', 'ptr', 'int'),
   partial(SYS_personality, 'personality', sys_personality, 'kept; only PER_LINUX32 changes anything (uname)', 'hex'),

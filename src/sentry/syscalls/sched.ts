@@ -34,6 +34,7 @@ import {
   SCHED_RR,
 } from '../../abi/sched.ts';
 import { getI32, getU32, getU64, putU32, putU64 } from '../../base/bytes.ts';
+import { limitsOf } from '../kernel/limits.ts';
 import type { Task } from '../kernel/task.ts';
 import { full, partial, type Row } from './row.ts';
 
@@ -60,12 +61,12 @@ function owns(t: Task, o: Task): boolean {
 
 /** CPUs of the sandbox as a mask of two words (at most 64). */
 function onlineLo(t: Task): number {
-  const n = t.kernel.cpus;
+  const n = limitsOf(t.kernel, t.tg.container).cpus;
   return n >= 32 ? 0xffffffff : (1 << n) - 1;
 }
 
 function onlineHi(t: Task): number {
-  const n = t.kernel.cpus - 32;
+  const n = limitsOf(t.kernel, t.tg.container).cpus - 32;
   return n <= 0 ? 0 : n >= 32 ? 0xffffffff : (1 << n) - 1;
 }
 
@@ -79,10 +80,13 @@ export function sys_sched_getaffinity(t: Task): number {
   const o = taskOf(t, t.argI(0));
   if (typeof o === 'number') return o;
   const len = t.argU(1);
-  if (len * 8 < t.kernel.cpus || len % 8 !== 0) return -EINVAL;
-  const all = o.cpuLo === 0 && o.cpuHi === 0;
-  putU32(buf, 0, all ? onlineLo(t) : o.cpuLo);
-  putU32(buf, 4, all ? onlineHi(t) : o.cpuHi);
+  if (len * 8 < limitsOf(t.kernel, t.tg.container).cpus || len % 8 !== 0) return -EINVAL;
+  // What was asked for before a limit fell below it is no more.
+  const lo = (o.cpuLo & onlineLo(t)) >>> 0;
+  const hi = (o.cpuHi & onlineHi(t)) >>> 0;
+  const all = lo === 0 && hi === 0;
+  putU32(buf, 0, all ? onlineLo(t) : lo);
+  putU32(buf, 4, all ? onlineHi(t) : hi);
   return t.copyOut(t.arg(2), buf, 0, 8) < 0 ? -EFAULT : 8;
 }
 

@@ -1,7 +1,8 @@
 // Special files: who opens FIFOs, and character devices by number. The parts that implement them register here at start-up.
 
-import { ENXIO } from '../../abi/errno.ts';
-import { S_IFCHR, S_IFMT } from '../../abi/stat.ts';
+import { ENXIO, EPERM } from '../../abi/errno.ts';
+import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../../abi/fcntl.ts';
+import { S_IFBLK, S_IFCHR, S_IFMT } from '../../abi/stat.ts';
 import type { Caller } from './caller.ts';
 import type { Dentry } from './dentry.ts';
 import type { File } from './file.ts';
@@ -10,6 +11,27 @@ import type { Mount } from './mount.ts';
 
 /** Opens a special file: the description, or -errno; BLOCKED after having registered the caller on a wait queue is passed on. */
 export type SpecialOpen = (c: Caller, inode: Inode, flags: number, mount: Mount, dentry: Dentry) => File | number;
+
+/** May the caller use a device so? `type`: 'b' or 'c', `access`: letters of "rwm". */
+export type DeviceGate = (c: Caller, type: string, rdev: number, access: string) => boolean;
+
+let gate: DeviceGate | null = null;
+
+/** Asks `g` before a device is opened or its node made. */
+export function setDeviceGate(g: DeviceGate): void {
+  gate = g;
+}
+
+/** May the caller make a node of the device? */
+export function mayMakeDevice(c: Caller, type: number, rdev: number): boolean {
+  return gate === null || gate(c, type === S_IFBLK ? 'b' : 'c', rdev, 'm');
+}
+
+function mayOpen(c: Caller, type: number, rdev: number, flags: number): boolean {
+  if (gate === null || (type !== S_IFCHR && type !== S_IFBLK)) return true;
+  const mode = flags & O_ACCMODE;
+  return gate(c, type === S_IFBLK ? 'b' : 'c', rdev, mode === O_RDONLY ? 'r' : mode === O_WRONLY ? 'w' : 'rw');
+}
 
 const byType = new Map<number, SpecialOpen>();
 const charDevices = new Map<number, SpecialOpen>();
@@ -40,6 +62,7 @@ export function registerCharDevice(major: number, minor: number, open: SpecialOp
 /** Opens a FIFO, socket or device inode. -ENXIO when nothing is behind it. */
 export function openSpecial(c: Caller, inode: Inode, flags: number, mount: Mount, dentry: Dentry): File | number {
   const type = inode.mode & S_IFMT;
+  if (!mayOpen(c, type, inode.rdev, flags)) return -EPERM;
   if (inode.opensItself) return inode.open(c, flags, mount, dentry);
   let open: SpecialOpen | undefined;
   if (type === S_IFCHR) {

@@ -6,6 +6,7 @@ import { IN_ATTRIB, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF, IN_MOVED
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_ISVTX } from '../../abi/stat.ts';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../../abi/uio.ts';
 import type { Caller } from './caller.ts';
+import { mayMakeDevice } from './devices.ts';
 import { type Dentry, dropDentry, exchangeDentries, forgetNegative, instantiate, lookupChild, moveDentry } from './dentry.ts';
 import type { File } from './file.ts';
 import type { Inode } from './inode.ts';
@@ -54,6 +55,7 @@ export function mknodPath(c: Caller, dir: File | null, path: string, mode: numbe
   const type = mode & S_IFMT;
   // Device 0:0 is a whiteout, which needs no capability (since Linux 5.8).
   if ((type === S_IFBLK || type === S_IFCHR) && !(type === S_IFCHR && rdev === 0) && !c.creds.has(CAP_MKNOD)) return -EPERM;
+  if ((type === S_IFBLK || type === S_IFCHR) && !mayMakeDevice(c, type, rdev)) return -EPERM;
   return made(d, d.parent.inode!.create(c, d.name, type | (mode & 0o7777 & ~c.fs.umask), rdev));
 }
 

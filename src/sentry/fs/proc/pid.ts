@@ -3,6 +3,7 @@
 import { CAP_SYS_RESOURCE } from '../../../abi/capability.ts';
 import { EACCES, EINVAL, EIO, ENOENT, EPERM, ESRCH } from '../../../abi/errno.ts';
 import { S_IFMT } from '../../../abi/stat.ts';
+import { limitsOf } from '../../kernel/limits.ts';
 import { peekMemory, pokeMemory } from '../../kernel/ptrace.ts';
 import type { Task } from '../../kernel/task.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
@@ -14,6 +15,7 @@ import type { Mount } from '../../vfs/mount.ts';
 import { dentryPath, filePath } from '../../vfs/path.ts';
 import { RegularFile } from '../../vfs/regular.ts';
 import { nameAnonymous } from '../../vfs/walk.ts';
+import { cgroupText } from '../cgroup/cgroupfs.ts';
 import { SynthDir, type SynthEntry, SynthMagicLink, SynthText } from '../synthetic.ts';
 import { type AnyNamespace, NAMESPACE_LINKS, namespaceText } from './nsfs.ts';
 import type { ProcFs } from './proc.ts';
@@ -337,7 +339,7 @@ const COMMON: Readonly<Record<string, Maker>> = {
   ns: nsDir,
   net: netDir,
   limits: text((t) => limitsText(t)),
-  cgroup: text(() => '0::/\n'),
+  cgroup: text((t) => cgroupText(limitsOf(t.kernel, t.tg.container))),
   cpuset: text(() => '/\n'),
   oom_score: text((t) => `${Math.max(0, t.tg.oomScoreAdj)}\n`),
   oom_score_adj: writable((t) => `${t.tg.oomScoreAdj}\n`, setOomScoreAdj),

@@ -5,12 +5,14 @@ import { PROC_SUPER_MAGIC } from '../../../abi/mount.ts';
 import { UTS_RELEASE, UTS_SYSNAME, UTS_VERSION } from '../../../abi/utsname.ts';
 import { monotonicNs, realtime } from '../../../base/clock.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
+import { callerLimits, type Limits } from '../../kernel/limits.ts';
 import { TASK_RUNNING, type Task } from '../../kernel/task.ts';
 import type { PidNamespace } from '../../kernel/pidns.ts';
 import type { ThreadGroup } from '../../kernel/threadgroup.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import { fileSystemNames } from '../../vfs/fstypes.ts';
 import type { Inode } from '../../vfs/inode.ts';
+import { cgroupsText } from '../cgroup/cgroupfs.ts';
 import { SynthDir, type SynthEntry, SynthFs } from '../synthetic.ts';
 import type { ProcExtras } from './extras.ts';
 import { type NsFs, nsFsOf } from './nsfs.ts';
@@ -101,39 +103,43 @@ class ProcRoot extends SynthDir {
   }
 }
 
-function meminfo(k: Kernel): string {
-  const total = Math.floor(k.memoryBytes / 1024);
-  // As sysinfo(2): without accounting of the guests' pages, three quarters are called free.
-  const free = Math.floor(total / 4) * 3;
+function meminfo(l: Limits): string {
+  const kbytes = (bytes: number): number => Math.floor(bytes / 1024);
+  const total = kbytes(l.memory);
+  const cached = kbytes(l.cacheUsed);
+  const used = kbytes(l.memoryUsed);
+  const free = Math.max(0, total - used);
+  const anon = Math.max(0, used - cached);
+  const swap = kbytes(l.swap);
   const line = (name: string, kb: number): string => `${`${name}:`.padEnd(15)}${String(kb).padStart(9)} kB\n`;
   return (
     line('MemTotal', total) +
     line('MemFree', free) +
-    line('MemAvailable', free) +
+    line('MemAvailable', free + cached) +
     line('Buffers', 0) +
-    line('Cached', 0) +
+    line('Cached', cached) +
     line('SwapCached', 0) +
-    line('Active', total - free) +
-    line('Inactive', 0) +
-    line('Active(anon)', total - free) +
+    line('Active', anon) +
+    line('Inactive', cached) +
+    line('Active(anon)', anon) +
     line('Inactive(anon)', 0) +
     line('Active(file)', 0) +
-    line('Inactive(file)', 0) +
+    line('Inactive(file)', cached) +
     line('Unevictable', 0) +
     line('Mlocked', 0) +
-    line('SwapTotal', 0) +
-    line('SwapFree', 0) +
+    line('SwapTotal', swap) +
+    line('SwapFree', swap - kbytes(l.swapUsed)) +
     line('Dirty', 0) +
     line('Writeback', 0) +
-    line('AnonPages', total - free) +
+    line('AnonPages', anon) +
     line('Mapped', 0) +
     line('Shmem', 0) +
     line('Slab', 0) +
     line('SReclaimable', 0) +
     line('SUnreclaim', 0) +
     line('PageTables', 0) +
-    line('CommitLimit', Math.floor(total / 2)) +
-    line('Committed_AS', total - free) +
+    line('CommitLimit', Math.floor(total / 2) + swap) +
+    line('Committed_AS', anon) +
     line('VmallocTotal', 34359738367) +
     line('VmallocUsed', 0) +
     line('VmallocChunk', 0) +
@@ -148,24 +154,24 @@ function counts(k: Kernel): { running: number; all: number } {
   return { running, all: k.tasks.size };
 }
 
-function stat(k: Kernel, x: ProcExtras): string {
+function stat(k: Kernel, x: ProcExtras, cpus: number): string {
   const up = monotonicNs() - k.bootNs;
   realtime(now);
   const used = Math.floor(allCpuNs(k, x) / HZ_NS);
-  const idle = Math.max(0, Math.floor((up * k.cpus) / HZ_NS) - used);
+  const idle = Math.max(0, Math.floor((up * cpus) / HZ_NS) - used);
   let s = `cpu  ${used} 0 0 ${idle} 0 0 0 0 0 0\n`;
-  for (let i = 0; i < k.cpus; i++) s += `cpu${i} ${Math.floor(used / k.cpus)} 0 0 ${Math.floor(idle / k.cpus)} 0 0 0 0 0 0\n`;
+  for (let i = 0; i < cpus; i++) s += `cpu${i} ${Math.floor(used / cpus)} 0 0 ${Math.floor(idle / cpus)} 0 0 0 0 0 0\n`;
   const { running } = counts(k);
   s += `intr 0\nctxt 0\nbtime ${Math.floor(now[0]! - up / 1e9)}\nprocesses ${k.forks}\nprocs_running ${running}\nprocs_blocked 0\n`;
   return `${s}softirq 0 0 0 0 0 0 0 0 0 0 0\n`;
 }
 
-function cpuinfo(k: Kernel, x: ProcExtras): string {
+function cpuinfo(cpus: number, x: ProcExtras): string {
   let s = '';
-  for (let i = 0; i < k.cpus; i++) {
+  for (let i = 0; i < cpus; i++) {
     s += `processor\t: ${i}\n`;
     for (const line of x.cpuLines.length > 0 ? x.cpuLines : BASELINE_CPU) s += `${line}\n`;
-    s += `physical id\t: 0\nsiblings\t: ${k.cpus}\ncore id\t\t: ${i}\ncpu cores\t: ${k.cpus}\napicid\t\t: ${i}\n\n`;
+    s += `physical id\t: 0\nsiblings\t: ${cpus}\ncore id\t\t: ${i}\ncpu cores\t: ${cpus}\napicid\t\t: ${i}\n\n`;
   }
   return s;
 }
@@ -185,17 +191,17 @@ function fillRoot(fs: ProcFs, root: SynthDir): void {
   });
   root.symbolic('mounts', () => 'self/mounts');
   root.symbolic('net', () => 'self/net');
-  root.text('meminfo', () => meminfo(k));
-  root.text('stat', () => stat(k, x));
-  root.text('uptime', () => {
+  root.text('meminfo', (c) => meminfo(callerLimits(k, c)));
+  root.text('stat', (c) => stat(k, x, callerLimits(k, c).cpus));
+  root.text('uptime', (c) => {
     const up = (monotonicNs() - k.bootNs) / 1e9;
-    return `${up.toFixed(2)} ${Math.max(0, up * k.cpus - allCpuNs(k, x) / 1e9).toFixed(2)}\n`;
+    return `${up.toFixed(2)} ${Math.max(0, up * callerLimits(k, c).cpus - allCpuNs(k, x) / 1e9).toFixed(2)}\n`;
   });
   root.text('loadavg', (c) => {
     const { running, all } = counts(k);
     return `0.00 0.00 0.00 ${running}/${all} ${(c as Task).pidns.last}\n`;
   });
-  root.text('cpuinfo', () => cpuinfo(k, x));
+  root.text('cpuinfo', (c) => cpuinfo(callerLimits(k, c).cpus, x));
   root.text('version', () => `${UTS_SYSNAME} version ${UTS_RELEASE} (ringfence) ${UTS_VERSION}\n`);
   root.text('filesystems', () =>
     fileSystemNames()
@@ -213,7 +219,7 @@ function fillRoot(fs: ProcFs, root: SynthDir): void {
   root.text('diskstats', () => '');
   root.text('modules', () => '');
   root.text('consoles', () => '');
-  root.text('cgroups', () => '#subsys_name\thierarchy\tnum_cgroups\tenabled\n');
+  root.text('cgroups', (c) => cgroupsText(callerLimits(k, c)));
   root.text('execdomains', () => '0-0\tLinux           \t[kernel]\n');
   root.text('misc', () => '');
   const ipc = root.dir('sysvipc');

@@ -5,6 +5,7 @@ import { EACCES } from '../../../abi/errno.ts';
 import { MAP_GROWSDOWN, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../../abi/mman.ts';
 import { latin1Decode } from '../../../base/bytes.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
+import { limitsOf } from '../../kernel/limits.ts';
 import { numberIn, type Pid, type PidNamespace } from '../../kernel/pidns.ts';
 import { TASK_DEAD, TASK_STOPPED, TASK_TRACED, type Task } from '../../kernel/task.ts';
 import type { MemoryManager } from '../../mm/memory.ts';
@@ -63,7 +64,7 @@ function gone(t: Task): boolean {
 }
 
 function cpuMask(t: Task): [string, string] {
-  const n = t.kernel.cpus;
+  const n = limitsOf(t.kernel, t.tg.container).cpus;
   const list: number[] = [];
   for (let i = 0; i < n && i < 64; i++) {
     const any = (t.cpuLo | t.cpuHi) === 0;

@@ -1,22 +1,26 @@
-// sysfs(5) and the cgroup tree: what programs ask for processors, memory nodes and limits.
+// sysfs(5): what programs ask for processors and memory nodes.
 
-import { CGROUP2_SUPER_MAGIC, SYSFS_MAGIC } from '../../../abi/mount.ts';
+import { SYSFS_MAGIC } from '../../../abi/mount.ts';
+import { ENOENT } from '../../../abi/errno.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
-import type { Task } from '../../kernel/task.ts';
-import type { ThreadGroup } from '../../kernel/threadgroup.ts';
+import { type Limits, limitsOf } from '../../kernel/limits.ts';
 import type { Caller } from '../../vfs/caller.ts';
-import { SynthDir, SynthFs } from '../synthetic.ts';
+import type { Inode } from '../../vfs/inode.ts';
+import { SynthDir, type SynthEntry, SynthFs } from '../synthetic.ts';
+
+const DT_DIR = 4;
 
 const DIRECTORIES = ['block', 'bus', 'class', 'dev', 'devices', 'firmware', 'fs', 'hypervisor', 'kernel', 'module', 'power'] as const;
 
 export class SysFs extends SynthFs {
   readonly root: SynthDir;
 
-  constructor(kernel: Kernel) {
+  /** `container`: whose limits it shows. */
+  constructor(kernel: Kernel, container: string) {
     super('sysfs', SYSFS_MAGIC);
     this.root = new SynthDir(this);
     for (const d of DIRECTORIES) this.root.dir(d);
-    fillCpus(kernel, this.root.dir('devices').dir('system'));
+    fillCpus(this, () => limitsOf(kernel, container), this.root.dir('devices').dir('system'));
     fillMemory(this.root);
     fillNet(this.root);
     this.root.dir('fs').dir('cgroup');
@@ -37,15 +41,27 @@ function mask(n: number): string {
   return s;
 }
 
-function fillCpus(k: Kernel, system: SynthDir): void {
-  const cpu = system.dir('cpu');
-  const n = k.cpus;
-  for (const name of ['online', 'possible', 'present']) cpu.text(name, () => `${range(n)}\n`);
-  cpu.text('offline', () => '\n');
-  cpu.text('isolated', () => '\n');
-  cpu.text('kernel_max', () => '8191\n');
-  for (let i = 0; i < n; i++) {
-    const d = cpu.dir(`cpu${i}`);
+/** /sys/devices/system/cpu: as many processors as the container's limits leave it now. */
+class CpusDir extends SynthDir {
+  readonly #count: () => number;
+  readonly #made: SynthDir[] = [];
+
+  constructor(fs: SynthFs, count: () => number) {
+    super(fs);
+    this.#count = count;
+    for (const name of ['online', 'possible', 'present']) this.text(name, () => `${range(count())}\n`);
+    this.text('offline', () => '\n');
+    this.text('isolated', () => '\n');
+    this.text('kernel_max', () => '8191\n');
+  }
+
+  #cpu(i: number): SynthDir {
+    for (let n = this.#made.length; n <= i; n++) this.#made.push(this.#make(n));
+    return this.#made[i]!;
+  }
+
+  #make(i: number): SynthDir {
+    const d = new SynthDir(this.synth);
     if (i > 0) d.text('online', () => '1\n');
     const t = d.dir('topology');
     const bit = 2 ** (i % 32);
@@ -53,19 +69,37 @@ function fillCpus(k: Kernel, system: SynthDir): void {
     t.text('physical_package_id', () => '0\n');
     t.text('die_id', () => '0\n');
     for (const name of ['thread_siblings_list', 'core_cpus_list']) t.text(name, () => `${i}\n`);
-    for (const name of ['core_siblings_list', 'package_cpus_list']) t.text(name, () => `${range(n)}\n`);
+    for (const name of ['core_siblings_list', 'package_cpus_list']) t.text(name, () => `${range(this.#count())}\n`);
     for (const name of ['thread_siblings', 'core_cpus']) t.text(name, () => `${bit.toString(16)}\n`);
-    for (const name of ['core_siblings', 'package_cpus']) t.text(name, () => `${mask(n)}\n`);
+    for (const name of ['core_siblings', 'package_cpus']) t.text(name, () => `${mask(this.#count())}\n`);
+    return d;
   }
+
+  protected override find(_c: Caller, name: string): Inode | number {
+    const m = /^cpu(0|[1-9]\d{0,3})$/.exec(name);
+    const i = m === null ? Infinity : Number(m[1]);
+    return i < this.#count() ? this.#cpu(i) : -ENOENT;
+  }
+
+  protected override others(): SynthEntry[] {
+    const out: SynthEntry[] = [];
+    for (let i = 0; i < this.#count(); i++) out.push({ name: `cpu${i}`, ino: this.#cpu(i).ino, type: DT_DIR });
+    return out;
+  }
+}
+
+function fillCpus(fs: SynthFs, limits: () => Limits, system: SynthDir): void {
+  const count = (): number => limits().cpus;
+  system.add('cpu', new CpusDir(fs, count));
   const node = system.dir('node');
   for (const name of ['online', 'possible', 'has_cpu', 'has_memory', 'has_normal_memory']) node.text(name, () => '0\n');
   const zero = node.dir('node0');
-  zero.text('cpulist', () => `${range(n)}\n`);
-  zero.text('cpumap', () => `${mask(n)}\n`);
+  zero.text('cpulist', () => `${range(count())}\n`);
+  zero.text('cpumap', () => `${mask(count())}\n`);
   zero.text('distance', () => '10\n');
   zero.text('meminfo', () => {
-    const total = Math.floor(k.memoryBytes / 1024);
-    const free = Math.floor(total / 4) * 3;
+    const total = Math.floor(limits().memory / 1024);
+    const free = Math.max(0, total - Math.floor(limits().memoryUsed / 1024));
     return `Node 0 MemTotal:       ${total} kB\nNode 0 MemFree:        ${free} kB\nNode 0 MemUsed:        ${total - free} kB\n`;
   });
 }
@@ -112,26 +146,4 @@ function fillNet(root: SynthDir): void {
     .dir('class')
     .dir('net')
     .symbolic('lo', () => '../../devices/virtual/net/lo');
-}
-
-/** The unified hierarchy as its own root group sees it from inside: one group, no controllers to hand on. */
-export class Cgroup2Fs extends SynthFs {
-  readonly root: SynthDir;
-
-  constructor(kernel: Kernel) {
-    super('cgroup2', CGROUP2_SUPER_MAGIC);
-    const d = new SynthDir(this);
-    this.root = d;
-    const numbers = (c: Caller, of: Iterable<Task | ThreadGroup>): string =>
-      [...of].map((o) => `${o.pid.in((c as Task).pidns)}\n`).join('');
-    d.text('cgroup.controllers', () => '\n');
-    d.text('cgroup.subtree_control', () => '\n');
-    d.text('cgroup.procs', (c) => numbers(c, kernel.groups.values()));
-    d.text('cgroup.threads', (c) => numbers(c, kernel.tasks.values()));
-    d.text('cgroup.type', () => 'domain\n');
-    d.text('cgroup.events', () => 'populated 1\nfrozen 0\n');
-    d.text('cgroup.max.depth', () => 'max\n');
-    d.text('cgroup.max.descendants', () => 'max\n');
-    d.text('cgroup.stat', () => 'nr_descendants 0\nnr_dying_descendants 0\n');
-  }
 }
