@@ -122,7 +122,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     const listen = listenCount();
     config.process.env = withListenFds(config.process.env, listen, 1);
     config.limits = sentryLimits(spec.linux?.resources ?? {}, state.cgroups);
-    const counters = pod === null ? openCounters(state.cgroups) : {};
+    const counters = openCounters(state.cgroups);
     closing.push(...Object.values(counters));
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
     const { stdio, close } = streams(spec, o, terminal, listen);
@@ -180,7 +180,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     if (hasEarlyHooks(spec)) await earlyHooks(spec, container, state, standin);
     if (pod !== null && started !== undefined) {
       await standin.inPlace();
-      await enterPod(pod, started, config, stdio);
+      await enterPod(pod, started, config, stdio, request.cgroups, counters);
       for (const fd of closing.splice(0)) host().close(fd);
     } else if (!(await standin.ready)) throw await bootFailure(standin, crashLog(container, globals), state);
     await standin.inRoot();

@@ -147,7 +147,7 @@ describe.each(runtimes)('$name', ({ name: handler }) => {
     const lines = log.filter((l) => l.startsWith('stdout ')).map((l) => l.slice(7));
     const host = pod.config['hostname'];
     expect(lines.slice(0, -1)).toEqual(['/home', 'b c', 'outside', 'search test.example', 'nameserver 192.0.2.1', host, host]);
-    expect(lines.at(-1)).toMatch(/^shm .* \/dev\/shm$/);
+    expect(lines.at(-1)).toMatch(/ 65536 .* \/dev\/shm$/);
     expect(log.find((l) => l.startsWith('stderr '))).toMatch(/Read-only file system/);
     expect(readFileSync(join(dir, 'b'), 'utf8')).toBe('in\n');
   });
@@ -272,6 +272,8 @@ describe.each(runtimes)('$name', ({ name: handler }) => {
       ];
       expect(seen()).toEqual([String(64 * MIB), '50000', '512']);
       expect(group('memory', id, 'cgroup.procs')).not.toBe('');
+      const inside = 'cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes; test $(cat memory/memory.usage_in_bytes) -gt 0 && echo used';
+      expect((await p.cri.exec(id, 'sh', '-c', inside)).stdout).toBe(`${64 * MIB}\nused\n`);
       const linux = { memory_limit_in_bytes: 128 * MIB, cpu_period: 100_000, cpu_quota: 70_000, cpu_shares: 256 };
       await p.cri.call('UpdateContainerResources', { container_id: id, linux });
       expect(seen()).toEqual([String(128 * MIB), '70000', '256']);
