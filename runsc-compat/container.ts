@@ -5,13 +5,14 @@ import { resolve } from 'node:path';
 import type { ContainerConfig } from '../src/wire/boot.ts';
 import type { ControlRequest, ControlResponse } from '../src/wire/control.ts';
 import { cgroupMode, joinFiles, makeCgroup, oomKills, planCgroup, removeCgroup } from './cgroups/cgroup.ts';
-import { openCounters, sentryLimits } from './cgroups/limits.ts';
+import { oomLead, openCounters, sentryLimits } from './cgroups/limits.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
 import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot, writeWarnings } from './context.ts';
 import { CONTROL_NAME, type Control, connectIn, listenIn, SandboxGone } from './control.ts';
+import { donated, listenCount, withListenFds } from './donated.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
-import { runHooks, runHooksWarning } from './hooks.ts';
+import { hasEarlyHooks, runHooks, runHooksWarning } from './hooks.ts';
 import { check, host } from './host.ts';
 import { type AttachSource, type ContainerRequest, type HostStdio, type StartedContainer, startContainer, startSandbox } from './launch.ts';
 import { spacesOf } from './spaces.ts';
@@ -23,7 +24,6 @@ import { loadSpec } from './spec/validate.ts';
 import { type Standin, startFailure } from './standin.ts';
 import { type ContainerState, newState, processStart, type State, StateRoot, writeWhole } from './state.ts';
 
-const F_GETFD = 1;
 const O_CLOEXEC = 0o2000000;
 const SIGKILL = 9;
 /** How long the end of a killed container may take, in milliseconds. */
@@ -52,19 +52,9 @@ export function containers(globals: GlobalOptions): StateRoot {
   return new StateRoot(stateRoot(globals));
 }
 
-/** Descriptors 3.. that --preserve-fds hands on. */
-function preserved(count: number): number[] {
-  const fds: number[] = [];
-  for (let fd = 3; fd < 3 + count; fd++) {
-    if (host().fcntl(fd, F_GETFD, 0) < 0) throw new CliError(`--preserve-fds ${count}: descriptor ${fd} is not open`);
-    fds.push(fd);
-  }
-  return fds;
-}
-
 /** The streams of a container's first process: a terminal of its own, or ours. */
-function streams(spec: Spec, o: CreateOptions, terminal: HostTerminal | null): { stdio: HostStdio; close: number[] } {
-  const extra = preserved(o.preserveFds);
+function streams(spec: Spec, o: CreateOptions, terminal: HostTerminal | null, listen: number): { stdio: HostStdio; close: number[] } {
+  const extra = donated(listen, o.preserveFds);
   const none = { consoleIn: -1, consoleOut: -1, extra };
   if (spec.process?.terminal !== true) {
     if (o.consoleSocket !== undefined) throw new CliError('cannot use console socket if the process has no terminal (/process/terminal)');
@@ -129,11 +119,13 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     container.write(state);
     container.saveSpec(spec);
     if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
+    const listen = listenCount();
+    config.process.env = withListenFds(config.process.env, listen, 1);
     config.limits = sentryLimits(spec.linux?.resources ?? {}, state.cgroups);
     const counters = pod === null ? openCounters(state.cgroups) : {};
     closing.push(...Object.values(counters));
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
-    const { stdio, close } = streams(spec, o, terminal);
+    const { stdio, close } = streams(spec, o, terminal, listen);
     closing.push(...close);
     if (terminal !== null) config.process.consoleSize ??= terminal.size();
     const crash = openSync(crashLog(container, globals), 'a', 0o600);
@@ -152,9 +144,11 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       lifeline: o.foreground,
       tty: terminal === null ? null : { fd: terminal.fd, state: terminal.savedHex },
       ...spacesOf(spec),
+      hooks: hasEarlyHooks(spec),
       ctty: o.consoleSocket === undefined ? -1 : stdio.consoleIn,
       cgroups: joinFiles(state.cgroups),
       oomScoreAdj: spec.process?.oomScoreAdj ?? null,
+      guestOom: oomLead(config.limits),
     };
     let started: StartedContainer | undefined;
     if (pod === null) {
@@ -183,14 +177,13 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     state.pidStart = processStart(standin.pid);
     container.write(state);
     if (!o.foreground) standin.recorded();
-    if (spec.hooks !== undefined || started !== undefined) await standin.inPlace();
-    await runHooks(spec, 'prestart', container.oci(state));
-    await runHooks(spec, 'createRuntime', container.oci(state));
-    await runHooks(spec, 'createContainer', container.oci(state));
+    if (hasEarlyHooks(spec)) await earlyHooks(spec, container, state, standin);
     if (pod !== null && started !== undefined) {
+      await standin.inPlace();
       await enterPod(pod, started, config, stdio);
       for (const fd of closing.splice(0)) host().close(fd);
     } else if (!(await standin.ready)) throw await bootFailure(standin, crashLog(container, globals), state);
+    await standin.inRoot();
     state.status = 'created';
     container.write(state);
     if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);
@@ -202,6 +195,21 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     container.remove();
     throw e;
   }
+}
+
+/** Hooks that run while the container's namespaces are there and its root is not yet that of its stand-in. */
+async function earlyHooks(spec: Spec, container: ContainerState, state: State, standin: Standin): Promise<void> {
+  await standin.inPlace();
+  try {
+    await runHooks(spec, 'prestart', container.oci(state));
+    await runHooks(spec, 'createRuntime', container.oci(state));
+    await runHooks(spec, 'createContainer', container.oci(state), { pid: state.pid, start: state.pidStart });
+  } catch (e) {
+    await end(container, state.id, standin);
+    await runHooksWarning(spec, 'poststop', container.oci(state));
+    throw e;
+  }
+  standin.enter();
 }
 
 /** Where the sandbox's own standard error goes. */
@@ -224,9 +232,9 @@ async function bootFailure(standin: Standin, crash: string, state: State): Promi
   return new CliError(`the sandbox ended before it was ready (status ${code})${cause === '' ? '' : `: ${cause}`}`, EXIT_OWN);
 }
 
-async function killStandin(pid: number, standin?: Standin): Promise<void> {
-  host().kill(pid, SIGKILL);
-  if (standin !== undefined) await standin.bury();
+/** Kills the stand-in of a container that runs, and with it everything else. */
+function killStandin(c: ContainerState, state: State): void {
+  if (c.alive(state)) host().kill(state.pid, SIGKILL);
 }
 
 /** Ends a sandbox that this process has just made: politely, so that its stand-in can reap it, then by force. */
@@ -237,7 +245,8 @@ async function end(c: ContainerState, id: string, standin: Standin): Promise<voi
       await within(ANSWER_MS, standin.exit);
     } catch {}
   }
-  await killStandin(standin.pid, standin);
+  standin.kill('SIGKILL');
+  await standin.bury();
 }
 
 /** A connection to the Sentry of the container's sandbox. */
@@ -336,7 +345,7 @@ export async function signalContainer(c: ContainerState, state: State, signal: n
   } catch (e) {
     if (!(e instanceof SandboxGone)) throw e;
   }
-  if (signal === SIGKILL) await killStandin(state.pid);
+  if (signal === SIGKILL) killStandin(c, state);
   else if (!c.alive(state) && !all) throw new CliError('container not running');
 }
 
@@ -366,7 +375,7 @@ export async function destroyContainer(c: ContainerState, state: State | null): 
         await within(ANSWER_MS, ask(c, { method: 'destroy', id: state.id }));
         await waitForEnd(c, state, ANSWER_MS);
       } catch {}
-      if (c.alive(state)) await killStandin(state.pid);
+      if (c.alive(state)) killStandin(c, state);
       if (!(await waitForEnd(c, state))) throw new CliError(`the container's process ${state.pid} does not end`);
     } else if (state.sandbox !== undefined) {
       // The Sentry, if it lives, keeps how the container ended until it is told that nobody will ask.

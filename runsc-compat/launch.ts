@@ -8,15 +8,16 @@
 import { openSync } from 'node:fs';
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM } from '../src/abi/socket.ts';
 import { displayName } from '../src/host/paths.ts';
-import { type BootConfig, CONTROL_FD, type ContainerConfig, type GoferConfig, type StdioFds } from '../src/wire/boot.ts';
+import type { BootConfig, ContainerConfig, GoferConfig, StdioFds } from '../src/wire/boot.ts';
 import type { EngineOptions, Network } from './context.ts';
 import { check, distFile, host } from './host.ts';
 import { DIST_IN_ROOT, NODE_IN_ROOT, nodeRootPlan } from './nodefiles.ts';
 import nodeFlags from './nodeflags.json' with { type: 'json' };
+import { rootPlan } from './spaces.ts';
 import { Standin } from './standin.ts';
 
 const SENTRY = {
-  control: CONTROL_FD,
+  control: 4,
   stub: 5,
   gofer: 6,
   standin: 7,
@@ -75,12 +76,18 @@ export interface ContainerRequest {
   ctty: number;
   /** Namespaces of the stand-in: new ones, or those at a path. */
   namespaces: { type: string; path?: string }[];
+  /** linux.rootfsPropagation. */
+  rootPropagation?: string | undefined;
+  /** The root is not entered before `enter`: hooks come first. */
+  hooks?: boolean;
   /** Ids of a new user namespace. */
   uidMappings: IdMapping[];
   gidMappings: IdMapping[];
   /** Files that the launcher writes its pid to before anything else: cgroup.procs. */
   cgroups: string[];
   oomScoreAdj: number | null;
+  /** How much sooner than Sentry and Gofer guests are killed when memory runs out: added to oom_score_adj. */
+  guestOom: number;
 }
 
 /** The first container of a sandbox, and the sandbox. */
@@ -140,12 +147,16 @@ function start(mode: string, args: string[], plan: string[], passed: Passed, cra
   host().close(theirs);
   host().close(none);
   const standin = new Standin(pid, ours, kept);
-  const words = ['mode', mode, 'passed', String(fds.length), ...plan];
+  standin.send(planMessage(['mode', mode, 'passed', String(fds.length), ...plan]));
+  return standin;
+}
+
+/** A plan as the launcher reads it: its length, and words that each end in a NUL. */
+export function planMessage(words: string[]): Buffer {
   const body = Buffer.from(words.map((w) => `${w}\0`).join(''), 'utf8');
   const head = Buffer.alloc(4);
   head.writeUInt32LE(body.length);
-  standin.send(Buffer.concat([head, body]));
-  return standin;
+  return Buffer.concat([head, body]);
 }
 
 /** What a container's stand-in and Gofer are made of. */
@@ -160,6 +171,8 @@ function containerPlan(r: ContainerRequest, passed: Passed, plan: string[]): voi
   for (const p of r.prune) plan.push('prune', p);
   for (const c of r.cgroups) plan.push('cgroup', c);
   for (const n of r.namespaces) plan.push('namespace', n.type, n.path ?? '');
+  plan.push(...rootPlan(r));
+  if (r.hooks === true) plan.push('hooks');
   for (const m of r.uidMappings) plan.push('uid-map', String(m.containerID), String(m.hostID), String(m.size));
   for (const m of r.gidMappings) plan.push('gid-map', String(m.containerID), String(m.hostID), String(m.size));
   plan.push('hostname', displayName(r.container.hostname), 'domainname', displayName(r.container.domainname));
@@ -170,6 +183,7 @@ function containerPlan(r: ContainerRequest, passed: Passed, plan: string[]): voi
   if (r.tty !== null) plan.push('tty', passed.number(r.tty.fd), r.tty.state);
   if (r.ctty >= 0) plan.push('ctty', passed.number(r.ctty));
   if (r.oomScoreAdj !== null) plan.push('oom-score-adj', String(r.oomScoreAdj));
+  if (r.guestOom > 0) plan.push('guest-oom', String(r.guestOom));
 }
 
 /** Options of node that a program's configuration asks for. */

@@ -9,6 +9,8 @@ const MSG_NOSIGNAL = 0x4000;
 const SHUT_RDWR = 2;
 const WNOHANG = 1;
 const WNOWAIT = 0x1000000;
+/** What a Sentry says when it answers. */
+const READY = '\x01';
 const LAST_WORDS_MS = 200;
 /** The longest that a timer can take. */
 const FOREVER_MS = 2 ** 31 - 1;
@@ -33,6 +35,8 @@ export class Standin {
   private own = 0;
   /** The stand-in is in the namespaces that the plan names. */
   private placed = false;
+  /** It has the container's root. */
+  private rooted = false;
   private reaped = false;
   private pending = '';
   private early: NodeJS.Signals[] = [];
@@ -76,18 +80,25 @@ export class Standin {
 
   private heard(text: string): void {
     this.pending += text;
-    while (this.pending !== '' && 'CEWP'.includes(this.pending.charAt(0))) {
+    while (this.pending !== '') {
+      if (this.pending.startsWith(READY)) {
+        this.isReady(true);
+        this.pending = this.pending.slice(READY.length);
+        continue;
+      }
       const end = this.pending.indexOf('\n');
       if (end < 0) return;
-      const line = this.pending.slice(1, end);
-      if (this.pending.startsWith('P')) this.placed = true;
-      else if (this.pending.startsWith('C')) this.isBorn(Number(line));
-      else (this.pending.startsWith('E') ? this.errors : this.warnings).push(line);
+      this.understood(this.pending.charAt(0), this.pending.slice(1, end));
       this.pending = this.pending.slice(end + 1);
       this.onLine();
     }
-    if (this.pending !== '') this.isReady(true);
-    this.pending = '';
+  }
+
+  private understood(kind: string, text: string): void {
+    if (kind === 'C') this.isBorn(Number(text));
+    else if (kind === 'P') this.placed = true;
+    else if (kind === 'R') this.rooted = true;
+    else (kind === 'W' ? this.warnings : this.errors).push(text);
   }
 
   private isBorn(pid: number): void {
@@ -176,6 +187,17 @@ export class Standin {
   async inPlace(): Promise<void> {
     await Promise.race([this.heardOf(() => this.placed), this.exit]);
     if (this.errors.length > 0 || !this.placed) throw startFailure(this);
+  }
+
+  /** Hooks have run: it may enter the container's root. */
+  enter(): void {
+    this.send(Buffer.from('G'));
+  }
+
+  /** Waits until the stand-in is in the container's root, or will never be. */
+  async inRoot(): Promise<void> {
+    await Promise.race([this.heardOf(() => this.rooted), this.exit]);
+    if (this.errors.length > 0 || !this.rooted) throw startFailure(this);
   }
 
   /** What failed, for a message; '' when nothing is known. */

@@ -11,7 +11,8 @@ if [ "$(uname -m)" != x86_64 ]; then
   echo "ringfence runs on x86-64 only; this machine is $(uname -m)" >&2
   exit 1
 fi
-"${CC:-gcc}" "${flags[@]}" -s -o "$dist/native/launch.new" "$here"/{launch,plan,util,spaces,maps,root,creds,filter,sandbox,gofer,standin}.c
+"${CC:-gcc}" "${flags[@]}" -s -o "$dist/native/launch.new" \
+  "$here"/{launch,plan,util,spaces,maps,root,controot,hook,creds,filter,sandbox,gofer,standin,oom}.c
 mv -f "$dist/native/launch.new" "$dist/native/launch"
 # The options of the entrypoint's own node, as the strings of a C array.
 options=$(node -p 'JSON.parse(require("fs").readFileSync(process.argv[1], "utf8")).ringfence.map((o) => JSON.stringify(o) + ",").join(" ")' \

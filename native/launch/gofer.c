@@ -14,6 +14,8 @@ void gofer_main(struct plan *p, bool privileged, int sync, int socket) {
   if (null < 0) die("cannot open /dev/null: %s", strerror(errno));
   forget_title();
   setsid();
+  struct oom oom = oom_begin(p->guest_oom);
+  if (oom.fd >= 0) close(oom.fd);
   if (!privileged) ask_maps(sync, own_folder());
   if (!p->opened) open_sources(p, privileged, false, true);
   make_root(p, OF_GOFER);

@@ -3,14 +3,16 @@
 //   mode sandbox      the stand-in of a container, with a Gofer and a sandbox (pid 1, stub, Sentry) below it
 //   mode container    the same for a further container of a sandbox: a Gofer, whose sockets the plan gives
 //   mode standin      the stand-in of a further process of a container
+//   mode hook         a hook in the namespaces of a container (hook.c)
 //
-// This process enters the cgroups, opens what the roots are made of, joins the namespaces that are given by path, makes the stand-in in the new ones
-// as a child of its own parent (CLONE_PARENT), and leaves.
+// This process enters the cgroups, opens what the roots are made of, joins the namespaces that are given by path, makes the stand-in in
+// the new ones as a child of its own parent (CLONE_PARENT), and leaves.
 //
-// Descriptor 3 is a socket to the entrypoint. The plan comes in on it (see plan.c). Lines go out: 'C' and the stand-in's pid, error lines
-// ('E' and text) and warnings ('W'), 'P' when the stand-in is where it belongs; and the byte with which a Sentry says that it is ready. With the
-// directive `lifeline` the end of that socket ends everything; without it, it does so until a byte has come in that says that the sandbox is on
-// record. The arguments are those of the guest's command, for clients that list processes; nothing reads them here.
+// Descriptor 3 is a socket to the entrypoint. The plan comes in on it (see plan.c). Lines go out: 'C' and the stand-in's pid, 'P' when it
+// is in its namespaces, 'R' when it is in the container's root, error lines ('E' and text) and warnings ('W'); and the byte with which a
+// Sentry says that it is ready. With the directive `hooks` the root is entered when 'G' has come in. With `lifeline` the end of that socket
+// ends everything; without it, it does so until 'R' has come in: the sandbox is on record. The arguments are those of the guest's command,
+// for clients that list processes; nothing reads them here.
 #define _GNU_SOURCE
 #include "launch.h"
 
@@ -101,6 +103,15 @@ void forget_title(void) {
   for (int i = 0; i < title_words; i++) memset(title[i], 0, strlen(title[i]));
 }
 
+// The entrypoint runs hooks while the container's root is not ours yet. Its end is ours.
+static void wait_for_hooks(struct plan *p) {
+  char c = 0;
+  while (c != 'G') {
+    if (recv(report_fd, &c, 1, 0) != 1) _exit(125);
+    if (c == 'R') p->recorded = true;
+  }
+}
+
 int main(int argc, char **argv) {
   title = argv;
   title_words = argc;
@@ -118,6 +129,7 @@ int main(int argc, char **argv) {
   if (p->passed > 0) close_range((unsigned)p->passed, ~0u, 0); // what the caller let slip through
   bool box = !strcmp(p->mode, "sandbox"), container = !strcmp(p->mode, "container"), exec = !strcmp(p->mode, "standin");
   bool gofer = box || container;
+  if (!strcmp(p->mode, "hook")) hook_main(p);
   if (!gofer && !exec) die("launch does not know %s", p->mode);
   if (box && (p->sentry.args.n == 0 || p->sentry.config == NULL)) die("the plan lacks a program");
   if (gofer && (p->gofer.args.n == 0 || p->gofer.config == NULL)) die("the plan lacks a program");
@@ -127,6 +139,7 @@ int main(int argc, char **argv) {
   if (p->oom_score_adj != NULL) write_file("/proc/self/oom_score_adj", p->oom_score_adj);
   if (gofer && owns_mounts()) {
     open_sources(p, true, box, true);
+    open_container(p, true);
     p->opened = true;
   }
   if (p->join_pid > 0) join_process(p);
@@ -139,6 +152,10 @@ int main(int argc, char **argv) {
   settle_in_spaces(p);
   struct stood_for s = {.socket = p->socket_fd};
   if (gofer) s = start_programs(p, box, true);
+  make_container(p);
   told("P\n", 0);
+  if (p->hooks) wait_for_hooks(p);
+  enter_container(p);
+  told("R\n", 0);
   standin_main(p, s.socket, s.box, s.gofer);
 }

@@ -71,6 +71,20 @@ struct attach {
   bool is_dir;
 };
 
+// A mount of the container as its stand-in shows it.
+struct contmount {
+  const char *target;
+  const char *type;
+  const char *source; // of a bind mount, else ""
+  const char *propagation;
+  bool readonly;
+  bool noexec;
+  bool recursive;
+  bool is_dir;
+  int tree;    // open_tree descriptor of a bind mount's source
+  int mounted; // the mount itself
+};
+
 struct plan {
   struct program sentry;
   struct program gofer;
@@ -85,6 +99,17 @@ struct plan {
   struct list spaces; // pairs: kind of namespace, path of one to join or "" for a new one
   struct idmaps uids;
   struct idmaps gids;
+  const char *root; // of the container; NULL: the stand-in keeps the caller's
+  const char *root_propagation;
+  bool root_readonly;
+  int root_tree;
+  struct contmount *cont;
+  int ncont;
+  bool hooks;    // wait for 'G' before the root is entered
+  bool recorded; // the entrypoint has written down that we exist
+  struct list hook_env;
+  struct list hook_args; // the program, its arguments from 0 on
+  const char *hook_cwd;
   const char *hostname;
   const char *domainname;
   const char *mode; // sandbox, container or standin: see launch.c
@@ -100,6 +125,7 @@ struct plan {
   int tty_fd;
   const char *tty_state; // struct termios in hexadecimal
   const char *oom_score_adj;
+  int guest_oom; // how much sooner than Sentry and Gofer the kernel takes a guest when memory runs out (oom_score_adj)
 };
 
 // launch.c
@@ -120,6 +146,15 @@ struct plan *read_plan(int fd);
 // root.c
 void open_sources(struct plan *p, bool privileged, bool sandbox, bool gofer);
 void make_root(struct plan *p, enum whose whose);
+int clone_tree(const char *source, bool recursive, bool privileged, bool *is_dir);
+
+// controot.c
+void open_container(struct plan *p, bool privileged);
+void make_container(struct plan *p);
+void enter_container(struct plan *p);
+
+// hook.c
+_Noreturn void hook_main(struct plan *p);
 
 // spaces.c
 bool owns_mounts(void);
@@ -145,6 +180,14 @@ pid_t clone_with(uint64_t flags);
 void no_new_privs(void);
 void refuse_io_uring(void);
 void die_with_parent(void);
+
+// oom.c
+struct oom {
+  int fd;
+  int base;
+};
+struct oom oom_begin(int lead);
+void oom_set(struct oom *o, int lead);
 
 // filter.c
 void confine_init(void);

@@ -82,6 +82,8 @@ struct plan *read_plan(int fd) {
   p->items = need(sizeof *p->items * MAX_ITEMS);
   p->attach = need(sizeof *p->attach * MAX_ITEMS);
   p->exit_fd = p->socket_fd = p->gofer_socket_fd = p->tty_fd = p->ctty_fd = -1;
+  p->root_tree = -1;
+  p->cont = need(sizeof *p->cont * MAX_ITEMS);
   p->mode = "";
   while (text < limit) {
     const char *d = word();
@@ -100,7 +102,27 @@ struct plan *read_plan(int fd) {
       a->readonly = strchr(flags, 'o') != NULL;
       a->recursive = strchr(flags, 'r') != NULL;
       a->tree = -1;
-    } else if (!strcmp(d, "prune")) add(&p->prune, word());
+    } else if (!strcmp(d, "root")) {
+      p->root = word();
+      p->root_propagation = word();
+      p->root_readonly = *word() != 0;
+    } else if (!strcmp(d, "mount")) {
+      if (p->ncont == MAX_ITEMS) die("too many mounts");
+      struct contmount *m = &p->cont[p->ncont++];
+      m->target = word();
+      m->type = word();
+      m->source = word();
+      m->propagation = word();
+      const char *flags = word();
+      m->readonly = strchr(flags, 'o') != NULL;
+      m->noexec = strchr(flags, 'x') != NULL;
+      m->recursive = strchr(flags, 'r') != NULL;
+      m->tree = m->mounted = -1;
+    } else if (!strcmp(d, "hooks")) p->hooks = true;
+    else if (!strcmp(d, "hook-env")) add(&p->hook_env, word());
+    else if (!strcmp(d, "hook-arg")) add(&p->hook_args, word());
+    else if (!strcmp(d, "hook-cwd")) p->hook_cwd = word();
+    else if (!strcmp(d, "prune")) add(&p->prune, word());
     else if (!strcmp(d, "env")) add(&p->env, word());
     else if (!strcmp(d, "cgroup")) add(&p->cgroups, word());
     else if (!strcmp(d, "namespace")) {
@@ -132,10 +154,14 @@ struct plan *read_plan(int fd) {
       p->tty_fd = number();
       p->tty_state = word();
     } else if (!strcmp(d, "oom-score-adj")) p->oom_score_adj = word();
+    else if (!strcmp(d, "guest-oom")) p->guest_oom = number();
     else die("the plan has an unknown directive: %s", d);
   }
   if (p->sentry.args.v != NULL) p->sentry.args.v[p->sentry.args.n] = NULL;
   if (p->gofer.args.v != NULL) p->gofer.args.v[p->gofer.args.n] = NULL;
+  if (p->hook_args.v != NULL) p->hook_args.v[p->hook_args.n] = NULL;
+  if (p->hook_env.v == NULL) p->hook_env.v = need(sizeof *p->hook_env.v * 2);
+  p->hook_env.v[p->hook_env.n] = NULL;
   if (p->env.v == NULL) p->env.v = need(sizeof *p->env.v);
   return p;
 }

@@ -38,7 +38,7 @@ static void set_attributes(int fd, const char *path, unsigned flags, uint64_t se
 }
 
 // A detached copy of the mount at `source`. An unprivileged user may only copy a tree whole when mounts below it are locked to it.
-static int clone_tree(const char *source, bool recursive, bool privileged, bool *is_dir) {
+int clone_tree(const char *source, bool recursive, bool privileged, bool *is_dir) {
   unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
   int fd = (int)syscall(SYS_open_tree, AT_FDCWD, source, flags | (recursive ? AT_RECURSIVE : 0u));
   if (fd < 0 && !recursive && !privileged && errno == EINVAL) fd = (int)syscall(SYS_open_tree, AT_FDCWD, source, flags | AT_RECURSIVE);

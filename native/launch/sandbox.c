@@ -39,6 +39,7 @@ void sandbox_main(struct plan *p, bool privileged, int sync, int stub_sentry, in
   forget_title();
   setsid();
   int self = own_folder();
+  struct oom oom = oom_begin(p->guest_oom);
   if (!privileged) ask_maps(sync, self);
   if (!p->opened) open_sources(p, privileged, true, false);
   make_root(p, OF_SANDBOX);
@@ -59,7 +60,11 @@ void sandbox_main(struct plan *p, bool privileged, int sync, int stub_sentry, in
   // Files that get their numbers in the Sentry's own process.
   struct program *s = &p->sentry;
   int config = memfd_with("config", s->config);
+  // The stub and all guests, which are its copies, are killed before us.
+  oom_set(&oom, p->guest_oom);
   if (p->stub != NULL) start_stub(p, stub_stub);
+  oom_set(&oom, 0);
+  if (oom.fd >= 0) close(oom.fd);
   pid_t sentry = fork();
   if (sentry < 0) die("cannot fork: %s", strerror(errno));
   if (sentry == 0) {

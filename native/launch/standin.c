@@ -108,7 +108,7 @@ void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer) {
   // Signals of the terminal come to its session's leader. The descriptor itself is closed: the Sentry's must be the last one.
   if (p->ctty_fd >= 0) ioctl(p->ctty_fd, TIOCSCTTY, 0);
   // Until the entrypoint has written down that a detached sandbox exists, its end is the sandbox's: nobody else would ever find it.
-  bool unknown = !p->lifeline && gofer > 0;
+  bool unknown = !p->lifeline && gofer > 0 && !p->recorded;
   int life = p->lifeline || unknown ? report_fd : -1;
   int keep[] = {sfd, socket, life, p->exit_fd, p->tty_fd};
   report_fd = -1;

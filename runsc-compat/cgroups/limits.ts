@@ -1,6 +1,7 @@
 // What the Sentry is told of a container's limits and counters.
 
 import { openSync, readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { basename, join } from 'node:path';
 import type { LimitsConfig } from '../../src/wire/boot.ts';
 import type { CgroupRecord } from './cgroup.ts';
@@ -100,4 +101,17 @@ export function sentryLimits(r: Resources, record: CgroupRecord | undefined, h: 
     pids: limit(r.pids?.limit),
     devices: { open, except },
   };
+}
+
+/** What a Sentry is taken to need at most; oom_score_adj counts in thousandths of the memory that ran out. */
+const SENTRY_BYTES = 256 * 1024 * 1024;
+const MOST_LEAD = 1000;
+
+/**
+ * How much more oom_score_adj guests get than Sentry and Gofer, so that any of them, however small, is killed before these when memory runs
+ * out: the container then loses a process and not its kernel.
+ */
+export function oomLead(l: LimitsConfig): number {
+  const memory = l.memory > 0 ? Math.min(l.memory, totalmem()) : totalmem();
+  return Math.min(MOST_LEAD, Math.ceil((MOST_LEAD * SENTRY_BYTES) / memory));
 }

@@ -68,6 +68,7 @@ export interface Seccomp {
 
 export interface Linux {
   namespaces?: { type: string; path?: string }[];
+  rootfsPropagation?: string;
   uidMappings?: { containerID: number; hostID: number; size: number }[];
   gidMappings?: { containerID: number; hostID: number; size: number }[];
   devices?: Device[];

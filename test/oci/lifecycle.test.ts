@@ -298,7 +298,7 @@ describe('hooks', () => {
       s.hooks = {};
       for (const p of ['prestart', 'createRuntime', 'createContainer', 'poststart', 'poststop'] as const) s.hooks[p] = [hook(out, p)];
     });
-    expect(bench.run(['run', '-b', bundle, 'h1']).status).toBe(0);
+    expect(bench.run(['run', '-b', bundle, 'h1'])).toMatchObject({ status: 0, stderr: '' });
     const lines = readFileSync(out, 'utf8').trim().split('\n');
     const places = lines.filter((_, i) => i % 2 === 0);
     expect(places.map((l) => l.split(' ')[0])).toEqual(['prestart', 'createRuntime', 'createContainer', 'poststart', 'poststop']);
@@ -337,8 +337,8 @@ describe('hooks', () => {
         (s) => (s.hooks = { createRuntime: [{ path: '/bin/sh', args: ['sh', '-c', args as string], timeout: 1 }] }),
       );
       const r = bench.run(['create', '-b', bundle, 'h3']);
-      expect(r.status).toBe(1);
       expect(r.stderr).toBe(`ringfence: error running createRuntime hook /bin/sh: ${why}\n`);
+      expect(r.status).toBe(1);
       expect(existsSync(join(bench.states, 'h3'))).toBe(false);
     }
   });
@@ -433,6 +433,7 @@ describe('namespaces of the stand-in', () => {
     for (const kind of ['net', 'ipc', 'uts']) expect(of(pid, kind), kind).not.toBe(of('self', kind));
     expect(readFileSync(seen, 'utf8').trim()).toBe(of(pid, 'net'));
     const second = bench.bundle(['sleep', '1000'], (s) => {
+      delete s.hostname;
       if (s.linux !== undefined)
         s.linux.namespaces = [{ type: 'pid' }, { type: 'mount' }, { type: 'network', path: `/proc/${pid}/ns/net` }];
     });
@@ -441,6 +442,7 @@ describe('namespaces of the stand-in', () => {
     expect(of(other, 'net')).toBe(of(pid, 'net'));
     expect(of(other, 'ipc')).toBe(of('self', 'ipc'));
     const wrong = bench.bundle(['true'], (s) => {
+      delete s.hostname;
       if (s.linux !== undefined) s.linux.namespaces = [{ type: 'network', path: '/nowhere' }];
     });
     expect(bench.run(['run', '-b', wrong, 'n3']).stderr).toBe(

@@ -4,7 +4,18 @@
 // names that only this test uses, and are removed at the end.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -70,6 +81,8 @@ export class Machine {
     });
     const children = readFileSync(`/proc/${this.holder.pid}/task/${this.holder.pid}/children`, 'latin1');
     this.init = Number(children.trim().split(' ')[0]);
+    // users of a container with mapped ids have to reach its root
+    chmodSync(this.dir, 0o711);
     this.configure();
     await this.startDaemon();
     for (const image of [busybox(), pause()]) await this.import(image);

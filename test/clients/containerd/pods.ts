@@ -83,7 +83,19 @@ export class Pods {
   }
 
   static async start(): Promise<Pods> {
-    return new Pods(await Machine.start());
+    const pods = new Pods(await Machine.start());
+    await pods.ready();
+    return pods;
+  }
+
+  /** Waits until the CRI plugin has found what there is and answers. */
+  async ready(): Promise<void> {
+    const answers = (): Promise<boolean> =>
+      this.cri.call('ListPodSandbox').then(
+        () => true,
+        () => false,
+      );
+    if (!(await this.machine.until(answers, 60_000))) throw new Error('the CRI plugin does not answer');
   }
 
   /** Runs a pod with a runtime handler. `more` is put over the CRI's PodSandboxConfig, `context` over its security context. */
