@@ -263,10 +263,12 @@ describe('ringfence', () => {
   test('a process that cannot be started is the end of its container alone', async () => {
     const pod = new Pod(rig);
     await pod.begin();
-    const bad = await pod.add(['sh'], { change: (s) => (s.process.cwd = '/nosuch') });
+    const bad = await pod.add(['/bin/garbage'], {
+      change: (_s, dir) => writeFileSync(join(dir, 'rootfs/bin/garbage'), 'no program\n', { mode: 0o755 }),
+    });
     const r = await rig.run(['start', bad.id]);
     expect(r.status).not.toBe(0);
-    expect(r.stderr).toMatch(/chdir to cwd \("\/nosuch"\) set in config.json failed/);
+    expect(r.stderr).toMatch(/exec.*garbage/);
     await rig.reaches(bad.id, 'stopped');
     expect((await rig.state(pod.sandbox.id)).status).toBe('running');
     await pod.must('delete', bad.id);
