@@ -9,10 +9,11 @@ import { oomLead, openCounters, sentryLimits } from './cgroups/limits.ts';
 import { openConsole, reopened, sendConsole } from './console.ts';
 import { engineOptions, type GlobalOptions, namedPath, networkKind, openLogs, overlayKind, stateRoot, writeWarnings } from './context.ts';
 import { CONTROL_NAME, type Control, connectIn, listenIn, SandboxGone } from './control.ts';
+import { donated, listenCount, withListenFds } from './donated.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
 import { hasEarlyHooks, runHooks, runHooksWarning } from './hooks.ts';
-import { check, host } from './host.ts';
+import { callerVariable, check, host } from './host.ts';
 import { type AttachSource, type ContainerRequest, type HostStdio, type StartedContainer, startContainer, startSandbox } from './launch.ts';
 import { spacesOf } from './spaces.ts';
 import { adaptToPod, enterPod, namespaceWords, podOf } from './pod.ts';
@@ -23,7 +24,6 @@ import { loadSpec } from './spec/validate.ts';
 import { type Standin, startFailure } from './standin.ts';
 import { type ContainerState, newState, processStart, type State, StateRoot, writeWhole } from './state.ts';
 
-const F_GETFD = 1;
 const O_CLOEXEC = 0o2000000;
 const SIGKILL = 9;
 /** How long the end of a killed container may take, in milliseconds. */
@@ -52,19 +52,9 @@ export function containers(globals: GlobalOptions): StateRoot {
   return new StateRoot(stateRoot(globals));
 }
 
-/** Descriptors 3.. that --preserve-fds hands on. */
-function preserved(count: number): number[] {
-  const fds: number[] = [];
-  for (let fd = 3; fd < 3 + count; fd++) {
-    if (host().fcntl(fd, F_GETFD, 0) < 0) throw new CliError(`--preserve-fds ${count}: descriptor ${fd} is not open`);
-    fds.push(fd);
-  }
-  return fds;
-}
-
 /** The streams of a container's first process: a terminal of its own, or ours. */
-function streams(spec: Spec, o: CreateOptions, terminal: HostTerminal | null): { stdio: HostStdio; close: number[] } {
-  const extra = preserved(o.preserveFds);
+function streams(spec: Spec, o: CreateOptions, terminal: HostTerminal | null, listen: number): { stdio: HostStdio; close: number[] } {
+  const extra = donated(listen, o.preserveFds);
   const none = { consoleIn: -1, consoleOut: -1, extra };
   if (spec.process?.terminal !== true) {
     if (o.consoleSocket !== undefined) throw new CliError('cannot use console socket if the process has no terminal (/process/terminal)');
@@ -129,16 +119,19 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     container.write(state);
     container.saveSpec(spec);
     if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
+    const listen = listenCount();
+    config.process.env = withListenFds(config.process.env, listen, 1);
     config.limits = sentryLimits(spec.linux?.resources ?? {}, state.cgroups);
     const counters = pod === null ? openCounters(state.cgroups) : {};
     closing.push(...Object.values(counters));
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
-    const { stdio, close } = streams(spec, o, terminal);
+    const { stdio, close } = streams(spec, o, terminal, listen);
     closing.push(...close);
     if (terminal !== null) config.process.consoleSize ??= terminal.size();
     const crash = openSync(crashLog(container, globals), 'a', 0o600);
     const exit = openSync(container.file('exit'), constants.O_WRONLY | constants.O_CREAT, 0o600);
     const logs = openLogs(globals, id, pod === null ? 'boot' : 'gofer', -1);
+    if ((callerVariable('NOTIFY_SOCKET') ?? '') !== '') notes.push('NOTIFY_SOCKET is left out: readiness is not passed on');
     writeWarnings(logs.log, notes);
     closing.push(crash, exit);
     const request: ContainerRequest = {

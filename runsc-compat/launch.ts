@@ -8,7 +8,7 @@
 import { openSync } from 'node:fs';
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM } from '../src/abi/socket.ts';
 import { displayName } from '../src/host/paths.ts';
-import { type BootConfig, CONTROL_FD, type ContainerConfig, type GoferConfig, type StdioFds } from '../src/wire/boot.ts';
+import type { BootConfig, ContainerConfig, GoferConfig, StdioFds } from '../src/wire/boot.ts';
 import type { EngineOptions, Network } from './context.ts';
 import { check, distFile, host } from './host.ts';
 import { DIST_IN_ROOT, NODE_IN_ROOT, nodeRootPlan } from './nodefiles.ts';
@@ -17,7 +17,7 @@ import { rootPlan } from './spaces.ts';
 import { Standin } from './standin.ts';
 
 const SENTRY = {
-  control: CONTROL_FD,
+  control: 4,
   stub: 5,
   gofer: 6,
   standin: 7,

@@ -3,4 +3,3 @@
 export { goferFilter } from '../src/gofer/filter.ts';
 export { compileFilter } from '../src/host/seccomp.ts';
 export { sentryFilter } from '../src/sentry/boot/filter.ts';
-export { CONTROL_FD } from '../src/wire/boot.ts';

@@ -12,7 +12,7 @@ const inputs = [
   'src/sentry/boot/filter.ts',
   'src/gofer/filter.ts',
   'src/host/seccomp.ts',
-  'src/wire/boot.ts',
+  'src/sentry/net/host/options.ts',
   'tools/gen-filters.mjs',
   ...abi,
 ];
@@ -43,19 +43,12 @@ function put(path, name, comment, programs) {
 const upToDate = (path) => existsSync(join(root, path)) && readFileSync(join(root, path), 'utf8').startsWith(firstLine);
 
 if (!upToDate('src/sentry/boot/filter.gen.ts') || !upToDate('src/gofer/filter.gen.ts')) {
-  const { compileFilter, sentryFilter, goferFilter, CONTROL_FD } = await filters();
-  const sentry = (jit, controlFd) => compileFilter(sentryFilter({ jit, controlFd }));
-  put(
-    'src/sentry/boot/filter.gen.ts',
-    'SENTRY_PROGRAMS',
-    'sentryFilter compiled; in base64. With a control socket or without, with the compiler or without.',
-    {
-      jit: sentry(true, -1),
-      jitless: sentry(false, -1),
-      jitControl: sentry(true, CONTROL_FD),
-      jitlessControl: sentry(false, CONTROL_FD),
-    },
-  );
+  const { compileFilter, sentryFilter, goferFilter } = await filters();
+  const sentry = (jit) => compileFilter(sentryFilter({ jit }));
+  put('src/sentry/boot/filter.gen.ts', 'SENTRY_PROGRAMS', 'sentryFilter compiled; in base64. With the compiler or without.', {
+    jit: sentry(true),
+    jitless: sentry(false),
+  });
   put('src/gofer/filter.gen.ts', 'GOFER_PROGRAMS', 'goferFilter compiled; in base64.', {
     jit: compileFilter(goferFilter(true)),
     jitless: compileFilter(goferFilter(false)),

@@ -107,59 +107,73 @@ FN(recvfrom) {
   return (double)r;
 }
 
-// sendmsg(2) with descriptors: fd, buffer, offset, length, Int32Array of descriptors, how many of them, MSG_* flags.
-FN(sendmsg) {
-  int fd = arg_int(a, 0), nfds = arg_int(a, 5), flags = arg_int(a, 6);
-  struct span s = arg_slice(a, 1);
-  size_t cap;
-  int32_t *fds = arg_i32(a, 4, 0, &cap);
-  union {
-    struct cmsghdr h;
-    char space[CMSG_SPACE(MAX_FDS * sizeof(int))];
-  } control;
-  CHECK_ARGS();
-  if (nfds < 0 || nfds > MAX_FDS || (size_t)nfds > cap) return -EINVAL;
-  struct iovec iov = {s.p, s.len};
-  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+union control {
+  struct cmsghdr h;
+  char space[CMSG_SPACE(MAX_FDS * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+};
+
+static double send_message(int fd, struct msghdr *m, const int32_t *fds, int nfds, int flags) {
+  union control control;
   if (nfds > 0) {
     memset(&control, 0, CMSG_SPACE((size_t)nfds * sizeof(int)));
-    m.msg_control = &control;
-    m.msg_controllen = CMSG_SPACE((size_t)nfds * sizeof(int));
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    m->msg_control = &control;
+    m->msg_controllen = CMSG_SPACE((size_t)nfds * sizeof(int));
+    struct cmsghdr *c = CMSG_FIRSTHDR(m);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN((size_t)nfds * sizeof(int));
     memcpy(CMSG_DATA(c), fds, (size_t)nfds * sizeof(int));
   }
   long r;
-  do r = sendmsg(fd, &m, flags | MSG_NOSIGNAL);
+  do r = sendmsg(fd, m, flags | MSG_NOSIGNAL);
   while (r < 0 && errno == EINTR);
   return result(r);
 }
 
-// recvmsg(2): fd, buffer, offset, length, Int32Array for descriptors (close-on-exec), flags, Int32Array of 5 that gets: count of
-// descriptors, msg_flags (MSG_TRUNC, MSG_CTRUNC), and pid, uid, gid of SCM_CREDENTIALS (-1 without). Descriptors beyond the array's
-// room are closed and count as MSG_CTRUNC.
-FN(recvmsg) {
-  int fd = arg_int(a, 0), flags = arg_int(a, 5);
+// sendmsg(2) with descriptors: fd, buffer, offset, length, Int32Array of descriptors, how many of them, MSG_* flags.
+FN(sendmsg) {
+  int fd = arg_int(a, 0), nfds = arg_int(a, 5), flags = arg_int(a, 6);
   struct span s = arg_slice(a, 1);
   size_t cap;
   int32_t *fds = arg_i32(a, 4, 0, &cap);
-  int32_t *info = arg_i32(a, 6, 5, NULL);
-  union {
-    struct cmsghdr h;
-    char space[CMSG_SPACE(MAX_FDS * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
-  } control;
   CHECK_ARGS();
+  if (nfds < 0 || nfds > MAX_FDS || (size_t)nfds > cap) return -EINVAL;
   struct iovec iov = {s.p, s.len};
-  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+  return send_message(fd, &m, fds, nfds, flags);
+}
+
+// The same with an address: a byte array, and how much of it is the address (0: none).
+FN(sendTo) {
+  int fd = arg_int(a, 0), nfds = arg_int(a, 5), flags = arg_int(a, 6), name_len = arg_int(a, 8);
+  struct span s = arg_slice(a, 1);
+  size_t cap;
+  int32_t *fds = arg_i32(a, 4, 0, &cap);
+  struct span name = arg_span(a, 7);
+  CHECK_ARGS();
+  if (nfds < 0 || nfds > MAX_FDS || (size_t)nfds > cap || name_len < 0 || (size_t)name_len > name.len) return -EINVAL;
+  struct iovec iov = {s.p, s.len};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+  if (name_len > 0) {
+    m.msg_name = name.p;
+    m.msg_namelen = (socklen_t)name_len;
+  }
+  return send_message(fd, &m, fds, nfds, flags);
+}
+
+// Fills info: count of descriptors, msg_flags (MSG_TRUNC, MSG_CTRUNC), and pid, uid, gid of SCM_CREDENTIALS (-1 without). Descriptors
+// (close-on-exec) beyond the array's room are closed and count as MSG_CTRUNC.
+static double receive_message(int fd, struct msghdr *m, int32_t *fds, size_t cap, int flags, int32_t *info) {
+  union control control;
+  m->msg_control = &control;
+  m->msg_controllen = sizeof control;
   long r;
-  do r = recvmsg(fd, &m, flags | MSG_CMSG_CLOEXEC);
+  do r = recvmsg(fd, m, flags | MSG_CMSG_CLOEXEC);
   while (r < 0 && errno == EINTR);
   if (r < 0) return -errno;
   size_t n = 0;
   info[2] = info[3] = info[4] = -1;
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
     if (c->cmsg_level != SOL_SOCKET) continue;
     if (c->cmsg_type == SCM_RIGHTS) {
       size_t k = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -170,7 +184,7 @@ FN(recvmsg) {
           fds[n++] = got;
         } else {
           close(got);
-          m.msg_flags |= MSG_CTRUNC;
+          m->msg_flags |= MSG_CTRUNC;
         }
       }
     } else if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(struct ucred))) {
@@ -182,8 +196,37 @@ FN(recvmsg) {
     }
   }
   info[0] = (int32_t)n;
-  info[1] = m.msg_flags;
+  info[1] = m->msg_flags;
   return (double)r;
+}
+
+// recvmsg(2): fd, buffer, offset, length, Int32Array for descriptors, flags, Int32Array of 5 (see above).
+FN(recvmsg) {
+  int fd = arg_int(a, 0), flags = arg_int(a, 5);
+  struct span s = arg_slice(a, 1);
+  size_t cap;
+  int32_t *fds = arg_i32(a, 4, 0, &cap);
+  int32_t *info = arg_i32(a, 6, 5, NULL);
+  CHECK_ARGS();
+  struct iovec iov = {s.p, s.len};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+  return receive_message(fd, &m, fds, cap, flags, info);
+}
+
+// The same with the sender's address: a sixth word of info gets its length, a byte array the address.
+FN(receiveFrom) {
+  int fd = arg_int(a, 0), flags = arg_int(a, 5);
+  struct span s = arg_slice(a, 1);
+  size_t cap;
+  int32_t *fds = arg_i32(a, 4, 0, &cap);
+  int32_t *info = arg_i32(a, 6, 6, NULL);
+  struct span name = arg_span(a, 7);
+  CHECK_ARGS();
+  struct iovec iov = {s.p, s.len};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_name = name.p, .msg_namelen = (socklen_t)name.len};
+  double r = receive_message(fd, &m, fds, cap, flags, info);
+  if (r >= 0) info[5] = (int32_t)m.msg_namelen;
+  return r;
 }
 
 // SO_PEERCRED of a unix socket: pid, uid, gid into an Int32Array of 3.
@@ -203,6 +246,6 @@ FN(peerCredentials) {
 const struct host_entry sock_entries[] = {
     ENTRY(socket),      ENTRY(socketpair), ENTRY(bind),       ENTRY(connect),  ENTRY(listen), ENTRY(accept),
     ENTRY(getsockname), ENTRY(getpeername), ENTRY(getsockopt), ENTRY(setsockopt), ENTRY(shutdown), ENTRY(sendto),
-    ENTRY(recvfrom),    ENTRY(sendmsg),    ENTRY(recvmsg),    ENTRY(peerCredentials),
+    ENTRY(recvfrom),    ENTRY(sendmsg),    ENTRY(recvmsg),    ENTRY(sendTo),   ENTRY(receiveFrom), ENTRY(peerCredentials),
     END_OF_TABLE,
 };

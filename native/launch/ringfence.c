@@ -1,8 +1,9 @@
 // bin/ringfence: finds node and the installation it belongs to, and becomes `node dist/ringfence.cjs ARG...`.
 //
 // Container clients call it from any directory, with few or no environment variables, and node must not be steered by those of a stranger
-// (NODE_OPTIONS, OPENSSL_CONF, LD_*): node starts with an environment of two variables: RINGFENCE_ENV_FD names a memfd with the
-// caller's own environment (NUL-terminated strings), RINGFENCE_NOFILE is the caller's soft limit of descriptors.
+// (NODE_OPTIONS, OPENSSL_CONF, LD_*): node starts with an environment of three variables: RINGFENCE_ENV_FD names a memfd with the
+// caller's own environment (NUL-terminated strings), RINGFENCE_NOFILE is the caller's soft limit of descriptors, RINGFENCE_INHERITED how
+// many descriptors from 3 on the caller has given us, without a gap.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -64,6 +65,12 @@ static int environment_file(void) {
   if (high < 0) return fd;
   close(fd);
   return high;
+}
+
+static int inherited(void) {
+  int n = 0;
+  while (n < ENV_FD_MIN - 3 && fcntl(3 + n, F_GETFD) >= 0) n++;
+  return n;
 }
 
 // Streams that the caller closed: whatever we open next would take their place, and what is written to them would go there.
@@ -135,9 +142,11 @@ int main(int argc, char **argv) {
   getrlimit(RLIMIT_NOFILE, &limit);
   char env[64];
   char nofile[64];
+  char given[64];
+  snprintf(given, sizeof given, "RINGFENCE_INHERITED=%d", inherited());
   snprintf(env, sizeof env, "RINGFENCE_ENV_FD=%d", environment_file());
   snprintf(nofile, sizeof nofile, "RINGFENCE_NOFILE=%llu", (unsigned long long)limit.rlim_cur);
-  char *const envp[] = {env, nofile, NULL};
+  char *const envp[] = {env, nofile, given, NULL};
   execve(node, (char *const *)args, envp);
   fail("cannot start node", strerror(errno));
 }

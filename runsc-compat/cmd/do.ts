@@ -8,6 +8,7 @@ import { hostPath } from '../../src/host/paths.ts';
 import type { ContainerConfig, MountConfig } from '../../src/wire/boot.ts';
 import { engineOptions, type GlobalOptions, networkKind, openLogs } from '../context.ts';
 import { privateConnections } from '../control.ts';
+import { donated, listenCount, withListenFds } from '../donated.ts';
 import { CliError, codeOf, EXIT_OWN } from '../errors.ts';
 import { Foreground } from '../foreground.ts';
 import { callerEnvironment, check, host, lastArguments } from '../host.ts';
@@ -23,6 +24,8 @@ interface DoOptions {
   network?: string;
 }
 
+/** The command's pid in its sandbox: 1 is nobody's. */
+const FIRST_PID = 2;
 const EXAMPLES = `
 Examples:
   ringfence do -- uname -a
@@ -71,7 +74,7 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     container,
     attach,
     prune: ['/attach/0/proc', '/attach/0/sys', '/attach/0/dev'],
-    stdio: foreground.stdio(),
+    stdio: { ...foreground.stdio(), extra: donated(listenCount(), 0) },
     network: networkKind(options.network ?? globals.network, EXIT_OWN),
     controlFd: -1,
     controlClients: ends,
@@ -151,7 +154,7 @@ function containerOf(id: string, args: string[], options: DoOptions, attach: Att
     jobControl: true,
     process: {
       args,
-      env: environmentOf(options.env),
+      env: withListenFds(environmentOf(options.env), listenCount(), FIRST_PID),
       cwd: hostPath(workingFolder(options)),
       uid,
       gid,

@@ -10,6 +10,7 @@ import { joinFiles } from '../cgroups/cgroup.ts';
 import { openConsole, reopened, sendConsole } from '../console.ts';
 import { type GlobalOptions, noteWarnings } from '../context.ts';
 import { connect, containers } from '../container.ts';
+import { donated } from '../donated.ts';
 import { CliError } from '../errors.ts';
 import { commandError, Foreground } from '../foreground.ts';
 import { check, host, lastArguments } from '../host.ts';
@@ -165,7 +166,7 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
       fds.push(reopened(fd, fd !== 0));
     }
   }
-  for (let i = 0; i < o.preserveFds; i++) fds.push(3 + i);
+  fds.push(...donated(0, o.preserveFds));
   const pair = new Int32Array(2);
   check(host().socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 'cannot create a socket pair');
   const [ours, theirs] = pair as unknown as [number, number];
@@ -189,8 +190,7 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   for (const fd of fds) if (fd > 2 + o.preserveFds) host().close(fd);
   if (!answer.ok) {
     standin.kill('SIGKILL');
-    const error = commandError(answer, config.args[0] ?? '');
-    throw detach ? new CliError(error.message, EXIT_EXEC) : error;
+    throw new CliError(commandError(answer, config.args[0] ?? '').message, EXIT_EXEC);
   }
   rememberExec(c, standin.pid);
   if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);

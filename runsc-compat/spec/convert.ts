@@ -3,16 +3,20 @@
 import { realpathSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { latin1Decode } from '../../src/base/bytes.ts';
 import { hostPath } from '../../src/host/paths.ts';
 import type { ContainerConfig, MountConfig, ProcessConfig } from '../../src/wire/boot.ts';
 import { CliError, codeOf } from '../errors.ts';
+import { host } from '../host.ts';
 import type { AttachSource } from '../launch.ts';
+import { checkLinux, sysctlName } from './linux.ts';
+import { checkOptions, fileSystemOptions, mountFlags } from './mountoptions.ts';
+import { complain } from '../output.ts';
 import { maskOf, rlimitType } from '../process.ts';
 import { checkLabels } from './labels.ts';
 import { convertSeccomp } from './seccomp.ts';
 import type { Device, Linux, Mount, Process, Spec } from './types.ts';
 
-const FLAGS = new Set(['ro', 'rw', 'nosuid', 'suid', 'nodev', 'dev', 'noexec', 'exec', 'defaults']);
 const RLIM_INFINITY = 2 ** 64;
 const DEFAULT_UMASK = 0o022;
 const DEFAULT_DEVICE_MODE = 0o666;
@@ -55,6 +59,16 @@ export function convertProcess(p: Process, file: string): ProcessConfig {
   const caps = p.capabilities ?? {};
   const unknown: string[] = [];
   const u = p.user ?? {};
+  if (!p.cwd.startsWith('/')) throw new CliError(`${file}: /process/cwd is "${p.cwd}", Cwd must be an absolute path`);
+  const capabilities = {
+    bounding: maskOf(caps.bounding ?? [], unknown),
+    effective: maskOf(caps.effective ?? [], unknown),
+    inheritable: maskOf(caps.inheritable ?? [], unknown),
+    permitted: maskOf(caps.permitted ?? [], unknown),
+    ambient: maskOf(caps.ambient ?? [], unknown),
+  };
+  // Left out with a warning, as the specification asks.
+  if (unknown.length > 0) complain(`warning: ${file}: /process/capabilities: unknown ${[...new Set(unknown)].join(', ')}`);
   return {
     args: p.args.map(hostPath),
     env: (p.env ?? []).map(hostPath),
@@ -63,13 +77,7 @@ export function convertProcess(p: Process, file: string): ProcessConfig {
     gid: u.gid ?? 0,
     additionalGids: u.additionalGids ?? [],
     umask: u.umask ?? DEFAULT_UMASK,
-    capabilities: {
-      bounding: maskOf(caps.bounding ?? [], unknown),
-      effective: maskOf(caps.effective ?? [], unknown),
-      inheritable: maskOf(caps.inheritable ?? [], unknown),
-      permitted: maskOf(caps.permitted ?? [], unknown),
-      ambient: maskOf(caps.ambient ?? [], unknown),
-    },
+    capabilities,
     noNewPrivileges: p.noNewPrivileges ?? false,
     rlimits: rlimitsOf(p, file),
     oomScoreAdj: p.oomScoreAdj ?? 0,
@@ -88,8 +96,11 @@ export function confinedProcess(p: Process, linux: Linux, file: string, note: (l
 }
 
 function convertMount(m: Mount, i: number, bundle: string, file: string, attach: AttachSource[]): MountConfig {
-  const options = m.options ?? [];
+  const options = mountFlags(m.options ?? []);
   const bind = m.type === 'bind' || options.includes('bind') || options.includes('rbind');
+  if (options.some((o) => o === 'shared' || o === 'rshared')) {
+    complain(`warning: ${file}: /mounts/${i}/options: mounts that the container makes are not seen outside of it`);
+  }
   const last = (on: string, off: string): boolean => options.lastIndexOf(on) > options.lastIndexOf(off);
   const mount: MountConfig = {
     destination: hostPath(m.destination.startsWith('/') ? m.destination : `/${m.destination}`),
@@ -100,7 +111,7 @@ function convertMount(m: Mount, i: number, bundle: string, file: string, attach:
     nosuid: last('nosuid', 'suid'),
     nodev: last('nodev', 'dev'),
     noexec: last('noexec', 'exec'),
-    options: options.filter((o) => !FLAGS.has(o)).map(hostPath),
+    options: fileSystemOptions(options).map(hostPath),
   };
   if (bind) {
     if (m.source === undefined) throw new CliError(`${file}: /mounts/${i}/source is missing, a bind mount needs one`);
@@ -120,12 +131,16 @@ function convertMount(m: Mount, i: number, bundle: string, file: string, attach:
   if (type === undefined) {
     throw new CliError(`${file}: /mounts/${i}/type is "${m.type ?? ''}", allowed are bind, ${Object.keys(TYPES).join(', ')}`);
   }
+  checkOptions(mount.options, type, `${file}: /mounts/${i}/options`);
   // A tmpfs on /dev is a folder of devices: the Sentry fills it with those that every container has.
   mount.type = type === 'tmpfs' && mount.destination === '/dev' ? 'devtmpfs' : type;
   return mount;
 }
 
-function convertDevice(d: Device): ContainerConfig['devices'][number] {
+function convertDevice(d: Device, where: string): ContainerConfig['devices'][number] {
+  for (const n of ['major', 'minor'] as const) {
+    if (d.type !== 'p' && d[n] === undefined) throw new CliError(`${where}/${n} is missing, only a FIFO has none`);
+  }
   return {
     path: hostPath(d.path),
     type: d.type,
@@ -143,10 +158,20 @@ function latin1Record(r: Record<string, string> | undefined): Record<string, str
   return out;
 }
 
+/** The host name of a container that is given none: that of its UTS namespace. */
+function nameOf(spec: Spec): string {
+  const path = spec.linux?.namespaces?.find((n) => n.type === 'uts')?.path;
+  const name = new Uint8Array(64);
+  // What cannot be looked at fails where it is joined, and tells why there.
+  const n = path === undefined || path === '' ? -1 : host().hostNameOf(path, name);
+  return n < 0 ? hostPath(hostname()) : latin1Decode(name, 0, n);
+}
+
 /** Everything that a new container is made of. */
 export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
   const file = `${bundle}/config.json`;
   if (spec.process === undefined) throw new CliError(`${file}: /process is missing, process property must not be empty`);
+  checkLinux(spec, file);
   if (spec.root === undefined) throw new CliError(`${file}: /root is missing`);
   const rootfs = resolve(bundle, spec.root.path);
   let real: string;
@@ -168,15 +193,15 @@ export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
     attach,
     container: {
       id,
-      hostname: hostPath(spec.hostname ?? hostname()),
+      hostname: spec.hostname === undefined ? nameOf(spec) : hostPath(spec.hostname),
       domainname: hostPath(spec.domainname ?? ''),
       rootReadonly: spec.root.readonly ?? false,
       overlay: false,
       mounts,
       maskedPaths: (linux.maskedPaths ?? []).map(hostPath),
       readonlyPaths: (linux.readonlyPaths ?? []).map(hostPath),
-      sysctl: latin1Record(linux.sysctl),
-      devices: (linux.devices ?? []).map(convertDevice),
+      sysctl: latin1Record(Object.fromEntries(Object.entries(linux.sysctl ?? {}).map(([k, v]) => [sysctlName(k).dotted, v]))),
+      devices: (linux.devices ?? []).map((d, i) => convertDevice(d, `${file}: /linux/devices/${i}`)),
       annotations: latin1Record(spec.annotations),
       process: confinedProcess(spec.process, linux, file, note),
     },

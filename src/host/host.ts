@@ -2,7 +2,7 @@
 
 import { EINTR, EMFILE, EMSGSIZE } from '../abi/errno.ts';
 import { RLIMIT_NOFILE } from '../abi/resource.ts';
-import type { HostIO, HostStat } from '../platform/hostio.ts';
+import type { HostIO, HostSockets, HostStat } from '../platform/hostio.ts';
 import { loadNative, type Native } from './native.ts';
 import { Poller, type Ready } from './poller.ts';
 
@@ -12,12 +12,13 @@ const MSG_DONTWAIT = 0x40;
 const MFD_CLOEXEC = 1;
 const MAX_FDS = 253;
 
-export class Host implements HostIO {
+export class Host implements HostIO, HostSockets {
   readonly native: Native;
   readonly poller: Poller;
   private readonly statBuf = new Float64Array(21);
   private readonly fdBuf = new Int32Array(MAX_FDS);
   private readonly info = new Int32Array(5);
+  readonly socketInfo: Int32Array = new Int32Array(6);
 
   constructor(native: Native) {
     this.native = native;
@@ -144,6 +145,49 @@ export class Host implements HostIO {
     }
     for (let i = 0; i < n; i++) fds.push(fdBuf[i] as number);
     return r;
+  }
+
+  acceptSocket(fd: number): number {
+    return this.native.accept(fd, 0);
+  }
+
+  sendSocket(
+    fd: number,
+    buf: Uint8Array,
+    off: number,
+    len: number,
+    fds: readonly number[],
+    flags: number,
+    name: Uint8Array,
+    nameLen: number,
+  ): number {
+    const b = this.fdBuf;
+    if (fds.length > b.length) return -EMSGSIZE;
+    for (let i = 0; i < fds.length; i++) b[i] = fds[i] as number;
+    return this.native.sendTo(fd, buf, off, len, b, fds.length, flags | MSG_DONTWAIT, name, nameLen);
+  }
+
+  receiveSocket(fd: number, buf: Uint8Array, off: number, len: number, fds: number[], flags: number, name: Uint8Array): number {
+    const { native, fdBuf, socketInfo } = this;
+    const r = native.receiveFrom(fd, buf, off, len, fdBuf, flags | MSG_DONTWAIT, socketInfo, name);
+    if (r >= 0) for (let i = 0; i < (socketInfo[0] as number); i++) fds.push(fdBuf[i] as number);
+    return r;
+  }
+
+  socketName(fd: number, out: Uint8Array, peer: boolean): number {
+    return peer ? this.native.getpeername(fd, out) : this.native.getsockname(fd, out);
+  }
+
+  shutdownSocket(fd: number, how: number): number {
+    return this.native.shutdown(fd, how);
+  }
+
+  getSocketOption(fd: number, level: number, name: number, out: Uint8Array): number {
+    return this.native.getsockopt(fd, level, name, out);
+  }
+
+  setSocketOption(fd: number, level: number, name: number, value: Uint8Array): number {
+    return this.native.setsockopt(fd, level, name, value);
   }
 
   waitFd(fd: number, events: number, ms: number): number {

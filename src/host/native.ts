@@ -110,6 +110,29 @@ export interface Native {
   sendmsg(fd: number, buf: Uint8Array, off: number, len: number, fds: Int32Array, nfds: number, flags: number): number;
   /** info (5): count of descriptors, msg_flags, pid, uid, gid of SCM_CREDENTIALS (-1 without). */
   recvmsg(fd: number, buf: Uint8Array, off: number, len: number, fds: Int32Array, flags: number, info: Int32Array): number;
+  /** sendmsg with the address name[0, nameLen); 0: none. */
+  sendTo(
+    fd: number,
+    buf: Uint8Array,
+    off: number,
+    len: number,
+    fds: Int32Array,
+    nfds: number,
+    flags: number,
+    name: Uint8Array,
+    nameLen: number,
+  ): number;
+  /** recvmsg whose info has a sixth word: length of the sender's address, which goes to `name`. With MSG_TRUNC a datagram's whole length. */
+  receiveFrom(
+    fd: number,
+    buf: Uint8Array,
+    off: number,
+    len: number,
+    fds: Int32Array,
+    flags: number,
+    info: Int32Array,
+    name: Uint8Array,
+  ): number;
   /** pid, uid, gid of SO_PEERCRED. */
   peerCredentials(fd: number, out: Int32Array): number;
 
@@ -122,6 +145,8 @@ export interface Native {
   /** prctl(2) for operations with plain numbers. */
   prctl(op: number, x: number, y: number): number;
   setName(name: string): number;
+  /** The host name in the UTS namespace that the file `path` of nsfs stands for: bytes to `out`, their count. */
+  hostNameOf(path: string, out: Uint8Array): number;
   /**
    * V8 collects all that it can and gives its memory back to the host, malloc does, and code is mapped again when it is needed.
    * Some 10 ms. 1, or 0 where V8 cannot be asked.

@@ -44,6 +44,33 @@ export function newHostStat(): HostStat {
   };
 }
 
+/** What the Sentry may ask about sockets that were donated to it. Nothing here waits. */
+export interface HostSockets {
+  /** accept4(2) of a non-blocking listener: the new descriptor. */
+  acceptSocket(fd: number): number;
+  /** sendmsg(2) with MSG_DONTWAIT; `fds` ride on it (SCM_RIGHTS), name[0, nameLen) is the address (0: none). */
+  sendSocket(
+    fd: number,
+    buf: Uint8Array,
+    off: number,
+    len: number,
+    fds: readonly number[],
+    flags: number,
+    name: Uint8Array,
+    nameLen: number,
+  ): number;
+  /** recvmsg(2) with MSG_DONTWAIT; descriptors (close-on-exec) are appended to `fds`, the sender's address goes to `name`. */
+  receiveSocket(fd: number, buf: Uint8Array, off: number, len: number, fds: number[], flags: number, name: Uint8Array): number;
+  /** Of the last receiveSocket(): [1] msg_flags, [2..4] pid, uid, gid of SCM_CREDENTIALS (pid -1: none), [5] length of the address. */
+  readonly socketInfo: Int32Array;
+  /** getsockname(2), or getpeername(2): the address's length. */
+  socketName(fd: number, out: Uint8Array, peer: boolean): number;
+  shutdownSocket(fd: number, how: number): number;
+  /** The length of the option's value. */
+  getSocketOption(fd: number, level: number, name: number, out: Uint8Array): number;
+  setSocketOption(fd: number, level: number, name: number, value: Uint8Array): number;
+}
+
 export interface HostIO {
   read(fd: number, buf: Uint8Array, off: number, len: number): number;
   write(fd: number, buf: Uint8Array, off: number, len: number): number;

@@ -138,9 +138,6 @@ export interface StdioFds {
   extra: number[];
 }
 
-/** The number of the control socket in a Sentry that has one: its seccomp filter, compiled beforehand, names it. */
-export const CONTROL_FD = 4;
-
 export interface BootConfig {
   sandboxId: string;
   platform: 'systrap';

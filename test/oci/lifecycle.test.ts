@@ -274,7 +274,7 @@ describe('exec', () => {
   });
 
   test('errors', () => {
-    expect(bench.run(['exec', id, 'nosuch']).status).toBe(127);
+    expect(bench.run(['exec', id, 'nosuch']).status).toBe(255);
     expect(bench.run(['exec', id]).stderr).toMatch(/exec needs a command/);
     const file = join(bench.dir, 'wrong.json');
     writeFileSync(file, JSON.stringify({ cwd: 5, args: ['x'] }));
@@ -433,6 +433,7 @@ describe('namespaces of the stand-in', () => {
     for (const kind of ['net', 'ipc', 'uts']) expect(of(pid, kind), kind).not.toBe(of('self', kind));
     expect(readFileSync(seen, 'utf8').trim()).toBe(of(pid, 'net'));
     const second = bench.bundle(['sleep', '1000'], (s) => {
+      delete s.hostname;
       if (s.linux !== undefined)
         s.linux.namespaces = [{ type: 'pid' }, { type: 'mount' }, { type: 'network', path: `/proc/${pid}/ns/net` }];
     });
@@ -441,6 +442,7 @@ describe('namespaces of the stand-in', () => {
     expect(of(other, 'net')).toBe(of(pid, 'net'));
     expect(of(other, 'ipc')).toBe(of('self', 'ipc'));
     const wrong = bench.bundle(['true'], (s) => {
+      delete s.hostname;
       if (s.linux !== undefined) s.linux.namespaces = [{ type: 'network', path: '/nowhere' }];
     });
     expect(bench.run(['run', '-b', wrong, 'n3']).stderr).toBe(

@@ -11,8 +11,9 @@ import { PROT_EXEC } from '../../abi/mman.ts';
 import * as nr from '../../abi/nr.ts';
 import { PR_SET_NAME } from '../../abi/prctl.ts';
 import { SIGABRT, SIGKILL, SIGUSR1 } from '../../abi/signal.ts';
-import { AF_UNIX, SO_PASSCRED, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET } from '../../abi/socket.ts';
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET } from '../../abi/socket.ts';
 import type { ArgumentRule, FilterPlan } from '../../host/seccomp.ts';
+import { HOST_OPTIONS, type OptionNames } from '../net/host/options.ts';
 
 const ALL = 0xffffffff;
 const MFD_CLOEXEC = 1;
@@ -39,6 +40,9 @@ const ALLOW: readonly number[] = [
   nr.SYS_close,
   nr.SYS_sendmsg,
   nr.SYS_recvmsg,
+  nr.SYS_getsockname,
+  nr.SYS_getpeername,
+  nr.SYS_shutdown,
   nr.SYS_poll,
   nr.SYS_ppoll,
   nr.SYS_epoll_ctl,
@@ -150,10 +154,12 @@ const KILL: readonly number[] = [
 ];
 
 export interface SentryFilterOptions {
-  /** The one socket on which connections are accepted; -1: none. */
-  controlFd: number;
   /** V8 compiles at run time: it makes pages writable and executable by mprotect(2). False: nothing becomes executable any more. */
   jit: boolean;
+}
+
+function socketOptions(call: number, names: OptionNames): ArgumentRule[] {
+  return names.map(([level, values]) => ({ nr: call, arg: 1, mask: ALL, values: [level], and: [{ arg: 2, mask: ALL, values }] }));
 }
 
 /** The Sentry's filter: see SECURITY.md. */
@@ -186,8 +192,11 @@ export function sentryFilter(o: SentryFilterOptions): FilterPlan {
         { arg: 2, mask: ALL, values: [0] },
       ],
     },
-    { nr: nr.SYS_setsockopt, arg: 1, mask: ALL, values: [SOL_SOCKET], and: [{ arg: 2, mask: ALL, values: [SO_PASSCRED] }] },
-    ...(o.controlFd < 0 ? [] : [{ nr: nr.SYS_accept4, arg: 0, mask: ALL, values: [o.controlFd] }]),
+    // Options of donated sockets, and connections of donated listeners and of the control socket: there is no other that listens, and
+    // none can be made.
+    ...socketOptions(nr.SYS_getsockopt, HOST_OPTIONS.get),
+    ...socketOptions(nr.SYS_setsockopt, HOST_OPTIONS.set),
+    { nr: nr.SYS_accept4, arg: 3, mask: ALL, values: [SOCK_CLOEXEC] },
     // fstat(3) of a descriptor. A path with it is resolved, but the root holds nothing.
     { nr: nr.SYS_newfstatat, arg: 3, mask: ALL, values: [AT_EMPTY_PATH] },
     { nr: nr.SYS_prctl, arg: 0, mask: ALL, values: [PR_SET_NAME] },

@@ -14,12 +14,11 @@ import type { SystrapAddon } from '../../platform/systrap/addon.ts';
 import { NATIVE_FUTEX, NATIVE_MADVISE } from '../../platform/platform.ts';
 import { CPU_MODES, type CpuMode } from '../../platform/systrap/engine.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
-import { type BootConfig, CONTROL_FD } from '../../wire/boot.ts';
+import type { BootConfig } from '../../wire/boot.ts';
 import { Donated } from '../control/process.ts';
 import { Sandbox, type SandboxParts } from '../control/sandbox.ts';
 import { ControlServer } from '../control/server.ts';
 import { installEvents } from '../fs/event/install.ts';
-import { HostFdFs, openHostFd } from '../fs/hostfd/hostfd.ts';
 import { registerTtyDevices } from '../fs/tty/devices.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { installDeviceRules, Limits, quotaCpus } from '../kernel/limits.ts';
@@ -29,6 +28,7 @@ import type { Task } from '../kernel/task.ts';
 import { Strace } from '../syscalls/strace.ts';
 import { handlers, names } from '../syscalls/table.ts';
 import { installTimers } from '../syscalls/timers.ts';
+import { donatedFiles } from './donated.ts';
 import { SENTRY_PROGRAMS } from './filter.gen.ts';
 import { openLog } from './log.ts';
 import { buildFiles, registerParts } from './mounts.ts';
@@ -58,10 +58,7 @@ function confine(host: ReturnType<typeof loadHost>, config: BootConfig): void {
   // No core file, and nobody of the same uid on the host reads or traces it.
   host.native.prctl(PR_SET_DUMPABLE, 0, 0);
   const jit = !process.execArgv.includes('--jitless');
-  if (config.controlFd >= 0 && config.controlFd !== CONTROL_FD)
-    throw new Error('the control socket has a number that the filter does not know');
-  const which = config.controlFd < 0 ? (jit ? 'jit' : 'jitless') : jit ? 'jitControl' : 'jitlessControl';
-  const r = installFilter(host.native, Buffer.from(SENTRY_PROGRAMS[which], 'base64'), config.debug);
+  const r = installFilter(host.native, Buffer.from(SENTRY_PROGRAMS[jit ? 'jit' : 'jitless'], 'base64'), config.debug);
   if (r < 0) throw new Error(`the host's kernel refuses the seccomp filter (errno ${-r})`);
 }
 
@@ -124,9 +121,8 @@ function boot(): number {
       host.write(config.straceFd, b, 0, b.length);
     }, only);
   }
-  const hostFs = new HostFdFs(host);
   const parts: SandboxParts = {
-    hostFile: (fd, uid, gid) => openHostFd(hostFs, fd, -1, uid, gid),
+    hostFile: donatedFiles(kernel, host),
     files: (c, goferFd, ns) => buildFiles(kernel, c, goferFd, ns),
     pause: (id) => loop.pause(id),
     resume: (id) => loop.resume(id),

@@ -14,7 +14,6 @@ import type { GoferClient } from '../fs/gofer/client.ts';
 import { BELIEF_NS } from '../fs/gofer/belief.ts';
 import { connectGofer, GoferFileSystem } from '../fs/gofer/fs.ts';
 import { OverlayFs } from '../fs/overlay/overlay.ts';
-import { parseTmpfsOptions } from '../fs/tmpfs/options.ts';
 import { TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { NamespaceSet } from '../kernel/namespaces.ts';
@@ -31,10 +30,14 @@ import { bindMount, MountNamespace, mountAt } from '../vfs/namespace.ts';
 import { mkdirPath, mknodPath, symlinkPath, unlinkPath } from '../vfs/ops.ts';
 import { changeOwner } from '../vfs/setattr.ts';
 import { LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
+import { copyUp } from './copyup.ts';
 import { configureSysctls, registerFileSystems } from './filesystems.ts';
 
 /** Memory that tmpfs limits are reckoned from when the kernel knows none. */
 const DEFAULT_MEMORY = 8 * 2 ** 30;
+
+/** Options that are about the mount, not about what the file system shows. */
+const MOUNT_WORDS = new Set(['bind', 'rbind', 'strictatime', 'noatime', 'nodiratime', 'relatime', 'tmpcopyup']);
 
 /** The kernel itself as a caller of file system operations: may do all, has no memory. */
 class BootCaller implements Caller {
@@ -124,19 +127,18 @@ class Builder {
     }
     // Limits are version 2's, or there are none: the unified hierarchy is what there is to be seen.
     const type: string = m.type === 'cgroup' ? 'cgroup2' : m.type;
-    let options = m.options;
-    if (type === 'tmpfs' || type === 'devtmpfs') {
-      const known = parseTmpfsOptions(options, this.memory);
-      // Words that only other runtimes know are no reason not to start.
-      if (typeof known === 'number') options = options.filter((o) => typeof parseTmpfsOptions([o], this.memory) !== 'number');
+    let options = m.options.filter((o) => !MOUNT_WORDS.has(o));
+    // As runc does: a tmpfs takes the permissions of the folder that it covers.
+    if (type === 'tmpfs' && !options.some((o) => o.startsWith('mode='))) {
+      const below = resolve(this.c, null, m.destination, LOOKUP_FOLLOW, this.walk) === 0 ? this.walk.dentry.inode : null;
+      if (below !== null) options = [...options, `mode=${(below.mode & 0o7777).toString(8)}`];
     }
-    let fs = makeFileSystem(this.c, type, m.source, options);
-    if (typeof fs === 'number' && options.length > 0) fs = makeFileSystem(this.c, type, m.source, []);
+    const fs = makeFileSystem(this.c, type, m.source, options);
     return typeof fs === 'number' ? fail(`mount ${m.type} at ${m.destination}`, fs) : fs;
   }
 
   /** Finds `path`, making what is missing: directories, and at the end a file unless `asDir`. 0 or -errno with `walk` filled. */
-  private reach(path: string, asDir: boolean): number {
+  reach(path: string, asDir: boolean): number {
     const err = resolve(this.c, null, path, LOOKUP_FOLLOW, this.walk);
     if (err !== -ENOENT) return err;
     const parts = path.split('/').filter((p) => p !== '');
@@ -184,7 +186,14 @@ class Builder {
     if (destination === '/' || this.walk.dentry === this.root.root) {
       fail(`mount over the root at ${destination}`, -EACCES);
     }
-    err = mountAt(mount, this.walk.mount, this.walk.dentry);
+    const { mount: under, dentry } = this.walk;
+    if (m.type === 'tmpfs' && m.options.includes('tmpcopyup')) {
+      mount.flags &= ~ST_RDONLY;
+      err = copyUp(this.c, under, dentry, mount);
+      if (err < 0) fail(`tmpcopyup at ${destination}`, err);
+      mount.flags = flags;
+    }
+    err = mountAt(mount, under, dentry);
     if (err < 0) fail(`mount ${source} at ${destination}`, err);
   }
 
@@ -314,6 +323,8 @@ export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: num
     b = new Builder(kernel, config, client, namespaces);
     for (const m of config.mounts) b.mount(m);
     b.devices();
+    // As runc does; where it cannot be made, the process's start says so.
+    if (config.process.cwd.startsWith('/')) b.reach(config.process.cwd, true);
     for (const p of config.readonlyPaths) b.freeze(p);
     for (const p of config.maskedPaths) b.mask(p);
     if (config.rootReadonly) b.root.flags |= ST_RDONLY;

@@ -20,6 +20,7 @@ import { ThreadGroup } from '../kernel/threadgroup.ts';
 import { Timer } from '../kernel/timers.ts';
 import { MemoryManager } from '../mm/memory.ts';
 import { FsContext } from '../vfs/fscontext.ts';
+import { homeOf } from './home.ts';
 import type { MountNamespace } from '../vfs/namespace.ts';
 import { forgetPaths } from '../vfs/pathcache.ts';
 import {
@@ -234,7 +235,10 @@ export class Container {
     }
     const e = giveStreams(t, p, streams, joined === null ? null : joined.console, this.around.hostFile);
     if (e !== null) return e;
-    const r = executeArgs(t, p);
+    // The home of `do` is that of its caller.
+    const env =
+      this.config.jobControl === true || p.env.some((v) => v.startsWith('HOME=')) ? p.env : [...p.env, `HOME=${homeOf(t, p.uid)}`];
+    const r = executeArgs(t, { ...p, env });
     return r < 0 ? { errno: r, error: `exec: "${p.args[0] ?? ''}"` } : null;
   }
 

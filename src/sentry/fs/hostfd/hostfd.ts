@@ -260,7 +260,7 @@ export class HostFile extends RegularFile {
 export function openHostFd(fs: HostFdFs, fd: number, access: number, uid: number, gid: number): File | number {
   const err = fs.host.fstat(fd, st);
   if (err < 0) return err;
-  // A donated stream socket is shown as a pipe: bytes go through it, but it has no address here and takes no socket calls.
+  // Sockets of families that are not given to guests (net/host) are shown as pipes: bytes go through, nothing else.
   const mode = (st.mode & S_IFMT) === S_IFSOCK ? S_IFIFO | (st.mode & 0o7777) : st.mode;
   const inode = new HostFdInode(fs, fd, mode);
   inode.uid = uid;
