@@ -267,6 +267,20 @@ describe.each(['runc', 'ringfence'] as const)('%s', (name) => {
     });
   });
 
+  test.runIf(name === 'ringfence')('it has no privilege, and nothing that it shows gives one', async () => {
+    const c = await created(['sleep', '1000']);
+    const line = (field: string): string =>
+      new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readFileSync(`/proc/${c.pid}/status`, 'latin1'))?.[1] ?? '';
+    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) expect([set, Number.parseInt(line(set), 16)]).toEqual([set, 0]);
+    expect([line('NoNewPrivs'), line('Seccomp'), line('Seccomp_filters')]).toEqual(['1', '2', '1']);
+    for (const m of readFileSync(`/proc/${c.pid}/mountinfo`, 'utf8').trim().split('\n')) {
+      const [, , , , at, options] = m.split(' ') as [string, string, string, string, string, string];
+      expect(options.split(','), at).toEqual(expect.arrayContaining(['nosuid', 'nodev', ...(at === '/' ? [] : ['ro', 'noexec'])]));
+    }
+    const open = readdirSync(`/proc/${c.pid}/fd`).map((fd) => readlinkSync(`/proc/${c.pid}/fd/${fd}`));
+    expect(open.filter((o) => !/^(socket:|anon_inode:\[signalfd\]|.*\/exit$)/.test(o))).toEqual([]);
+  });
+
   test('users of a user namespace: files have the mapped ids, the namespace is the stand-in’s', async () => {
     const c = await running(['sh', '-c', 'id -u > /tmp/who; echo up > /tmp/up; sleep 1000'], (s, bundle) => {
       s.linux.namespaces?.push({ type: 'user' });
