@@ -137,7 +137,10 @@ function convertMount(m: Mount, i: number, bundle: string, file: string, attach:
   return mount;
 }
 
-function convertDevice(d: Device): ContainerConfig['devices'][number] {
+function convertDevice(d: Device, where: string): ContainerConfig['devices'][number] {
+  for (const n of ['major', 'minor'] as const) {
+    if (d.type !== 'p' && d[n] === undefined) throw new CliError(`${where}/${n} is missing, only a FIFO has none`);
+  }
   return {
     path: hostPath(d.path),
     type: d.type,
@@ -198,7 +201,7 @@ export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
       maskedPaths: (linux.maskedPaths ?? []).map(hostPath),
       readonlyPaths: (linux.readonlyPaths ?? []).map(hostPath),
       sysctl: latin1Record(Object.fromEntries(Object.entries(linux.sysctl ?? {}).map(([k, v]) => [sysctlName(k).dotted, v]))),
-      devices: (linux.devices ?? []).map(convertDevice),
+      devices: (linux.devices ?? []).map((d, i) => convertDevice(d, `${file}: /linux/devices/${i}`)),
       annotations: latin1Record(spec.annotations),
       process: confinedProcess(spec.process, linux, file, note),
     },
