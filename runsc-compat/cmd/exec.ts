@@ -72,8 +72,8 @@ export function defineExec(program: Command, globals: () => GlobalOptions): void
     .option('--console-socket <path>', 'unix socket that receives the master of the terminal')
     .option('--preserve-fds <n>', 'how many descriptors from 3 on the process gets', descriptorCount, 0)
     .option('--ignore-paused', 'also in a paused container: the process waits for resume')
-    .option('--apparmor <profile>', 'accepted')
-    .option('--process-label <label>', 'accepted')
+    .option('--apparmor <profile>', 'left out where the host has AppArmor, else refused')
+    .option('--process-label <label>', 'left out where the host has SELinux, else refused')
     .option('--cgroup <path>', 'group below those of the container that the stand-in joins: PATH, or CONTROLLER[,...]:PATH')
     .addHelpText(
       'after',
@@ -190,8 +190,7 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   for (const fd of fds) if (fd > 2 + o.preserveFds) host().close(fd);
   if (!answer.ok) {
     standin.kill('SIGKILL');
-    const error = commandError(answer, config.args[0] ?? '');
-    throw detach ? new CliError(error.message, EXIT_EXEC) : error;
+    throw new CliError(commandError(answer, config.args[0] ?? '').message, EXIT_EXEC);
   }
   rememberExec(c, standin.pid);
   if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);
