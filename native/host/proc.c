@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <uv.h>
 
@@ -261,10 +262,34 @@ static napi_value raw_mapShared(struct args *a) {
   return out;
 }
 
+// The host name in a UTS namespace (a file of nsfs): path, bytes that get it. Its length. Only this thread visits the namespace.
+FN(hostNameOf) {
+  char path[PATH_MAX];
+  arg_str(a, 0, path, sizeof path);
+  struct span out = arg_span(a, 1);
+  CHECK_ARGS();
+  int own = open("/proc/thread-self/ns/uts", O_RDONLY | O_CLOEXEC);
+  if (own < 0) return -errno;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  double r = fd < 0 || setns(fd, CLONE_NEWUTS) < 0 ? -errno : 0;
+  if (fd >= 0) close(fd);
+  if (r == 0) {
+    struct utsname name;
+    uname(&name);
+    size_t n = strlen(name.nodename);
+    if (n > out.len) n = out.len;
+    memcpy(out.p, name.nodename, n);
+    r = (double)n;
+    if (setns(own, CLONE_NEWUTS) < 0) r = -errno;
+  }
+  close(own);
+  return r;
+}
+
 const struct host_entry proc_entries[] = {
     ENTRY(kill),        ENTRY(pidfdOpen),   ENTRY(pidfdSendSignal), ENTRY(waitpid),  ENTRY(prctl),       ENTRY(setName), ENTRY(shrink),
     ENTRY(capget),      ENTRY(capset),      ENTRY(seccomp),     ENTRY(setresuid),   ENTRY(setresgid),  ENTRY(setgroups),
     ENTRY(getrlimit),   ENTRY(setrlimit),   ENTRY(sigmask),     ENTRY(getaffinity), ENTRY(setaffinity), ENTRY(cpuCount),
-    ENTRY(uvBackendFd), {"mapShared", NULL, raw_mapShared},
+    ENTRY(uvBackendFd), ENTRY(hostNameOf), {"mapShared", NULL, raw_mapShared},
     END_OF_TABLE,
 };

@@ -190,8 +190,7 @@ async function exec(id: string, words: string[], o: ExecOptions, globals: Global
   for (const fd of fds) if (fd > 2 + o.preserveFds) host().close(fd);
   if (!answer.ok) {
     standin.kill('SIGKILL');
-    const error = commandError(answer, config.args[0] ?? '');
-    throw detach ? new CliError(error.message, EXIT_EXEC) : error;
+    throw new CliError(commandError(answer, config.args[0] ?? '').message, EXIT_EXEC);
   }
   rememberExec(c, standin.pid);
   if (o.pidFile !== undefined) writeWhole(resolve(o.pidFile), String(standin.pid), 0o644);

@@ -3,9 +3,11 @@
 import { realpathSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { latin1Decode } from '../../src/base/bytes.ts';
 import { hostPath } from '../../src/host/paths.ts';
 import type { ContainerConfig, MountConfig, ProcessConfig } from '../../src/wire/boot.ts';
 import { CliError, codeOf } from '../errors.ts';
+import { host } from '../host.ts';
 import type { AttachSource } from '../launch.ts';
 import { checkLinux, sysctlName } from './linux.ts';
 import { checkOptions, fileSystemOptions, mountFlags } from './mountoptions.ts';
@@ -135,7 +137,10 @@ function convertMount(m: Mount, i: number, bundle: string, file: string, attach:
   return mount;
 }
 
-function convertDevice(d: Device): ContainerConfig['devices'][number] {
+function convertDevice(d: Device, where: string): ContainerConfig['devices'][number] {
+  for (const n of ['major', 'minor'] as const) {
+    if (d.type !== 'p' && d[n] === undefined) throw new CliError(`${where}/${n} is missing, only a FIFO has none`);
+  }
   return {
     path: hostPath(d.path),
     type: d.type,
@@ -151,6 +156,15 @@ function latin1Record(r: Record<string, string> | undefined): Record<string, str
   const out: Record<string, string> = {};
   for (const [k, v] of Object.entries(r ?? {})) out[hostPath(k)] = hostPath(v);
   return out;
+}
+
+/** The host name of a container that is given none: that of its UTS namespace. */
+function nameOf(spec: Spec): string {
+  const path = spec.linux?.namespaces?.find((n) => n.type === 'uts')?.path;
+  const name = new Uint8Array(64);
+  // What cannot be looked at fails where it is joined, and tells why there.
+  const n = path === undefined || path === '' ? -1 : host().hostNameOf(path, name);
+  return n < 0 ? hostPath(hostname()) : latin1Decode(name, 0, n);
 }
 
 /** Everything that a new container is made of. */
@@ -179,7 +193,7 @@ export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
     attach,
     container: {
       id,
-      hostname: hostPath(spec.hostname ?? hostname()),
+      hostname: spec.hostname === undefined ? nameOf(spec) : hostPath(spec.hostname),
       domainname: hostPath(spec.domainname ?? ''),
       rootReadonly: spec.root.readonly ?? false,
       overlay: false,
@@ -187,7 +201,7 @@ export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
       maskedPaths: (linux.maskedPaths ?? []).map(hostPath),
       readonlyPaths: (linux.readonlyPaths ?? []).map(hostPath),
       sysctl: latin1Record(Object.fromEntries(Object.entries(linux.sysctl ?? {}).map(([k, v]) => [sysctlName(k).dotted, v]))),
-      devices: (linux.devices ?? []).map(convertDevice),
+      devices: (linux.devices ?? []).map((d, i) => convertDevice(d, `${file}: /linux/devices/${i}`)),
       annotations: latin1Record(spec.annotations),
       process: confinedProcess(spec.process, linux, file, note),
     },

@@ -145,6 +145,8 @@ export interface Native {
   /** prctl(2) for operations with plain numbers. */
   prctl(op: number, x: number, y: number): number;
   setName(name: string): number;
+  /** The host name in the UTS namespace that the file `path` of nsfs stands for: bytes to `out`, their count. */
+  hostNameOf(path: string, out: Uint8Array): number;
   /**
    * V8 collects all that it can and gives its memory back to the host, malloc does, and code is mapped again when it is needed.
    * Some 10 ms. 1, or 0 where V8 cannot be asked.

@@ -157,20 +157,20 @@ const ROWS: Row[] = [
     words: ['exec', 'ID', '/no/such'],
     need: { running: { fails: true, text: /no such file or directory/i } },
     cells: {
-      running: { runc: [255, /stat \/no\/such: no such file or directory/], crun: [255], ringfence: [127, /exec: "\/no\/such": /] },
+      running: { runc: [255, /stat \/no\/such: no such file or directory/], crun: [255], ringfence: [255, /exec: "\/no\/such": /] },
     },
   },
   {
     command: 'exec of a name that does not exist',
     words: ['exec', 'ID', 'nosuch'],
     need: { running: { fails: true, text: /executable file .*not found in \$PATH/ } },
-    cells: { running: { runc: [255], crun: [255], ringfence: [127] } },
+    cells: { running: { runc: [255], crun: [255], ringfence: [255] } },
   },
   {
     command: 'exec of what is no program',
     words: ['exec', 'ID', '/tmp'],
     need: { running: { fails: true, text: /permission denied|operation not permitted/i } },
-    cells: { running: { runc: [255], crun: [255], ringfence: [126] } },
+    cells: { running: { runc: [255], crun: [255], ringfence: [255] } },
   },
   {
     command: 'exec --detach of a path that does not exist',
@@ -182,7 +182,7 @@ const ROWS: Row[] = [
     command: 'exec in a folder that does not exist',
     words: ['exec', '--cwd', '/nofolder', 'ID', 'true'],
     need: { running: { fails: true, text: /chdir.*\/nofolder.*no such file or directory/i } },
-    cells: { running: { runc: [255], crun: [255], ringfence: [127] } },
+    cells: { running: { runc: [255], crun: [255], ringfence: [255] } },
   },
   {
     command: 'delete',

@@ -274,7 +274,7 @@ describe('exec', () => {
   });
 
   test('errors', () => {
-    expect(bench.run(['exec', id, 'nosuch']).status).toBe(127);
+    expect(bench.run(['exec', id, 'nosuch']).status).toBe(255);
     expect(bench.run(['exec', id]).stderr).toMatch(/exec needs a command/);
     const file = join(bench.dir, 'wrong.json');
     writeFileSync(file, JSON.stringify({ cwd: 5, args: ['x'] }));

@@ -1,7 +1,7 @@
 // podman and buildah on storage, state and configuration of their own.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import type { RunOptions, RunResult } from '../../support/run.ts';
+import { plainEnvironment, type RunOptions, type RunResult } from '../../support/run.ts';
 import { Folder } from './folder.ts';
 import type { Image } from './images.ts';
 import { type Runtime, statesNamed } from './runtimes.ts';
@@ -69,6 +69,22 @@ network_config_dir = ${quoted(f('networks'))}
     return this.folder.must([...this.prefix, ...args], this.options(options));
   }
 
+  /** Runs `buildah ARGS`, which must succeed, on the same storage; its standard output without the last newline. */
+  buildah(args: string[]): Promise<string> {
+    const f = this.folder;
+    const policy = ['from', 'commit'].includes(args[0] as string) ? ['--signature-policy', f.file('policy.json')] : [];
+    const words = ['buildah', '--root', f.file('root'), '--runroot', f.file('runroot'), args[0] as string, ...policy, ...args.slice(1)];
+    return f.must(words, this.options({}));
+  }
+
+  /** Runs a shell script in which `podman` is this one; its standard output without the last newline. */
+  shell(script: string): Promise<string> {
+    const o = this.options({});
+    // A function would be a process more, and a descriptor's number or a pid would not be podman's own.
+    writeFileSync(this.folder.file('podman'), `#!/bin/sh\nexec /usr/bin/${this.prefix.join(' ')} "$@"\n`, { mode: 0o755 });
+    return this.folder.must(['sh', '-c', script], { ...o, env: { ...o.env, PATH: `${this.folder.path}:${plainEnvironment['PATH']}` } });
+  }
+
   /** `podman ARGS` on a terminal. */
   terminal(args: string[], rows: number = 24, cols: number = 80): Terminal {
     return this.folder.terminal([...this.prefix, ...args], rows, cols, this.options({}).env);
@@ -107,9 +123,13 @@ network_config_dir = ${quoted(f('networks'))}
     await this.must(['pod', 'rm', '--all', '--force', '--time', '0']);
     await this.must(['rm', '--all', '--force', '--time', '0']);
     for (const id of this.ids()) this.folder.words.add(id);
-    // podman keeps its storage mounted for as long as there is a container only by itself: the root's own mount is its driver's.
+    // The mount point of podman's storage driver stays, and on a host with both kinds of cgroups empty ones of pods in hierarchies that
+    // podman does not know of.
     const own = `mount ${this.folder.file('root')}/overlay`;
-    const left = await this.folder.settled((line) => line === own);
+    const ofPods = /\/(systemd|unified)\/libpod_parent\/[0-9a-f]{64}$/;
+    const left = await this.folder.settled((line) => line === own || ofPods.test(line));
+    for (const line of this.folder.leftovers().filter((l) => ofPods.test(l)))
+      await this.folder.run(['rmdir', line.slice('cgroup '.length)]);
     return [...left, ...statesNamed(this.runtime, this.ids())];
   }
 
