@@ -285,7 +285,9 @@ export async function beforeStart(c: ContainerState, state: State, spec: Spec): 
     const pipe = new Int32Array(2);
     check(host().pipe2(pipe, O_CLOEXEC), 'cannot create a pipe');
     const [input, feed] = pipe as unknown as [number, number];
-    const text = Buffer.from(JSON.stringify(c.oci(state)));
+    // In a pid namespace of its own it is told of the container as that namespace has it.
+    const alone = spec.linux?.namespaces?.some((n) => n.type === 'pid' && (n.path ?? '') === '') === true;
+    const text = Buffer.from(JSON.stringify(alone ? { ...c.oci(state), pid: 1 } : c.oci(state)));
     host().write(feed, text, 0, text.length);
     host().close(feed);
     const control = connect(c);
