@@ -13,7 +13,7 @@ import { donated, listenCount, withListenFds } from './donated.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
 import { hasEarlyHooks, runHooks, runHooksWarning } from './hooks.ts';
-import { check, host } from './host.ts';
+import { callerVariable, check, host } from './host.ts';
 import { type AttachSource, type ContainerRequest, type HostStdio, type StartedContainer, startContainer, startSandbox } from './launch.ts';
 import { spacesOf } from './spaces.ts';
 import { adaptToPod, enterPod, namespaceWords, podOf } from './pod.ts';
@@ -131,6 +131,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     const crash = openSync(crashLog(container, globals), 'a', 0o600);
     const exit = openSync(container.file('exit'), constants.O_WRONLY | constants.O_CREAT, 0o600);
     const logs = openLogs(globals, id, pod === null ? 'boot' : 'gofer', -1);
+    if ((callerVariable('NOTIFY_SOCKET') ?? '') !== '') notes.push('NOTIFY_SOCKET is left out: readiness is not passed on');
     writeWarnings(logs.log, notes);
     closing.push(crash, exit);
     const request: ContainerRequest = {
@@ -285,7 +286,9 @@ export async function beforeStart(c: ContainerState, state: State, spec: Spec): 
     const pipe = new Int32Array(2);
     check(host().pipe2(pipe, O_CLOEXEC), 'cannot create a pipe');
     const [input, feed] = pipe as unknown as [number, number];
-    const text = Buffer.from(JSON.stringify(c.oci(state)));
+    // In a pid namespace of its own it is told of the container as that namespace has it.
+    const alone = spec.linux?.namespaces?.some((n) => n.type === 'pid' && (n.path ?? '') === '') === true;
+    const text = Buffer.from(JSON.stringify(alone ? { ...c.oci(state), pid: 1 } : c.oci(state)));
     host().write(feed, text, 0, text.length);
     host().close(feed);
     const control = connect(c);
