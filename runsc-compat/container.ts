@@ -113,12 +113,12 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   state.namespaces = config.namespaces;
   if (pod !== null) state.sandbox = pod.id;
   try {
-    const groups = planCgroup(spec, id, cgroupMode(globals));
+    const groups = await planCgroup(spec, id, cgroupMode(globals));
     // On record before they are there, so that a delete finds them whenever this command is cut off.
     if (groups !== null) state.cgroups = groups;
     container.write(state);
     container.saveSpec(spec);
-    if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
+    const leaveGroups = groups === null ? null : await makeCgroup(groups, id, spec.linux?.resources ?? {});
     const listen = listenCount();
     config.process.env = withListenFds(config.process.env, listen, 1);
     config.limits = sentryLimits(spec.linux?.resources ?? {}, state.cgroups);
@@ -175,6 +175,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       closing.push(started.goferFd, started.standinFd);
     }
     state.pid = await standin.born();
+    leaveGroups?.();
     state.pidStart = processStart(standin.pid);
     container.write(state);
     if (!o.foreground) standin.recorded();

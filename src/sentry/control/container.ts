@@ -34,6 +34,7 @@ import {
   joinConsole,
   type StartError,
   setLimits,
+  setScheduling,
 } from './process.ts';
 
 const SI_USER = 0;
@@ -199,6 +200,7 @@ export class Container {
     t.tg = g;
     g.tasks.add(t);
     g.oomScoreAdj = p.oomScoreAdj;
+    setScheduling(t, p);
     g.outsideParent = init && this.config.jobControl === true;
     setLimits(g, p);
     watchCpuLimit(g);
