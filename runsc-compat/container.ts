@@ -113,16 +113,16 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   state.namespaces = config.namespaces;
   if (pod !== null) state.sandbox = pod.id;
   try {
-    const groups = planCgroup(spec, id, cgroupMode(globals));
+    const groups = await planCgroup(spec, id, cgroupMode(globals));
     // On record before they are there, so that a delete finds them whenever this command is cut off.
     if (groups !== null) state.cgroups = groups;
     container.write(state);
     container.saveSpec(spec);
-    if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
+    const leaveGroups = groups === null ? null : await makeCgroup(groups, id, spec.linux?.resources ?? {});
     const listen = listenCount();
     config.process.env = withListenFds(config.process.env, listen, 1);
     config.limits = sentryLimits(spec.linux?.resources ?? {}, state.cgroups);
-    const counters = pod === null ? openCounters(state.cgroups) : {};
+    const counters = openCounters(state.cgroups);
     closing.push(...Object.values(counters));
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
     const { stdio, close } = streams(spec, o, terminal, listen);
@@ -175,13 +175,14 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       closing.push(started.goferFd, started.standinFd);
     }
     state.pid = await standin.born();
+    leaveGroups?.();
     state.pidStart = processStart(standin.pid);
     container.write(state);
     if (!o.foreground) standin.recorded();
     if (hasEarlyHooks(spec)) await earlyHooks(spec, container, state, standin);
     if (pod !== null && started !== undefined) {
       await standin.inPlace();
-      await enterPod(pod, started, config, stdio);
+      await enterPod(pod, started, config, stdio, request.cgroups, counters);
       for (const fd of closing.splice(0)) host().close(fd);
     } else if (!(await standin.ready)) throw await bootFailure(standin, crashLog(container, globals), state);
     await standin.inRoot();

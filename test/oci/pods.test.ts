@@ -1,11 +1,11 @@
 // Pods: several containers that share namespaces, as containerd's CRI plugin, CRI-O and podman make them.
 
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { childrenOf, commandLine, kill9, sandboxOf } from '../security/support.ts';
 import { type Client, type Member, Pod } from './kit/pod.ts';
-import { Rig, RUNTIMES } from './kit/runtimes.ts';
+import { Rig, RUNTIMES, type TestSpec } from './kit/runtimes.ts';
 import { processesWith, type Result } from './support.ts';
 
 /** Removes all containers of a rig, whatever state they are in. */
@@ -124,6 +124,29 @@ describe.each(RUNTIMES)('%s', (name) => {
     expect((await pod.exec(b, 'echo', 'here')).stdout).toBe('here\n');
     await pod.must('resume', a.id);
     expect(await grows(a)).toBe(true);
+  });
+
+  test('files, sockets and FIFOs of a volume that several have mounted', async () => {
+    const pod = new Pod(rig);
+    await pod.begin();
+    const volume = join(rig.dir, `volume-${rig.id()}`);
+    mkdirSync(volume);
+    const change = (s: TestSpec): void => {
+      s.mounts.push({ destination: '/shared', type: 'bind', source: volume, options: ['rbind', 'rw'] });
+    };
+    const a = await pod.member(['podmate', 'path-serve', '/shared/sock', 'by name'], { change });
+    const b = await pod.member(['sh', '-c', 'mkfifo /shared/fifo; cat /shared/fifo > /got; sleep 1000'], { change });
+    const c = await pod.member(['sleep', '1000'], { change });
+    await pod.prints(c, 'by name', 'podmate', 'path-get', '/shared/sock');
+    await pod.prints(c, '/shared/fifo', 'ls', '/shared/fifo');
+    await pod.must('exec', c.id, 'sh', '-c', 'echo flown > /shared/fifo');
+    await pod.prints(b, 'flown', 'cat', '/got');
+    await pod.must('exec', a.id, 'sh', '-c', 'echo written > /shared/file');
+    await pod.prints(b, 'written', 'cat', '/shared/file');
+    // A name whose socket is gone is a name all the same.
+    await pod.must('kill', a.id, 'KILL');
+    await rig.reaches(a.id, 'stopped');
+    expect((await pod.exec(c, 'podmate', 'path-get', '/shared/sock')).stdout).toMatch(/connect: Connection refused/);
   });
 
   test('exec goes into the container that it names', async () => {

@@ -4,7 +4,16 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { cgroupMode, joinFiles, makeCgroup, oomKills, planCgroup, removeCgroup, setCgroup } from '../../runsc-compat/cgroups/cgroup.ts';
+import {
+  type CgroupRecord,
+  cgroupMode,
+  joinFiles,
+  makeCgroup,
+  oomKills,
+  planCgroup,
+  removeCgroup,
+  setCgroup,
+} from '../../runsc-compat/cgroups/cgroup.ts';
 import { cpuWeight, integerText, ioWeight, limitText, swapOnly } from '../../runsc-compat/cgroups/convert.ts';
 import { deviceList, parseDeviceList } from '../../runsc-compat/cgroups/devices.ts';
 import { type Hierarchies, hierarchies, UNIFIED } from '../../runsc-compat/cgroups/hierarchies.ts';
@@ -200,16 +209,16 @@ describe('a v2 tree', () => {
   });
   afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-  function make(resources: Resources): ReturnType<typeof planCgroup> & object {
+  async function make(resources: Resources): Promise<CgroupRecord> {
     const spec = { ociVersion: '1.0.2', linux: { cgroupsPath: '/pods/one', resources } };
-    const record = planCgroup(spec, 'id', { driver: 'cgroupfs', rootless: false }, h);
+    const record = await planCgroup(spec, 'id', { driver: 'cgroupfs', rootless: false }, h);
     if (record === null) throw new Error('no plan');
-    makeCgroup(record, resources, h);
+    await makeCgroup(record, 'id', resources, h);
     return record;
   }
 
-  test('controllers are handed on, limits converted', () => {
-    const record = make({
+  test('controllers are handed on, limits converted', async () => {
+    const record = await make({
       cpu: { shares: 1024, quota: 50_000, cpus: '0-1', mems: '0' },
       memory: { limit: 100, reservation: 50, swap: 300 },
       pids: { limit: 10 },
@@ -226,31 +235,33 @@ describe('a v2 tree', () => {
     expect([read('io.weight'), read('io.max')]).toEqual(['4950', '8:0 rbps=1000']);
     expect(joinFiles(record)).toEqual([join(group(), 'cgroup.procs')]);
     expect(joinFiles(record, '../sub')).toEqual([join(group(), 'sub/cgroup.procs')]);
-    setCgroup(record, { memory: { limit: -1 }, pids: { limit: -1 } });
+    await setCgroup(record, { memory: { limit: -1 }, pids: { limit: -1 } });
     expect([read('memory.max'), read('memory.swap.max'), read('pids.max')]).toEqual(['max', 'max', 'max']);
   });
 
-  test('unified values go to files by name', () => {
-    make({ unified: { 'memory.max': '77', 'cpu.weight': '3' } });
+  test('unified values go to files by name', async () => {
+    await make({ unified: { 'memory.max': '77', 'cpu.weight': '3' } });
     expect([read('memory.max'), read('cpu.weight')]).toEqual(['77', '3']);
-    expect(() => make({ unified: { 'a/b': '1' } })).toThrow('must be a file name');
-    expect(() => make({ unified: { 'rdma.max': '1' } })).toThrow('controller "rdma" not available');
-    expect(() => make({ unified: { nothing: '1' } })).toThrow('CONTROLLER.PARAMETER');
+    await expect(make({ unified: { 'a/b': '1' } })).rejects.toThrow('must be a file name');
+    await expect(make({ unified: { 'rdma.max': '1' } })).rejects.toThrow('controller "rdma" not available');
+    await expect(make({ unified: { nothing: '1' } })).rejects.toThrow('CONTROLLER.PARAMETER');
   });
 
-  test('what fails leaves no folder that was made', () => {
+  test('what fails leaves no folder that was made', async () => {
     const record = { version: 2 as const, paths: { [UNIFIED]: join(dir, 'new/deep') }, rootless: false };
-    expect(() => makeCgroup(record, { pids: { limit: 1 } }, h)).toThrow(/open .*\/new\/deep\/pids\.max: no such file or directory/);
+    await expect(makeCgroup(record, 'id', { pids: { limit: 1 } }, h)).rejects.toThrow(
+      /open .*\/new\/deep\/pids\.max: no such file or directory/,
+    );
     expect(existsSync(join(dir, 'new'))).toBe(false);
   });
 
-  test('a threaded group is refused', () => {
+  test('a threaded group is refused', async () => {
     writeFileSync(join(group(), 'cgroup.type'), 'domain invalid\n');
-    expect(() => make({})).toThrow('is in domain invalid mode');
+    await expect(make({})).rejects.toThrow('is in domain invalid mode');
   });
 
-  test('counts', () => {
-    const record = make({});
+  test('counts', async () => {
+    const record = await make({});
     const put = (name: string, text: string): void => writeFileSync(join(group(), name), text);
     put('memory.events', 'low 0\nhigh 0\nmax 4\noom 2\noom_kill 2\n');
     put('memory.current', '5000\n');
@@ -276,9 +287,9 @@ describe('a v2 tree', () => {
     expect(existsSync(dirname(empty))).toBe(true);
   });
 
-  test('what the Sentry is told', () => {
+  test('what the Sentry is told', async () => {
     writeFileSync(join(group(), 'cpuset.cpus.effective'), '0-2,5\n');
-    const record = make({});
+    const record = await make({});
     const l = sentryLimits({ memory: { limit: 1 << 26, swap: -1 }, cpu: { quota: -1 }, pids: { limit: 9 } }, record, h);
     expect(l).toMatchObject({
       version: 2,

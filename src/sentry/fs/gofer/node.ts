@@ -58,6 +58,10 @@ export abstract class GoferNode extends Inode implements Droppable, Idle, LateFi
     this.apply(info.attr);
   }
 
+  override get hostKey(): string {
+    return `${this.hostDev}:${this.ino}`;
+  }
+
   /** Takes over attributes that the host told just now. */
   apply(a: Attr | HostStat): void {
     this.mode = a.mode;
