@@ -13,7 +13,7 @@ import { donated, listenCount, withListenFds } from './donated.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
 import { hasEarlyHooks, runHooks, runHooksWarning } from './hooks.ts';
-import { check, host } from './host.ts';
+import { callerVariable, check, host } from './host.ts';
 import { type AttachSource, type ContainerRequest, type HostStdio, type StartedContainer, startContainer, startSandbox } from './launch.ts';
 import { spacesOf } from './spaces.ts';
 import { adaptToPod, enterPod, namespaceWords, podOf } from './pod.ts';
@@ -113,16 +113,16 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   state.namespaces = config.namespaces;
   if (pod !== null) state.sandbox = pod.id;
   try {
-    const groups = planCgroup(spec, id, cgroupMode(globals));
+    const groups = await planCgroup(spec, id, cgroupMode(globals));
     // On record before they are there, so that a delete finds them whenever this command is cut off.
     if (groups !== null) state.cgroups = groups;
     container.write(state);
     container.saveSpec(spec);
-    if (groups !== null) makeCgroup(groups, spec.linux?.resources ?? {});
+    const leaveGroups = groups === null ? null : await makeCgroup(groups, id, spec.linux?.resources ?? {});
     const listen = listenCount();
     config.process.env = withListenFds(config.process.env, listen, 1);
     config.limits = sentryLimits(spec.linux?.resources ?? {}, state.cgroups);
-    const counters = pod === null ? openCounters(state.cgroups) : {};
+    const counters = openCounters(state.cgroups);
     closing.push(...Object.values(counters));
     const terminal = o.foreground && config.process.terminal && o.consoleSocket === undefined ? Foreground.terminal() : null;
     const { stdio, close } = streams(spec, o, terminal, listen);
@@ -131,6 +131,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     const crash = openSync(crashLog(container, globals), 'a', 0o600);
     const exit = openSync(container.file('exit'), constants.O_WRONLY | constants.O_CREAT, 0o600);
     const logs = openLogs(globals, id, pod === null ? 'boot' : 'gofer', -1);
+    if ((callerVariable('NOTIFY_SOCKET') ?? '') !== '') notes.push('NOTIFY_SOCKET is left out: readiness is not passed on');
     writeWarnings(logs.log, notes);
     closing.push(crash, exit);
     const request: ContainerRequest = {
@@ -174,13 +175,14 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       closing.push(started.goferFd, started.standinFd);
     }
     state.pid = await standin.born();
+    leaveGroups?.();
     state.pidStart = processStart(standin.pid);
     container.write(state);
     if (!o.foreground) standin.recorded();
     if (hasEarlyHooks(spec)) await earlyHooks(spec, container, state, standin);
     if (pod !== null && started !== undefined) {
       await standin.inPlace();
-      await enterPod(pod, started, config, stdio);
+      await enterPod(pod, started, config, stdio, request.cgroups, counters);
       for (const fd of closing.splice(0)) host().close(fd);
     } else if (!(await standin.ready)) throw await bootFailure(standin, crashLog(container, globals), state);
     await standin.inRoot();
@@ -228,6 +230,8 @@ async function bootFailure(standin: Standin, crash: string, state: State): Promi
   }
   if (standin.problem() !== '') return startFailure(standin);
   const lines = readFileSync(crash, 'utf8').trim().split('\n');
+  const said = lines.find((l) => l.startsWith('Error: '));
+  if (said !== undefined) return new CliError(`cannot make the container: ${said.slice('Error: '.length)}`, EXIT_OWN);
   const cause = lines.find((l) => /^\w*Error\b/.test(l)) ?? lines[0] ?? '';
   return new CliError(`the sandbox ended before it was ready (status ${code})${cause === '' ? '' : `: ${cause}`}`, EXIT_OWN);
 }
@@ -284,7 +288,9 @@ export async function beforeStart(c: ContainerState, state: State, spec: Spec): 
     const pipe = new Int32Array(2);
     check(host().pipe2(pipe, O_CLOEXEC), 'cannot create a pipe');
     const [input, feed] = pipe as unknown as [number, number];
-    const text = Buffer.from(JSON.stringify(c.oci(state)));
+    // In a pid namespace of its own it is told of the container as that namespace has it.
+    const alone = spec.linux?.namespaces?.some((n) => n.type === 'pid' && (n.path ?? '') === '') === true;
+    const text = Buffer.from(JSON.stringify(alone ? { ...c.oci(state), pid: 1 } : c.oci(state)));
     host().write(feed, text, 0, text.length);
     host().close(feed);
     const control = connect(c);

@@ -11,6 +11,8 @@ import type { Hook, HookPoint, Spec } from './spec/types.ts';
 import type { OciState } from './state.ts';
 
 const STDERR_SHOWN = 2000;
+/** How long the last words of a hook that has failed may take. */
+const LAST_WORDS_MS = 1000;
 
 /** The stand-in whose namespaces a hook runs in, and its start time in clock ticks. */
 export interface HookPlace {
@@ -90,14 +92,21 @@ function runHook(hook: Hook, point: HookPoint, state: OciState, place?: HookPlac
     });
     child.on('exit', (code, signal) => {
       clearTimeout(timer);
-      // What it said is there already, or comes from somebody whom it has left behind.
-      setImmediate(() => {
+      // What it said is on its way; somebody whom it has left behind may keep the pipe open.
+      let ended = false;
+      const end = (): void => {
+        if (ended) return;
+        ended = true;
+        clearTimeout(patience);
         child.stderr?.destroy();
         if (late) fail(`it took longer than ${hook.timeout} s`);
         else if (code !== 0)
           fail(`${signal === null ? `exit status ${code}` : `signal ${signal}`}${said === '' ? '' : `, stderr: ${said.trim()}`}`);
         else resolve();
-      });
+      };
+      const patience = setTimeout(end, LAST_WORDS_MS);
+      child.stderr?.on('end', end);
+      if (code === 0 || child.stderr?.readableEnded !== false) end();
     });
     child.stdin?.on('error', () => undefined); // a hook need not read
     child.stdin?.end(JSON.stringify(state));

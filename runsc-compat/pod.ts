@@ -1,7 +1,7 @@
 // Pods: containers that share one sandbox. The first container of a pod is the sandbox's own; further ones name it in their annotations
 // and join its Sentry, each with a Gofer and a stand-in of its own.
 
-import { read, statSync } from 'node:fs';
+import { closeSync, openSync, read, statSync } from 'node:fs';
 import type { ContainerConfig, NamespaceWords } from '../src/wire/boot.ts';
 import type { SentStreams } from '../src/wire/control.ts';
 import { GoferRequest, MAX_MESSAGE, OP_CLUNK } from '../src/wire/gofer.ts';
@@ -139,20 +139,41 @@ function inOrder(stdio: HostStdio): { sent: Omit<SentStreams, 'standin'>; fds: n
   return { sent: { streams, console, extra: stdio.extra.length }, fds: [...fds, ...stdio.extra] };
 }
 
-/** Adds a container whose stand-in is in place to its pod's Sentry, up to its start. */
-export async function enterPod(pod: Pod, started: StartedContainer, config: ContainerConfig, stdio: HostStdio): Promise<void> {
+/**
+ * Adds a container whose stand-in is in place to its pod's Sentry, up to its start. `groupFiles`: cgroup.procs of its
+ * control groups, `counters`: their counters, open, by name.
+ */
+export async function enterPod(
+  pod: Pod,
+  started: StartedContainer,
+  config: ContainerConfig,
+  stdio: HostStdio,
+  groupFiles: string[],
+  counters: Record<string, number>,
+): Promise<void> {
   const { standin, goferFd, standinFd } = started;
   if (!(await Promise.race([goferAnswers(goferFd), standin.exit.then(() => false)]))) {
     await standin.exit;
     throw standin.problem() === '' ? new CliError('the container ended before it was ready', EXIT_OWN) : startFailure(standin);
   }
   const { sent, fds } = inOrder(stdio);
+  const groups: number[] = [];
   const control = connectIn(pod.container.folder, CONTROL_NAME);
   try {
-    const request = { method: 'create', id: config.id, container: config, ...sent, standin: true } as const;
-    const answer = await control.request(request, [goferFd, ...fds, standinFd]);
+    for (const file of groupFiles) groups.push(openSync(file, 'w'));
+    const request = {
+      method: 'create',
+      id: config.id,
+      container: config,
+      groups: groups.length,
+      counters: Object.keys(counters),
+      ...sent,
+      standin: true,
+    } as const;
+    const answer = await control.request(request, [goferFd, ...groups, ...Object.values(counters), ...fds, standinFd]);
     if (!answer.ok) throw new CliError(`the sandbox ${pod.id} does not take the container: ${answer.error}`, EXIT_OWN);
   } finally {
     control.close();
+    for (const fd of groups) closeSync(fd);
   }
 }

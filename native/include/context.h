@@ -158,6 +158,7 @@ struct rf_control {
 #define RF_MESSAGE_MAP 0x52460004  // descriptor to map
 #define RF_MESSAGE_HELLO 0x52460005 // from a new address space; the pid comes from SCM_CREDENTIALS
 #define RF_MESSAGE_INFO 0x52460006
+#define RF_MESSAGE_STUB 0x52460008 // to the pristine stub: a region (not used), and the socket of another pristine stub
 #define RF_MESSAGE_MAPS 0x52460007 // struct rf_maps with descriptors, to a stub that is told RF_COMMAND_MAPS
 
 struct rf_message {

@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -98,6 +99,13 @@ static void join_cgroups(struct plan *p) {
   }
 }
 
+// The stand-in has the name of the guest's command, too.
+static void show_title(void) {
+  const char *name = title_words > 0 ? strrchr(title[0], '/') : NULL;
+  name = name != NULL ? name + 1 : title_words > 0 ? title[0] : "";
+  prctl(PR_SET_NAME, *name != 0 ? name : "ringfence-init", 0, 0, 0);
+}
+
 // Only the stand-in shows the guest's command.
 void forget_title(void) {
   for (int i = 0; i < title_words; i++) memset(title[i], 0, strlen(title[i]));
@@ -149,6 +157,7 @@ int main(int argc, char **argv) {
     told("C%d\n", pid);
     _exit(0);
   }
+  show_title();
   settle_in_spaces(p);
   struct stood_for s = {.socket = p->socket_fd};
   if (gofer) s = start_programs(p, box, true);

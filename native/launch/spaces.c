@@ -163,7 +163,6 @@ pid_t clone_standin(struct plan *p) {
 
 // The stand-in's first steps in its namespaces: their root user, and their names.
 void settle_in_spaces(struct plan *p) {
-  prctl(PR_SET_NAME, "ringfence-init", 0, 0, 0);
   setsid();
   for (int i = 0; i + 1 < p->spaces.n; i += 2) {
     const char *kind = p->spaces.v[i];

@@ -74,6 +74,7 @@ int main(void) {
   N(MESSAGE_HELLO);
   N(MESSAGE_INFO);
   N(MESSAGE_MAPS);
+  N(MESSAGE_STUB);
   N(MAPS);
   N(MAPS_FDS);
   N(MAPS_BYTES);

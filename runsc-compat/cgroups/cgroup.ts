@@ -1,9 +1,8 @@
 // The groups of one container: made at create, joined by the launcher, changed by update, removed at delete. What is needed for the
 // later steps is in the container's state, so that they work without its configuration.
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { GlobalOptions } from '../context.ts';
+import { type GlobalOptions, inUserNamespace } from '../context.ts';
 import { CliError } from '../errors.ts';
 import type { Spec } from '../spec/types.ts';
 import { type Hierarchies, hostHierarchies, mountOf, UNIFIED } from './hierarchies.ts';
@@ -20,6 +19,8 @@ export interface CgroupRecord {
   paths: Record<string, string>;
   /** The scope that systemd keeps the groups in. */
   unit?: string;
+  /** The slice of the scope. */
+  slice?: string;
   /** Made below groups that others hand on: permissions are missed only where a limit needs them. */
   rootless: boolean;
 }
@@ -32,14 +33,6 @@ export interface CgroupMode {
 
 const REMOVE_MS = 2000;
 const PERMISSION = ['EPERM', 'EACCES', 'EROFS'];
-
-function inUserNamespace(): boolean {
-  try {
-    return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
-  } catch {
-    return false;
-  }
-}
 
 /** From --ignore-cgroups, --cgroup-manager, --systemd-cgroup and --rootless. */
 export function cgroupMode(o: GlobalOptions): CgroupMode {
@@ -62,7 +55,12 @@ function limited(r: Resources): boolean {
 }
 
 /** Where the groups of a new container will be; null: it gets none. */
-export function planCgroup(spec: Spec, id: string, mode: CgroupMode, h: Hierarchies = hostHierarchies()): CgroupRecord | null {
+export async function planCgroup(
+  spec: Spec,
+  id: string,
+  mode: CgroupMode,
+  h: Hierarchies = hostHierarchies(),
+): Promise<CgroupRecord | null> {
   if (mode.driver === 'none') return null;
   const path = spec.linux?.cgroupsPath ?? '';
   if (h.version === 0) {
@@ -70,7 +68,11 @@ export function planCgroup(spec: Spec, id: string, mode: CgroupMode, h: Hierarch
     throw new CliError('no cgroup hierarchy is mounted: mount one, or use --ignore-cgroups');
   }
   const version = h.version === 2 ? 2 : 1;
-  if (mode.driver === 'systemd') throw new CliError('the systemd cgroup driver is not there');
+  if (mode.driver === 'systemd') {
+    const { unitOf, unitFolders } = await import('./systemd.ts');
+    const unit = unitOf(path, id, mode.rootless && version === 2 ? 'user.slice' : 'system.slice');
+    return { version, paths: Object.fromEntries(unitFolders(h, unit)), unit: unit.name, slice: unit.slice, rootless: mode.rootless };
+  }
   return { version, paths: Object.fromEntries(groupFolders(h, path, id)), rootless: mode.rootless && path === '' };
 }
 
@@ -87,8 +89,32 @@ function makeV1(record: CgroupRecord, h: Hierarchies, made: string[]): void {
   }
 }
 
-/** Makes the groups and sets their limits. On a failure nothing is left. */
-export function makeCgroup(record: CgroupRecord, resources: Resources, h: Hierarchies = hostHierarchies()): void {
+/**
+ * Makes the groups of the container `id` and sets their limits. On a failure nothing is left. What it returns is called when the launcher has
+ * joined: this process may have had to be in there until then.
+ */
+export async function makeCgroup(
+  record: CgroupRecord,
+  id: string,
+  resources: Resources,
+  h: Hierarchies = hostHierarchies(),
+): Promise<() => void> {
+  if (record.unit === undefined || record.slice === undefined) {
+    makeGroups(record, resources, h);
+    return () => undefined;
+  }
+  const { startUnit } = await import('./systemd.ts');
+  const leave = await startUnit({ name: record.unit, slice: record.slice }, id, resources, record.version, record.rootless);
+  try {
+    makeGroups(record, resources, h);
+  } catch (e) {
+    leave();
+    throw e;
+  }
+  return leave;
+}
+
+function makeGroups(record: CgroupRecord, resources: Resources, h: Hierarchies): void {
   const made: string[] = [];
   try {
     if (record.version === 1) {
@@ -126,7 +152,11 @@ export function joinFiles(record: CgroupRecord | undefined, sub = ''): string[] 
 }
 
 /** Sets other limits on the groups of a container. */
-export function setCgroup(record: CgroupRecord, resources: Resources): void {
+export async function setCgroup(record: CgroupRecord, resources: Resources): Promise<void> {
+  if (record.unit !== undefined) {
+    const { updateUnit } = await import('./systemd.ts');
+    await updateUnit(record, resources);
+  }
   if (record.version === 1) setV1(new Map(Object.entries(record.paths)), resources, false);
   else if (record.paths[UNIFIED] !== undefined) setV2(record.paths[UNIFIED], resources);
   else if (needsControllers(resources)) throw new CliError('cannot set limits: the container has no cgroup');
@@ -135,6 +165,10 @@ export function setCgroup(record: CgroupRecord, resources: Resources): void {
 /** Removes the groups with all below them; members may take a moment to go. Throws when one stays. */
 export async function removeCgroup(record: CgroupRecord | undefined): Promise<void> {
   if (record === undefined) return;
+  if (record.unit !== undefined) {
+    const { stopUnit } = await import('./systemd.ts');
+    await stopUnit(record);
+  }
   const until = Date.now() + REMOVE_MS;
   let left = Object.values(record.paths);
   for (let pause = 1; ; pause = Math.min(pause * 2, 100)) {

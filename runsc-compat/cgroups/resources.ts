@@ -78,6 +78,12 @@ export function hostPids(limit: number): number {
   return limit > 0 ? limit + PIDS_ROOM : limit;
 }
 
+/** What must be written for a change: what it names, and period and quota together, as v2 has them in one file. */
+export function changed(all: Resources, more: Resources): Resources {
+  const { quota = 0, period = 0 } = more.cpu ?? {};
+  return quota === 0 && period === 0 ? more : { ...more, cpu: { ...more.cpu, quota: all.cpu?.quota ?? 0, period: all.cpu?.period ?? 0 } };
+}
+
 /** `old` with what `more` sets; 0 and empty texts set nothing. Quota and period belong together: one alone keeps the other. */
 export function merged(old: Resources, more: Resources): Resources {
   const set = <T extends object>(a: T | undefined, b: T | undefined): T | undefined => {
@@ -89,7 +95,8 @@ export function merged(old: Resources, more: Resources): Resources {
   const cpu = set(old.cpu, more.cpu);
   const blockIO = set(old.blockIO, more.blockIO);
   const pids = set(old.pids, more.pids);
-  if (memory !== undefined) out.memory = memory;
+  // No limit of memory is none of swap either, unless that is named.
+  if (memory !== undefined) out.memory = memory.limit === -1 && (more.memory?.swap ?? 0) === 0 ? { ...memory, swap: -1 } : memory;
   if (cpu !== undefined) out.cpu = cpu;
   if (blockIO !== undefined) out.blockIO = blockIO;
   if (pids !== undefined) out.pids = pids;

@@ -1,6 +1,6 @@
 // ringfence create: a container up to the point where `start` runs its process.
 
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { GlobalOptions } from '../context.ts';
 import { createContainer } from '../container.ts';
 import { CliError } from '../errors.ts';
@@ -28,6 +28,7 @@ export function bundleOptions(command: Command): Command {
     .option('--preserve-fds <n>', 'how many descriptors from 3 on the process gets', descriptorCount, 0)
     .option('--no-pivot', 'accepted; the sandbox has no use for it')
     .option('--no-new-keyring', 'accepted; the sandbox has its own keyring')
+    .addOption(new Option('--user-log <file>', 'accepted').hideHelp())
     .option('--no-subreaper', 'accepted; nothing is reparented to this command');
 }
 

@@ -72,8 +72,8 @@ export function defineExec(program: Command, globals: () => GlobalOptions): void
     .option('--console-socket <path>', 'unix socket that receives the master of the terminal')
     .option('--preserve-fds <n>', 'how many descriptors from 3 on the process gets', descriptorCount, 0)
     .option('--ignore-paused', 'also in a paused container: the process waits for resume')
-    .option('--apparmor <profile>', 'accepted')
-    .option('--process-label <label>', 'accepted')
+    .option('--apparmor <profile>', 'left out where the host has AppArmor, else refused')
+    .option('--process-label <label>', 'left out where the host has SELinux, else refused')
     .option('--cgroup <path>', 'group below those of the container that the stand-in joins: PATH, or CONTROLLER[,...]:PATH')
     .addHelpText(
       'after',

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { setCgroup } from '../cgroups/cgroup.ts';
 import { sentryLimits } from '../cgroups/limits.ts';
-import { merged, type Resources } from '../cgroups/resources.ts';
+import { changed, merged, type Resources } from '../cgroups/resources.ts';
 import type { GlobalOptions } from '../context.ts';
 import { containers, demand } from '../container.ts';
 import { CliError, codeOf } from '../errors.ts';
@@ -134,7 +134,7 @@ export function defineUpdate(program: Command, globals: () => GlobalOptions): vo
         if (c.statusOf(state) === 'stopped') throw new CliError('container not running');
         const spec = c.spec();
         const resources = merged(spec.linux?.resources ?? {}, more);
-        if (state.cgroups !== undefined) setCgroup(state.cgroups, resources);
+        if (state.cgroups !== undefined) await setCgroup(state.cgroups, changed(resources, more));
         await demand(c, { method: 'update', id, limits: sentryLimits(resources, state.cgroups) }, 'cannot tell the sandbox of its limits');
         spec.linux = { ...spec.linux, resources };
         c.saveSpec(spec);

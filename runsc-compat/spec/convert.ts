@@ -9,9 +9,8 @@ import type { ContainerConfig, MountConfig, ProcessConfig } from '../../src/wire
 import { CliError, codeOf } from '../errors.ts';
 import { host } from '../host.ts';
 import type { AttachSource } from '../launch.ts';
-import { checkLinux, sysctlName } from './linux.ts';
+import { checkLinux, schedulingOf, sysctlName } from './linux.ts';
 import { checkOptions, fileSystemOptions, mountFlags } from './mountoptions.ts';
-import { complain } from '../output.ts';
 import { maskOf, rlimitType } from '../process.ts';
 import { checkLabels } from './labels.ts';
 import { convertSeccomp } from './seccomp.ts';
@@ -54,7 +53,7 @@ function rlimitsOf(p: Process, file: string): ProcessConfig['rlimits'] {
 }
 
 /** The process as the Sentry starts it. `file` and pointers name where a wrong value stands. */
-export function convertProcess(p: Process, file: string): ProcessConfig {
+export function convertProcess(p: Process, file: string, note: (line: string) => void = () => undefined): ProcessConfig {
   if (p.args === undefined || p.args.length === 0) throw new CliError(`${file}: /process/args is empty, args must not be empty`);
   const caps = p.capabilities ?? {};
   const unknown: string[] = [];
@@ -68,7 +67,7 @@ export function convertProcess(p: Process, file: string): ProcessConfig {
     ambient: maskOf(caps.ambient ?? [], unknown),
   };
   // Left out with a warning, as the specification asks.
-  if (unknown.length > 0) complain(`warning: ${file}: /process/capabilities: unknown ${[...new Set(unknown)].join(', ')}`);
+  if (unknown.length > 0) note(`${file}: /process/capabilities: unknown ${[...new Set(unknown)].join(', ')}`);
   return {
     args: p.args.map(hostPath),
     env: (p.env ?? []).map(hostPath),
@@ -82,6 +81,7 @@ export function convertProcess(p: Process, file: string): ProcessConfig {
     rlimits: rlimitsOf(p, file),
     oomScoreAdj: p.oomScoreAdj ?? 0,
     terminal: p.terminal ?? false,
+    ...schedulingOf(p, file),
     consoleSize: p.consoleSize === undefined ? null : { rows: p.consoleSize.height, cols: p.consoleSize.width },
   };
 }
@@ -89,17 +89,24 @@ export function convertProcess(p: Process, file: string): ProcessConfig {
 /** convertProcess() with what confines the container's processes. */
 export function confinedProcess(p: Process, linux: Linux, file: string, note: (line: string) => void): ProcessConfig {
   checkLabels(p, linux, note);
-  const config = convertProcess(p, file);
+  const config = convertProcess(p, file, note);
   const seccomp = convertSeccomp(linux.seccomp, file, note);
   if (seccomp !== undefined) config.seccomp = seccomp;
   return config;
 }
 
-function convertMount(m: Mount, i: number, bundle: string, file: string, attach: AttachSource[]): MountConfig {
+function convertMount(
+  m: Mount,
+  i: number,
+  bundle: string,
+  file: string,
+  attach: AttachSource[],
+  note: (line: string) => void,
+): MountConfig {
   const options = mountFlags(m.options ?? []);
   const bind = m.type === 'bind' || options.includes('bind') || options.includes('rbind');
   if (options.some((o) => o === 'shared' || o === 'rshared')) {
-    complain(`warning: ${file}: /mounts/${i}/options: mounts that the container makes are not seen outside of it`);
+    note(`${file}: /mounts/${i}/options: mounts that the container makes are not seen outside of it`);
   }
   const last = (on: string, off: string): boolean => options.lastIndexOf(on) > options.lastIndexOf(off);
   const mount: MountConfig = {
@@ -137,7 +144,11 @@ function convertMount(m: Mount, i: number, bundle: string, file: string, attach:
   return mount;
 }
 
-function convertDevice(d: Device): ContainerConfig['devices'][number] {
+function convertDevice(d: Device, where: string): ContainerConfig['devices'][number] {
+  if (!d.path.startsWith('/')) throw new CliError(`${where}/path is "${d.path}", allowed is an absolute path`);
+  for (const n of ['major', 'minor'] as const) {
+    if (d.type !== 'p' && d[n] === undefined) throw new CliError(`${where}/${n} is missing, only a FIFO has none`);
+  }
   return {
     path: hostPath(d.path),
     type: d.type,
@@ -180,10 +191,10 @@ export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
   }
   if (!statSync(real).isDirectory()) throw new CliError(`${file}: /root/path is "${spec.root.path}", allowed is a folder`);
   const attach: AttachSource[] = [{ source: real, readonly: spec.root.readonly ?? false, recursive: true }];
-  const mounts = (spec.mounts ?? []).map((m, i) => convertMount(m, i, bundle, file, attach));
   const linux = spec.linux ?? {};
   const notes: string[] = [];
   const note = (line: string): number => notes.push(line);
+  const mounts = (spec.mounts ?? []).map((m, i) => convertMount(m, i, bundle, file, attach, note));
   return {
     rootfs: real,
     notes,
@@ -198,7 +209,7 @@ export function convertSpec(spec: Spec, id: string, bundle: string): Converted {
       maskedPaths: (linux.maskedPaths ?? []).map(hostPath),
       readonlyPaths: (linux.readonlyPaths ?? []).map(hostPath),
       sysctl: latin1Record(Object.fromEntries(Object.entries(linux.sysctl ?? {}).map(([k, v]) => [sysctlName(k).dotted, v]))),
-      devices: (linux.devices ?? []).map(convertDevice),
+      devices: (linux.devices ?? []).map((d, i) => convertDevice(d, `${file}: /linux/devices/${i}`)),
       annotations: latin1Record(spec.annotations),
       process: confinedProcess(spec.process, linux, file, note),
     },

@@ -20,6 +20,9 @@ export interface Process {
   rlimits?: { type: string; soft: number; hard: number }[];
   noNewPrivileges?: boolean;
   oomScoreAdj?: number;
+  scheduler?: { policy: string; nice?: number; priority?: number; flags?: string[] };
+  ioPriority?: { class?: string; priority?: number };
+  execCPUAffinity?: Record<string, string>;
   apparmorProfile?: string;
   selinuxLabel?: string;
 }
@@ -73,6 +76,9 @@ export interface Linux {
   gidMappings?: { containerID: number; hostID: number; size: number }[];
   devices?: Device[];
   sysctl?: Record<string, string>;
+  intelRdt?: Record<string, unknown>;
+  timeOffsets?: Record<string, unknown>;
+  personality?: { domain?: string; flags?: string[] };
   maskedPaths?: string[];
   readonlyPaths?: string[];
   mountLabel?: string;

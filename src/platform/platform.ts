@@ -196,6 +196,14 @@ export interface AddressSpace {
   kill(): void;
 }
 
+/** What new address spaces are copied from: the processes that hold them begin in the control groups that it is in. */
+export interface Origin {
+  /** Its process, as the Sentry's pid namespace has it. */
+  readonly pid: number;
+  /** Ends it, with what is in waiting. Address spaces that came of it must be gone. */
+  close(): void;
+}
+
 export interface Platform {
   readonly name: string;
   /** First and last+1 address that guests may map. */
@@ -206,7 +214,9 @@ export interface Platform {
   readonly vdsoSize: number;
   /** A fresh address space with nothing mapped, and its one stopped thread, whose vector state is the initial one (for exec and the first
    * program). Negative: -errno. */
-  newAddressSpace(): Context | number;
+  newAddressSpace(origin?: Origin | null): Context | number;
+  /** A further origin of address spaces, for a container with control groups of its own. Negative: -errno. */
+  newOrigin(): Origin | number;
   /** A descriptor that polls readable when any context may have stopped while the Sentry slept. Boot adds it to its epoll set. */
   readonly doorbell: number;
   /** Collects contexts that stopped since the last call: calls `stopped` for each, with event set. Returns how many. Never blocks. */

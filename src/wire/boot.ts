@@ -81,6 +81,10 @@ export interface ProcessConfig {
   seccomp?: SeccompConfig;
   rlimits: { type: number; soft: number; hard: number }[];
   oomScoreAdj: number;
+  /** sched_setattr(2): policy, nice value, real-time priority. Nobody schedules by it: it is what the guest sees. */
+  scheduler?: { policy: number; nice: number; priority: number; resetOnFork: boolean };
+  /** ioprio_set(2): class and level in one number. */
+  ioPriority?: number;
   /** True: standard streams are the slave of a terminal of the sandbox; `consoleIn/Out` are host descriptors to pump (raw). */
   terminal: boolean;
   consoleSize: { rows: number; cols: number } | null;

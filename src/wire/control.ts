@@ -32,8 +32,12 @@ export interface SentStreams {
 
 export type ControlRequest =
   | { method: 'long' }
-  /** A further container, up to its start. Its Gofer's socket comes before the other descriptors. Never run: `destroy` removes it. */
-  | ({ method: 'create'; id: string; container: ContainerConfig } & SentStreams)
+  /**
+   * A further container, up to its start. Its Gofer's socket comes before the other descriptors, and after it `groups` descriptors of the
+   * cgroup.procs files of its control groups, for the processes that hold its guests, and the counters of these groups, which `counters`
+   * names. Never run: `destroy` removes it.
+   */
+  | ({ method: 'create'; id: string; container: ContainerConfig; groups: number; counters: string[] } & SentStreams)
   | { method: 'start'; id: string }
   | ({ method: 'exec'; id: string; process: ProcessConfig } & SentStreams)
   /** pid 0: the first process; before the start the signal is the container's end. */

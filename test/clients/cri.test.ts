@@ -1,6 +1,6 @@
 // containerd's CRI plugin drives the runtime as a kubelet has it driven: pods and what runs in them, the same on runc and on ringfence.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Message } from './containerd/cri.ts';
@@ -147,9 +147,29 @@ describe.each(runtimes)('$name', ({ name: handler }) => {
     const lines = log.filter((l) => l.startsWith('stdout ')).map((l) => l.slice(7));
     const host = pod.config['hostname'];
     expect(lines.slice(0, -1)).toEqual(['/home', 'b c', 'outside', 'search test.example', 'nameserver 192.0.2.1', host, host]);
-    expect(lines.at(-1)).toMatch(/^shm .* \/dev\/shm$/);
+    expect(lines.at(-1)).toMatch(/ 65536 .* \/dev\/shm$/);
     expect(log.find((l) => l.startsWith('stderr '))).toMatch(/Read-only file system/);
     expect(readFileSync(join(dir, 'b'), 'utf8')).toBe('in\n');
+  });
+
+  test('the log is written anew after a rotation', async () => {
+    const pod = await p.run(handler);
+    const id = await pod.run('c', ['sh', '-c', 'echo old; until [ -e /go ]; do sleep 0.1; done; echo new; sleep 1000']);
+    expect(await p.machine.until(() => pod.log('c').length === 1)).toBe(true);
+    const file = join(pod.config['log_directory'], 'c.log');
+    renameSync(file, `${file}.1`);
+    await p.cri.call('ReopenContainerLog', { container_id: id });
+    await p.cri.exec(id, 'touch', '/go');
+    expect(await p.machine.until(() => pod.log('c').length === 1)).toBe(true);
+    expect(pod.log('c')).toEqual(['stdout new']);
+  });
+
+  test('settings of the kernel for the pod, and what the container is worth to the OOM killer', async () => {
+    const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'kernel.shm_rmid_forced': '1' };
+    const pod = await p.run(handler, { linux: { cgroup_parent: p.machine.podGroup, sysctls } });
+    const script = 'cd /proc/sys; cat net/ipv4/ip_unprivileged_port_start kernel/shm_rmid_forced /proc/self/oom_score_adj';
+    const { log } = await output(['sh', '-c', script], { resources: { oom_score_adj: 500 } }, pod);
+    expect(log).toEqual(['stdout 0', 'stdout 1', 'stdout 500']);
   });
 
   describe('security context', () => {
@@ -223,6 +243,17 @@ describe.each(runtimes)('$name', ({ name: handler }) => {
     });
   });
 
+  test('a container that joins the processes of another one, as debug containers do', async () => {
+    const pod = await p.run(handler);
+    const target = await pod.run('target', ['sleep', '1234']);
+    const security = { namespace_options: { pid: 'TARGET', target_id: target } };
+    const debug = await pod.run('debug', sleep, { security });
+    const { stdout } = await p.cri.exec(debug, 'ps', '-o', 'pid,args');
+    expect(stdout).toMatch(/^ +1 sleep 1234$/m);
+    expect(stdout).toMatch(/ sleep 1000$/m);
+    expect((await p.cri.exec(target, 'ps', '-o', 'pid,args')).stdout).toMatch(/ sleep 1000$/m);
+  });
+
   describe('resources', () => {
     const MIB = 1 << 20;
     /** A file of the container's control group. */
@@ -241,6 +272,8 @@ describe.each(runtimes)('$name', ({ name: handler }) => {
       ];
       expect(seen()).toEqual([String(64 * MIB), '50000', '512']);
       expect(group('memory', id, 'cgroup.procs')).not.toBe('');
+      const inside = 'cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes; test $(cat memory/memory.usage_in_bytes) -gt 0 && echo used';
+      expect((await p.cri.exec(id, 'sh', '-c', inside)).stdout).toBe(`${64 * MIB}\nused\n`);
       const linux = { memory_limit_in_bytes: 128 * MIB, cpu_period: 100_000, cpu_quota: 70_000, cpu_shares: 256 };
       await p.cri.call('UpdateContainerResources', { container_id: id, linux });
       expect(seen()).toEqual([String(128 * MIB), '70000', '256']);
@@ -273,5 +306,43 @@ describe.each(runtimes)('$name', ({ name: handler }) => {
       expect(linux['containers']).toHaveLength(2);
       expect(linux['cpu']['usage_core_nano_seconds']['value']).toBeGreaterThan(before);
     });
+  });
+});
+
+// What docs/kubernetes.md says that a sandboxed pod cannot do: these differ from runc on purpose or for now.
+describe('a sandboxed pod sees nothing of the node', () => {
+  const handler = 'ringfence';
+  afterEach(() => p.clean());
+  const lines = async (
+    script: string,
+    options: Message,
+    security: Message,
+    config: Message = {},
+    more: Message = {},
+  ): Promise<string[]> => {
+    const context = { namespace_options: { pid: 'CONTAINER', ...options }, ...security };
+    const pod = await p.run(handler, config, context);
+    await p.ended(await pod.run('c', ['sh', '-c', `exec 2>&1; ${script}`], { security: context, more }));
+    return pod.log('c').map((l) => l.slice(7));
+  };
+
+  test('there is a loopback interface only, also with the network of the node', async () => {
+    const interfaces = 'ls /sys/class/net; ip -4 addr | grep -c inet';
+    expect(await lines(interfaces, {}, {})).toEqual(['lo', '1']);
+    expect(await lines(interfaces, { network: 'NODE' }, {}, { hostname: '' })).toEqual(['lo', '1']);
+  });
+
+  test("its processes are those of the pod, also with the node's process namespace", async () => {
+    const seen = await lines('ps -o pid,args', { pid: 'NODE' }, {});
+    expect(seen[1]).toMatch(/^ +1 \/pause$/);
+    expect(seen.join()).not.toMatch(/containerd/);
+  });
+
+  test('a privileged container has all capabilities over the sandbox, and devices of the node cannot be opened', async () => {
+    const script = 'mount -t tmpfs none /tmp && grep -c "none /tmp tmpfs" /proc/mounts; ls -l /dev/node > /dev/null; head -c 1 /dev/node';
+    const devices = [{ container_path: '/dev/node', host_path: '/dev/zero', permissions: 'rw' }];
+    const disk = readdirSync('/sys/block').find((name) => existsSync(`/dev/${name}`));
+    if (disk !== undefined) devices[0] = { container_path: '/dev/node', host_path: `/dev/${disk}`, permissions: 'rw' };
+    expect(await lines(script, {}, { privileged: true }, {}, { devices })).toEqual(['1', 'head: /dev/node: No such device or address']);
   });
 });

@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { defaultSpec } from '../../runsc-compat/cmd/spec.ts';
 import type { Spec } from '../../runsc-compat/spec/types.ts';
 import { repository } from '../support/build.ts';
@@ -92,6 +92,8 @@ export class Bench {
       spec.process.args = args;
     }
     if (spec.root !== undefined) spec.root.readonly = false;
+    // By default a group has the container's id: other runs of the same test on this machine have that one too.
+    if (spec.linux !== undefined) spec.linux.cgroupsPath = `/${basename(this.dir)}-${basename(dir)}`;
     change(spec);
     this.configure(dir, spec);
     return dir;

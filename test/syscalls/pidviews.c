@@ -135,6 +135,8 @@ TEST(links_of_proc) {
   CHECK_OK(stat(proc_file(kid, "ns/pid"), &inner));
   CHECK(other.st_ino == inner.st_ino && other.st_ino != own.st_ino);
   end(kid);
+  CHECK_OK(stat("/proc/self/ns/pid_for_children", &other));
+  CHECK_EQ(other.st_ino, inner.st_ino);
 }
 
 TEST(setns_moves_the_children) {
@@ -430,6 +432,48 @@ TEST(last_number_is_set) {
     _exit(0);
   }
   WAIT_OK(kid);
+}
+
+static void *exec_true(void *arg) {
+  execl("/bin/true", "true", NULL);
+  return arg;
+}
+
+static void nothing_special(void) {}
+static void own_session(void) { CHECK_OK(setsid()); }
+static void own_group(void) { CHECK_OK(setpgid(0, 0)); }
+static void leave_a_group_behind(void) {
+  CHECK_OK(setpgid(0, 0));
+  if (!fork()) {
+    while (getppid() != 1) sched_yield();
+    _exit(0);
+  }
+}
+static void run_a_thread(void) {
+  pthread_t t;
+  CHECK_EQ(pthread_create(&t, NULL, exec_true, NULL), 0);
+  pthread_join(t, NULL);
+}
+
+TEST(numbers_are_free_again) {
+  void (*lives[])(void) = {nothing_special, own_session, own_group, leave_a_group_behind, run_a_thread};
+  CHECK_OK(unshare(CLONE_NEWPID));
+  pid_t init = fork();
+  if (!init) {
+    for (unsigned i = 0; i < sizeof lives / sizeof *lives; i++) {
+      put_file("/proc/sys/kernel/ns_last_pid", "799");
+      pid_t pid = fork();
+      if (!pid) {
+        lives[i]();
+        _exit(0);
+      }
+      CHECK_EQ(pid, 800);
+      while (wait(NULL) > 0) continue;
+      CHECK_ERRNO(kill(-800, 0), ESRCH);
+    }
+    _exit(0);
+  }
+  WAIT_OK(init);
 }
 
 static pthread_mutex_t *shared;

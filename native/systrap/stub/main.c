@@ -156,6 +156,16 @@ static void initialise(const struct descriptors *d) {
   sys3(__NR_write, RF_SOCKET_FD, (u64)&info, sizeof info);
 }
 
+// A fresh copy of the pristine stub becomes one itself, on a socket of its own, so that what is copied from it is in the control groups that
+// it is moved to. It ends with the first one, and with its socket.
+static void become_pristine(const struct descriptors *d) {
+  sys6(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+  if (stub_yama) sys6(__NR_prctl, PR_SET_PTRACER, (u64)-1, 0, 0, 0, 0);
+  if (sys3(__NR_dup3, (u64)d->fd[1], RF_SOCKET_FD, 0) < 0) die(78);
+  const struct rf_message hello = {RF_MESSAGE_HELLO, 0};
+  if (sys3(__NR_write, RF_SOCKET_FD, (u64)&hello, sizeof hello) != sizeof hello) die(79);
+}
+
 __attribute__((noreturn)) void stub_main(const u64 *stack) {
   prepare(stack);
   for (;;) {
@@ -173,6 +183,9 @@ __attribute__((noreturn)) void stub_main(const u64 *stack) {
         thread_of(0)->site_rip = ~0ULL;
         stub_first_trap();
       }
+    }
+    if (r > 0 && d.kind == RF_MESSAGE_STUB && d.count == 2) {
+      if (sys6(__NR_clone, SIGCHLD, 0, 0, 0, 0, 0) == 0) become_pristine(&d);
     }
     // A copy that failed shows as the end of its socket.
     for (int i = 0; i < d.count; i++) sys1(__NR_close, (u64)d.fd[i]);

@@ -35,6 +35,11 @@ export class Birth {
     return ((this.slot as Slot).offset + index * BLOCK_SIZE) / 4;
   }
 
+  /** Our end of its socket. */
+  get socket(): number {
+    return this.fds[1] as number;
+  }
+
   /** Closes what sendTo() would have sent. */
   closeUnsent(): void {
     this.engine.addon.close(this.fds[0] as number);

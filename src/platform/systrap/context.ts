@@ -82,6 +82,7 @@ import {
   WINDOWS,
   WINDOWS_OFFSET,
 } from './layout.ts';
+import type { Nursery } from './nursery.ts';
 import type { SystrapSpace } from './space.ts';
 
 const TWO31 = 2147483648;
@@ -776,15 +777,15 @@ export class SystrapContext implements Context, Runner {
   }
 }
 
-/** A fresh address space from the pristine stub, with its one stopped thread. Negative: -errno. */
-export function newSpace(engine: Engine): SystrapContext | number {
-  let birth = engine.nursery.copy();
+/** A fresh address space from a pristine stub, with its one stopped thread. Negative: -errno. */
+export function newSpace(engine: Engine, nursery: Nursery): SystrapContext | number {
+  let birth = nursery.copy();
   if (typeof birth === 'number') return birth;
   let space = birth.space(0);
   engine.meetAll();
   if (space.dead) {
     // One that was in waiting may have been killed meanwhile (the host was out of memory).
-    birth = engine.nursery.copy();
+    birth = nursery.copy();
     if (typeof birth === 'number') return birth;
     space = birth.space(0);
     engine.meetAll();

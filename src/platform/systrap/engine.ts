@@ -5,7 +5,7 @@ import type { SystrapAddon } from './addon.ts';
 import { Arena, makeControl } from './arena.ts';
 import { CONTROL_ASLEEP, CONTROL_PATCH, CONTROL_SHORT_SPIN, CONTROL_SPIN, IN_INLINE, MESSAGE_HELLO, OUT_INLINE } from './layout.ts';
 import { MapMessage } from './maps.ts';
-import { Nursery } from './nursery.ts';
+import { Nursery, type SystrapOrigin } from './nursery.ts';
 
 /** Milliseconds that a stub may take for one command before its address space is killed. */
 export const COMMAND_LIMIT = 10_000;
@@ -122,7 +122,9 @@ export class Engine {
   private patience = 0;
   private lastPatience = LEAST_PATIENCE;
   /** Address spaces in waiting. */
-  readonly nursery = new Nursery(this);
+  readonly nursery: Nursery;
+  /** Pristine stubs beside the first. */
+  readonly origins: Set<SystrapOrigin> = new Set();
   readonly mapMessage = new MapMessage();
   /** Some address space died whose contexts poll() has not reported yet. */
   deaths = false;
@@ -144,6 +146,7 @@ export class Engine {
     this.mode = mode;
     this.native = native;
     this.stubFd = stubFd;
+    this.nursery = new Nursery(this, stubFd);
     this.cpus = cpus;
     this.arena = new Arena(addon);
     this.epoll = checked(addon.epollCreate());
@@ -314,6 +317,13 @@ export class Engine {
     this.meetAll();
     const n = this.addon.epollDrain(this.epoll, this.doorbell, this.ready);
     for (let i = 0; i < n; i++) this.spaces.get(this.ready[i] as number)?.die();
+  }
+
+  /** Makes at most one address space that is missing in waiting; true if there was any. */
+  refill(): boolean {
+    if (this.nursery.refill()) return true;
+    for (const o of this.origins) if (o.nursery.refill()) return true;
+    return false;
   }
 }
 

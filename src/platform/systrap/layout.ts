@@ -59,6 +59,7 @@ export const MESSAGE_MAP = 0x52460004;
 export const MESSAGE_HELLO = 0x52460005;
 export const MESSAGE_INFO = 0x52460006;
 export const MESSAGE_MAPS = 0x52460007;
+export const MESSAGE_STUB = 0x52460008;
 export const MAPS = 0x20;
 export const MAPS_FDS = 0x10;
 export const MAPS_BYTES = 0x3000;

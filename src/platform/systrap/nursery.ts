@@ -3,9 +3,12 @@
 // All of it is begun while the Sentry has nothing else to do and finished when it is taken: a copy says hello whenever it gets a processor,
 // and nobody looks for that before it is needed. A copy in waiting is nobody's process: the Sentry learns its pid when it is taken, and it
 // ends with the pristine stub.
+//
+// A sandbox of several containers has a pristine stub for each, in the container's control groups: what is copied from it is there from birth.
 import { Birth } from './birth.ts';
 import type { Engine } from './engine.ts';
-import { MESSAGE_NEW, STATE_GUEST, W_STATE } from './layout.ts';
+import type { Origin } from '../platform.ts';
+import { MESSAGE_NEW, MESSAGE_STUB, STATE_GUEST, W_STATE } from './layout.ts';
 
 /** Copies of the pristine stub in waiting, and regions. */
 const COPIES = 2;
@@ -13,9 +16,10 @@ const REGIONS = 2;
 /** The first copies serve the start of the sandbox: one that never starts another program keeps none in waiting. */
 const START = 2;
 
-/** The address spaces in waiting of one sandbox. */
+/** The address spaces in waiting of one pristine stub. */
 export class Nursery {
   private readonly engine: Engine;
+  private readonly stubFd: number;
   private readonly regions: Birth[] = [];
   private readonly copies: Birth[] = [];
   /** How many are kept: none before the first was asked for. */
@@ -23,8 +27,9 @@ export class Nursery {
   private wantedCopies = 0;
   private taken = 0;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, stubFd: number) {
     this.engine = engine;
+    this.stubFd = stubFd;
   }
 
   /** For the sandbox's first programs. */
@@ -68,7 +73,7 @@ export class Nursery {
     const birth = this.regions.pop() ?? this.newRegion();
     if (typeof birth === 'number') return birth;
     Atomics.store(birth.words, birth.base(0) + W_STATE, STATE_GUEST);
-    const r = birth.sendTo(this.engine.stubFd, MESSAGE_NEW);
+    const r = birth.sendTo(this.stubFd, MESSAGE_NEW);
     if (r < 0) {
       birth.abandon();
       return r;
@@ -92,5 +97,46 @@ export class Nursery {
       birth.abandon();
     }
     for (const birth of this.copies.splice(0)) birth.abandon();
+  }
+}
+
+/** A further pristine stub, and the copies of it in waiting. */
+export class SystrapOrigin implements Origin {
+  readonly pid: number;
+  readonly nursery: Nursery;
+  private readonly engine: Engine;
+  private readonly birth: Birth;
+  private closed = false;
+
+  private constructor(engine: Engine, birth: Birth, pid: number) {
+    this.engine = engine;
+    this.birth = birth;
+    this.pid = pid;
+    this.nursery = new Nursery(engine, birth.socket);
+    engine.origins.add(this);
+  }
+
+  /** Has the first stub copy itself. Negative: -errno. */
+  static make(engine: Engine): SystrapOrigin | number {
+    engine.meetAll(); // hellos are taken in the order of birth
+    const birth = new Birth(engine);
+    let r = birth.prepare();
+    if (r < 0) return r;
+    r = birth.sendTo(engine.stubFd, MESSAGE_STUB);
+    const pid = r < 0 ? r : engine.receiveHello(birth.socket);
+    if (pid < 0) {
+      birth.abandon();
+      return pid;
+    }
+    return new SystrapOrigin(engine, birth, pid);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.engine.origins.delete(this);
+    this.nursery.clear();
+    // The end of its socket is the stub's.
+    this.birth.abandon();
   }
 }

@@ -1,9 +1,10 @@
 // The systrap engine's Platform. See native/include/context.h for how the Sentry and its stubs talk.
-import { type Context, EVENT_GONE, NATIVE_FUTEX, NATIVE_MADVISE, type Platform } from '../platform.ts';
+import { type Context, EVENT_GONE, NATIVE_FUTEX, NATIVE_MADVISE, type Origin, type Platform } from '../platform.ts';
 import type { SystrapAddon } from './addon.ts';
 import type { SystrapContext } from './context.ts';
 import { newSpace } from './context.ts';
 import { CPU_MODES, type CpuMode, Engine, type Runner } from './engine.ts';
+import { SystrapOrigin } from './nursery.ts';
 import { MESSAGE_INFO, MESSAGE_INIT, MIN_ADDRESS, STATE_GUEST, STUB_BASE } from './layout.ts';
 
 /** How many calls of poll() may pass between two looks for dead processes and at cold contexts while the Sentry does not sleep. */
@@ -73,8 +74,12 @@ export class SystrapPlatform implements Platform {
     return this.engine.spinNs;
   }
 
-  newAddressSpace(): Context | number {
-    return newSpace(this.engine);
+  newAddressSpace(origin: Origin | null = null): Context | number {
+    return newSpace(this.engine, origin === null ? this.engine.nursery : (origin as SystrapOrigin).nursery);
+  }
+
+  newOrigin(): Origin | number {
+    return SystrapOrigin.make(this.engine);
   }
 
   poll(): number {
@@ -98,7 +103,7 @@ export class SystrapPlatform implements Platform {
         engine.addon.yieldCpu();
       }
       engine.killDoomed();
-      engine.nursery.refill();
+      engine.refill();
     }
     return count;
   }
@@ -150,7 +155,7 @@ export class SystrapPlatform implements Platform {
     if (asleep) {
       this.engine.meetAll();
       this.engine.killDoomed();
-      while (this.engine.nursery.refill());
+      while (this.engine.refill());
     }
     this.engine.setAsleep(asleep);
     if (!asleep) this.drainDue = true;
@@ -160,6 +165,7 @@ export class SystrapPlatform implements Platform {
     const engine = this.engine;
     for (const space of [...engine.spaces.values()]) space.kill();
     engine.killDoomed();
+    for (const o of [...engine.origins]) o.close();
     engine.nursery.clear();
     engine.addon.close(engine.stubFd);
     engine.addon.close(engine.doorbell);

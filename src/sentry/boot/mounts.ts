@@ -31,6 +31,7 @@ import { bindMount, MountNamespace, mountAt } from '../vfs/namespace.ts';
 import { mkdirPath, mknodPath, symlinkPath, unlinkPath } from '../vfs/ops.ts';
 import { changeOwner } from '../vfs/setattr.ts';
 import { LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
+import { errnoName } from '../syscalls/strace.ts';
 import { copyUp } from './copyup.ts';
 import { configureSysctls, registerFileSystems } from './filesystems.ts';
 
@@ -75,7 +76,7 @@ class BootCaller implements Caller {
 }
 
 function fail(what: string, err: number): never {
-  throw new Error(`${what}: errno ${-err}`);
+  throw new Error(`${what}: ${errnoName(-err)}`);
 }
 
 class Builder {
@@ -215,7 +216,7 @@ class Builder {
     if (this.config.process.terminal) this.node('/dev/console', S_IFCHR | 0o620, makedev(5, 1), this.config.process.uid, 5);
     for (const d of this.config.devices) {
       const type = d.type === 'b' ? S_IFBLK : d.type === 'p' ? S_IFIFO : S_IFCHR;
-      this.node(d.path, type | (d.mode & 0o7777), type === S_IFIFO ? 0 : makedev(d.major, d.minor), d.uid, d.gid);
+      this.node(d.path, type | (d.mode & 0o7777), type === S_IFIFO ? 0 : makedev(d.major, d.minor), d.uid, d.gid, true);
     }
     const pts = resolve(this.c, null, '/dev/pts/ptmx', 0, this.walk) === 0;
     for (const [name, target] of DEFAULT_LINKS) {
@@ -224,13 +225,15 @@ class Builder {
     }
   }
 
-  private node(path: string, mode: number, rdev: number, uid: number, gid: number): void {
+  /** Makes a node. `strict`: what has the name already and is something else is an error (runtime specification, devices); else it is replaced. */
+  private node(path: string, mode: number, rdev: number, uid: number, gid: number, strict = false): void {
     const slash = path.lastIndexOf('/');
     if (this.reach(slash <= 0 ? '/' : path.slice(0, slash), true) < 0) return;
     // A plain file of the image in the place of a device would be written to instead of it.
     if (resolve(this.c, null, path, 0, this.walk) === 0) {
       const have = this.walk.dentry.inode!;
       if ((have.mode & S_IFMT) === (mode & S_IFMT) && have.rdev === rdev) return;
+      if (strict) fail(`device ${path}: another file has the name`, -EEXIST);
       if ((have.mode & S_IFMT) === S_IFDIR || unlinkPath(this.c, null, path) < 0) return;
     }
     const err = mknodPath(this.c, null, path, mode, rdev);
@@ -313,9 +316,15 @@ function follow(kernel: Kernel, client: GoferClient, fd: number): () => void {
 
 /**
  * Builds the mounts of a container from its configuration, in namespaces that have none yet; `goferFd`, the socket to its gofer, is taken
- * over. Throws an Error that says what could not be mounted where.
+ * over. Throws an Error that says what could not be mounted where; `first` is told of it before anything is given up.
  */
-export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: number, namespaces: NamespaceSet): ContainerFiles {
+export function buildFiles(
+  kernel: Kernel,
+  config: ContainerConfig,
+  goferFd: number,
+  namespaces: NamespaceSet,
+  first: (e: unknown) => void,
+): ContainerFiles {
   configureSysctls(kernel, namespaces, config.sysctl);
   const client = connectGofer(kernel.host, goferFd);
   const close = follow(kernel, client, goferFd);
@@ -332,6 +341,7 @@ export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: num
     b.c.fs.unref();
     return { mounts: b.ns, messages: () => client.calls, close, hangUp: () => client.hangUp() };
   } catch (e) {
+    first(e);
     b?.c.fs.unref();
     b?.ns.unref();
     close();

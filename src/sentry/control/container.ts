@@ -34,6 +34,7 @@ import {
   joinConsole,
   type StartError,
   setLimits,
+  setScheduling,
 } from './process.ts';
 
 const SI_USER = 0;
@@ -66,6 +67,8 @@ export interface Surroundings {
   resume(id: string): void;
   /** The end of a process that the entrypoint started, or (`stopped` > 0) a job control stop of a first process. */
   changed(c: Container, g: ThreadGroup | null, status: number, stopped: number): void;
+  /** No process of the container is left, nor will there be one. */
+  released(c: Container): void;
 }
 
 /** A process that is over, with what of it must wait for the loop: until CLOCK_MONOTONIC `until` (ns) its terminal may be slow. */
@@ -178,7 +181,7 @@ export class Container {
     const reaper = init && this.config.jobControl !== true && this.ownPids;
     const pid = pidns.alloc(reaper ? [1] : null);
     if (typeof pid === 'number') return { errno: pid, error: 'cannot make a process' };
-    const first = k.platform.newAddressSpace();
+    const first = k.platform.newAddressSpace(k.origins.get(this.config.id));
     if (typeof first === 'number') {
       pid.drop();
       return { errno: first, error: 'cannot make an address space' };
@@ -197,6 +200,7 @@ export class Container {
     t.tg = g;
     g.tasks.add(t);
     g.oomScoreAdj = p.oomScoreAdj;
+    setScheduling(t, p);
     g.outsideParent = init && this.config.jobControl === true;
     setLimits(g, p);
     watchCpuLimit(g);
@@ -372,6 +376,7 @@ export class Container {
     setConsole(this.kernel, this.config.id, null);
     this.streams.close(this.kernel);
     this.namespaces.unref();
+    this.around.released(this);
     this.files.close();
     forgetPaths();
     // The stand-in must not learn of the end from the Gofer's.

@@ -8,6 +8,7 @@ import { getU16 } from '../../base/bytes.ts';
 import type { ProcessConfig, StdioFds } from '../../wire/boot.ts';
 import { type Console, createConsole } from '../fs/tty/console.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { setIoPriority } from '../syscalls/sched.ts';
 import type { Task } from '../kernel/task.ts';
 import type { ThreadGroup } from '../kernel/threadgroup.ts';
 import { execProgram } from '../loader/exec.ts';
@@ -204,6 +205,17 @@ export function credentials(p: ProcessConfig): Credentials {
   c.ambient = set(p.capabilities.ambient);
   c.noNewPrivs = p.noNewPrivileges;
   return c;
+}
+
+/** What the process sees of its priorities. */
+export function setScheduling(t: Task, p: ProcessConfig): void {
+  if (p.scheduler !== undefined) {
+    t.policy = p.scheduler.policy;
+    t.nice = p.scheduler.nice;
+    t.rtPriority = p.scheduler.priority;
+    t.resetOnFork = p.scheduler.resetOnFork;
+  }
+  if (p.ioPriority !== undefined) setIoPriority(t, p.ioPriority);
 }
 
 export function setLimits(g: ThreadGroup, p: ProcessConfig): void {

@@ -1,6 +1,7 @@
 // The containers of a sandbox, by id. The first one came with the Sentry, and its end is the end of all.
 
 import { EEXIST, EINVAL } from '../../abi/errno.ts';
+import type { Origin } from '../../platform/platform.ts';
 import type { ContainerConfig } from '../../wire/boot.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { Limits, NO_LIMITS } from '../kernel/limits.ts';
@@ -21,6 +22,12 @@ export interface SandboxParts {
   /** Keeps the tasks of a container out of the guest, and lets them in again. */
   pause(id: string): void;
   resume(id: string): void;
+}
+
+/** Control groups that a container has for itself: descriptors of their cgroup.procs files, and of their counters by name. */
+export interface OwnGroups {
+  groups: number[];
+  counters: Record<string, number>;
 }
 
 /** Told of changes: the end of a process (`g` null: of a container that was never started), or a job control stop. */
@@ -64,11 +71,12 @@ export class Sandbox implements Surroundings {
    * Adds a container, up to its start. It owns the descriptors from now on; on a failure they are closed. An ended container of that id
    * that nobody has destroyed makes room.
    */
-  create(config: ContainerConfig, goferFd: number, streams: Donated, standin: number): Container | StartError {
+  create(config: ContainerConfig, goferFd: number, own: OwnGroups, streams: Donated, standin: number): Container | StartError {
     const k = this.kernel;
     const refuse = (errno: number, error: string): StartError => {
       streams.close(k);
       if (standin >= 0) k.host.close(standin);
+      for (const fd of [...own.groups, ...Object.values(own.counters)]) k.host.close(fd);
       return { errno, error };
     };
     const old = this.containers.get(config.id);
@@ -79,9 +87,15 @@ export class Sandbox implements Surroundings {
     }
     if (old !== undefined) this.destroy(old);
     const others = [...this.containers.values()].filter((c) => c.status < 0);
+    const origin = this.originIn(own.groups);
+    if (typeof origin === 'number') {
+      k.host.close(goferFd);
+      return refuse(origin, 'its processes cannot be put into its control groups');
+    }
+    for (const fd of own.groups.splice(0)) k.host.close(fd);
+    if (origin !== null) k.origins.set(config.id, origin);
     const ns = furtherNamespaces(k, config, others);
-    // Its processes run in the groups of the sandbox: there is no count of what they alone use.
-    k.limits.set(config.id, new Limits(k, config.id, config.limits ?? NO_LIMITS, {}));
+    k.limits.set(config.id, new Limits(k, config.id, config.limits ?? NO_LIMITS, own.counters));
     try {
       const files = this.parts.files(config, goferFd, ns);
       ns.setMounts(files.mounts);
@@ -91,8 +105,29 @@ export class Sandbox implements Surroundings {
     } catch (e) {
       ns.unref();
       k.limits.delete(config.id);
+      this.dropOrigin(config.id);
       return refuse(-EINVAL, e instanceof Error ? e.message : String(e));
     }
+  }
+
+  /** What a container's programs start from, in the groups of these cgroup.procs files; null: where the sandbox is. Negative: -errno. */
+  private originIn(groups: readonly number[]): Origin | number | null {
+    if (groups.length === 0) return null;
+    const origin = this.kernel.platform.newOrigin();
+    if (typeof origin === 'number') return origin;
+    const pid = new Uint8Array([...`${origin.pid}\n`].map((c) => c.charCodeAt(0)));
+    for (const fd of groups) {
+      const r = this.kernel.host.write(fd, pid, 0, pid.length);
+      if (r >= 0) continue;
+      origin.close();
+      return r;
+    }
+    return origin;
+  }
+
+  private dropOrigin(id: string): void {
+    this.kernel.origins.get(id)?.close();
+    this.kernel.origins.delete(id);
   }
 
   /** Ends a container and forgets it. With the first one the sandbox ends. */
@@ -100,6 +135,7 @@ export class Sandbox implements Surroundings {
     c.kill();
     if (c === this.first) return;
     c.release();
+    this.kernel.limits.get(c.config.id)?.close();
     this.kernel.limits.delete(c.config.id);
     if (this.containers.get(c.config.id) === c) this.containers.delete(c.config.id);
   }
@@ -115,6 +151,10 @@ export class Sandbox implements Surroundings {
 
   resume(id: string): void {
     this.parts.resume(id);
+  }
+
+  released(c: Container): void {
+    this.dropOrigin(c.config.id);
   }
 
   changed(c: Container, g: ThreadGroup | null, status: number, stopped: number): void {

@@ -184,14 +184,15 @@ export class ControlServer {
     if (r.container.id !== r.id) throw new Error('two ids');
     const gofer = fds.shift();
     if (gofer === undefined) throw new Error('descriptors are missing');
+    const own = { groups: fds.splice(0, r.groups), counters: Object.fromEntries(r.counters.map((name) => [name, fds.shift() ?? -1])) };
     let a: Arrived;
     try {
       a = this.take(r, fds);
     } catch (e) {
-      this.host.close(gofer);
+      for (const fd of [gofer, ...own.groups, ...Object.values(own.counters)]) this.host.close(fd);
       throw e;
     }
-    const c = this.sandbox.create(r.container, gofer, a.streams, a.standin);
+    const c = this.sandbox.create(r.container, gofer, own, a.streams, a.standin);
     return c instanceof Container ? { ok: true } : { ok: false, error: c.error, errno: c.errno };
   }
 

@@ -1,7 +1,7 @@
 // The kernel object: what all tasks of a sandbox share. State only; behaviour lives in the files beside it.
 
 import type { HostIO } from '../../platform/hostio.ts';
-import type { Platform } from '../../platform/platform.ts';
+import type { Origin, Platform } from '../../platform/platform.ts';
 import type { File } from '../vfs/file.ts';
 import type { Limits } from './limits.ts';
 import { NamespaceSet } from './namespaces.ts';
@@ -60,6 +60,8 @@ export class Kernel {
   memoryBytes = 0;
   /** Limits by container id; a container that is not here has none. See limits.ts. */
   readonly limits: Map<string, Limits> = new Map();
+  /** What programs of a container start from, by its id; a container that is not here uses the platform's first. */
+  readonly origins: Map<string, Origin> = new Map();
   /** Containers that are paused, by id: their tasks are kept out of the guest. */
   readonly pausedContainers: Set<string> = new Set();
   /** True while there is one. */

@@ -382,7 +382,7 @@ export function tracerEnded(g: ThreadGroup): void {
   for (const t of [...g.tracees]) {
     const kill = (t.ptrace!.options & PTRACE_O_EXITKILL) !== 0;
     detach(t, 0);
-    if (kill) t.kernel.signalTask(t, new SigInfo(SIGKILL, SI_USER));
+    if (kill) t.kernel.signalTask(t, new SigInfo(SIGKILL, SI_USER), true);
   }
   g.tracees = null;
 }

@@ -59,7 +59,7 @@ export function execProgram(
   // An empty vector gets one empty string, as Linux does since 5.18.
   if (p.argv.length === 0) p.argv.push('');
   const creds = execCredentials(t, p.file);
-  const ctx = t.kernel.platform.newAddressSpace();
+  const ctx = t.kernel.platform.newAddressSpace(t.kernel.origins.get(t.tg.container));
   if (typeof ctx === 'number') {
     release(p);
     return ctx < 0 ? ctx : -ENOMEM;

@@ -286,6 +286,11 @@ export function sys_ioprio_get(t: Task): number {
   return known ? best : -EINVAL;
 }
 
+/** Sets what ioprio_get(2) tells of a new process. */
+export function setIoPriority(t: Task, value: number): void {
+  ioPriorities.set(t, value);
+}
+
 /** ioprio_set(2). */
 export function sys_ioprio_set(t: Task): number {
   const v = t.argI(2);

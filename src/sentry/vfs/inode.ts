@@ -82,6 +82,11 @@ export abstract class Inode {
     this.mode = mode;
   }
 
+  /** Which file of the host it is, the same word in all containers that have it mounted; '': it exists here alone. */
+  get hostKey(): string {
+    return '';
+  }
+
   /** Brings cached attributes up to date (shared trees, /proc sizes). 0 or -errno. */
   refresh(): number {
     return 0;

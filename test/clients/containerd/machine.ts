@@ -19,6 +19,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { repository } from '../../support/build.ts';
 import { busybox, type Image, pause } from '../kit/images.ts';
 import { ringfence, type Runtime, runc } from '../kit/runtimes.ts';
 import { Terminal } from '../kit/terminal.ts';
@@ -47,6 +48,14 @@ const INIT =
   'ip link set lo up && mkdir -p /run/containerd && mount -t tmpfs none /run/containerd && echo up; while :; do sleep 3600 & wait $!; done';
 const DAEMON = 'containerd --config';
 const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8', HOME: '/root' };
+
+/** The lines for one runtime: those that docs/kubernetes.md tells people to write, with another name and path. */
+function handlerLines({ name, path }: Runtime): string {
+  const text = readFileSync(join(repository, 'docs/kubernetes.md'), 'utf8');
+  const lines = /```toml\n(\[plugins\."io\.containerd[^`]*)```/.exec(text)?.[1];
+  if (lines === undefined) throw new Error('docs/kubernetes.md has no lines for containerd');
+  return lines.replaceAll('runtimes.ringfence', `runtimes.${name}`).replace('/usr/local/bin/ringfence', path);
+}
 
 export class Machine {
   readonly dir: string = mkdtempSync(join(tmpdir(), 'rf-ctd-'));
@@ -94,13 +103,7 @@ export class Machine {
   }
 
   private configure(): void {
-    const handlers = runtimes.map(
-      ({ name, path }) => `
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${name}]
-        runtime_type = "io.containerd.runc.v2"
-        [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${name}.options]
-          BinaryName = "${path}"`,
-    );
+    const handlers = runtimes.map(handlerLines);
     const config = `
 version = 2
 root = "${this.dir}/root"
@@ -121,7 +124,7 @@ disabled_plugins = [${OFF.map((p) => `"io.containerd.${p}"`).join(', ')}]
     conf_dir = "${this.dir}/net.d"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     default_runtime_name = "runc"
-${handlers.join('')}
+${handlers.join('\n')}
 `;
     const network = {
       cniVersion: '0.4.0',

@@ -52,6 +52,11 @@ export class Reaper {
     this.child.stdout?.on('data', (d: Buffer) => this.heard(d.toString()));
   }
 
+  /** The process that adopts what commands leave behind. */
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
   private heard(text: string): void {
     const lines = (this.pending + text).split('\n');
     this.pending = lines.pop() as string;

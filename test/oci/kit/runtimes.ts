@@ -85,9 +85,9 @@ export class Rig {
     return `${this.cgroup}-${this.serial++}`;
   }
 
-  /** Runs a command of the runtime. `global`: words between it and --root. */
-  async run(args: string[], o: CommandOptions & { global?: string[] } = {}): Promise<Result> {
-    const argv = [...commandOf(this.name), '--root', this.states, ...(o.global ?? []), ...args];
+  /** Runs a command of the runtime. `global`: words between it and --root; `through`: a command that starts it. */
+  async run(args: string[], o: CommandOptions & { global?: string[]; through?: string[] } = {}): Promise<Result> {
+    const argv = [...(o.through ?? []), ...commandOf(this.name), '--root', this.states, ...(o.global ?? []), ...args];
     // crun's wrapper needs umount; the others work without any variable.
     const env = this.name === 'crun' ? { PATH, ...o.env } : o.env;
     return await this.reaper.run(argv, { cwd: this.dir, ...o, ...(env === undefined ? {} : { env }) });

@@ -7,6 +7,7 @@ import { TASK_DEAD, type Task } from '../../kernel/task.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { File } from '../../vfs/file.ts';
+import { dropFifo, fifoOf } from '../../vfs/hostfiles.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { Pipe, PipeFile } from './pipe.ts';
@@ -54,12 +55,14 @@ export function openFifo(c: Caller, inode: Inode, flags: number, mount: Mount, d
   const started = t.rs.obj;
   if (started instanceof FifoOpen && started.file.inode === inode) return finish(t, started);
   if (waiting.size > 0) sweepFifoOpens();
-  if (!(inode.fifo instanceof Pipe)) inode.fifo = new Pipe();
-  const pipe = inode.fifo as Pipe;
   const acc = flags & O_ACCMODE;
   if (acc !== O_RDONLY && acc !== O_WRONLY && acc !== O_RDWR) return -EINVAL;
   const nonblock = (flags & O_NONBLOCK) !== 0;
-  if (acc === O_WRONLY && nonblock && pipe.readers === 0) return -ENXIO;
+  const pipe = fifoOf(inode, () => new Pipe());
+  if (acc === O_WRONLY && nonblock && pipe.readers === 0) {
+    if (pipe.writers === 0 && pipe.openQueue.empty) dropFifo(inode);
+    return -ENXIO;
+  }
   const file = new PipeFile(inode, pipe, flags, mount, dentry);
   if (acc === O_RDWR || nonblock) return file;
   const reading = acc === O_RDONLY;

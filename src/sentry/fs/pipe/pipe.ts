@@ -15,6 +15,7 @@ import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import { File } from '../../vfs/file.ts';
 import type { SetAttr } from '../../vfs/inode.ts';
+import { dropFifo } from '../../vfs/hostfiles.ts';
 import { ATTR_ATIME, ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_UID, Inode } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { pipeFs } from '../event/anon.ts';
@@ -253,7 +254,7 @@ export class PipeFile extends File {
     if (this.readable) this.pipe.dropReader();
     if (this.writable) this.pipe.dropWriter();
     // A FIFO that nobody holds open forgets its data (fifo(7)).
-    if (this.isFifo && this.pipe.readers === 0 && this.pipe.writers === 0 && this.pipe.openQueue.empty) this.inode.fifo = null;
+    if (this.isFifo && this.pipe.readers === 0 && this.pipe.writers === 0 && this.pipe.openQueue.empty) dropFifo(this.inode);
   }
 }
 

@@ -5,6 +5,7 @@ import { IN_CREATE } from '../../../abi/eventfd.ts';
 import { S_IFMT, S_IFSOCK } from '../../../abi/stat.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import { type Dentry, instantiate, lookupChild, putDentry } from '../../vfs/dentry.ts';
+import { unbindSocket } from '../../vfs/hostfiles.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import { notifyName } from '../../vfs/notify.ts';
 import { MAY_WRITE, mayCreate, permission } from '../../vfs/permission.ts';
@@ -44,6 +45,6 @@ export function findPath(c: Caller, path: string): Inode | number {
 
 /** The socket is gone; the name stays until unlink(2). */
 export function unbindPath(d: Dentry, sock: unknown): void {
-  if (d.inode !== null && d.inode.socket === sock) d.inode.socket = null;
+  if (d.inode !== null) unbindSocket(d.inode, sock);
   putDentry(d);
 }

@@ -36,6 +36,7 @@ import type { NetNs } from '../netns.ts';
 import { Socket } from '../socket.ts';
 import { mayCollect } from './flight.ts';
 import { autoName, parseUnixName, putUnixName, unixTable } from './names.ts';
+import { bindSocket, socketOf } from '../../vfs/hostfiles.ts';
 import { bindPath, findPath, unbindPath } from './path.ts';
 
 export const UNCONNECTED = 0;
@@ -106,7 +107,7 @@ export abstract class UnixSocket extends Socket {
     } else {
       const r = bindPath(c, name);
       if (typeof r === 'number') return r;
-      r.inode!.socket = this;
+      bindSocket(r.inode!, this);
       this.dentry = r;
     }
     this.name = name;
@@ -134,7 +135,7 @@ export abstract class UnixSocket extends Socket {
     else {
       const inode = findPath(c, name);
       if (typeof inode === 'number') return inode;
-      s = inode.socket;
+      s = socketOf(inode);
     }
     if (!(s instanceof UnixSocket) || s.dead) return -ECONNREFUSED;
     if (s.type !== this.type) return -EPROTOTYPE;
