@@ -1,6 +1,6 @@
 // The options that stand before the command, and what follows from them.
 
-import { closeSync, lstatSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { CliError, codeOf } from './errors.ts';
 import { callerVariable } from './host.ts';
 
@@ -104,11 +104,22 @@ function ownFolder(path: string): string {
   throw new CliError(`${path} is not a folder that only you can write to: remove it, or name another place for states with --root`);
 }
 
+/** False in the host's own user namespace. */
+export function inUserNamespace(): boolean {
+  try {
+    return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
+  } catch {
+    return false;
+  }
+}
+
 /** Where containers' states live: --root, or the default for this user. */
 export function stateRoot(options: GlobalOptions): string {
   if (options.root !== undefined && options.root !== '') return options.root;
   const runtimeDir = callerVariable('XDG_RUNTIME_DIR');
-  if (process.geteuid?.() !== 0 && runtimeDir !== undefined && runtimeDir !== '') return `${runtimeDir}/ringfence`;
+  // As runc: root of a user namespace is an ordinary user's client, unless the environment says that he is root.
+  const ordinary = process.geteuid?.() !== 0 || (inUserNamespace() && callerVariable('USER') !== 'root');
+  if (ordinary && runtimeDir !== undefined && runtimeDir !== '') return `${runtimeDir}/ringfence`;
   if (process.geteuid?.() !== 0) return ownFolder(`/tmp/ringfence-${process.geteuid?.() ?? 0}`);
   return '/run/ringfence';
 }

@@ -1,9 +1,8 @@
 // The groups of one container: made at create, joined by the launcher, changed by update, removed at delete. What is needed for the
 // later steps is in the container's state, so that they work without its configuration.
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { GlobalOptions } from '../context.ts';
+import { type GlobalOptions, inUserNamespace } from '../context.ts';
 import { CliError } from '../errors.ts';
 import type { Spec } from '../spec/types.ts';
 import { type Hierarchies, hostHierarchies, mountOf, UNIFIED } from './hierarchies.ts';
@@ -34,14 +33,6 @@ export interface CgroupMode {
 
 const REMOVE_MS = 2000;
 const PERMISSION = ['EPERM', 'EACCES', 'EROFS'];
-
-function inUserNamespace(): boolean {
-  try {
-    return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
-  } catch {
-    return false;
-  }
-}
 
 /** From --ignore-cgroups, --cgroup-manager, --systemd-cgroup and --rootless. */
 export function cgroupMode(o: GlobalOptions): CgroupMode {

@@ -1,6 +1,6 @@
 // Files where podman looks for them: copies in and out, what a container wrote, volumes, read-only roots.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { withPodman } from './kit/each.ts';
 import { busybox } from './kit/images.ts';
@@ -98,6 +98,14 @@ withPodman(
       expect(ro.stderr).toMatch(/Read-only file system/);
       expect(ro.status).not.toBe(0);
       expect(await s.says(['-v', `${v}/here:/etc/single:ro`, BB, 'cat', '/etc/single'])).toBe('on the host');
+    });
+
+    test('-v: new files belong to who made them, at once and for the host', async () => {
+      mkdirSync(file('owned'), { recursive: true });
+      chmodSync(file('owned'), 0o777);
+      const script = 'echo x >/o/f; stat -c "%u %g" /o/f; echo y >>/o/f; stat -c "%u %g %s" /o/f';
+      expect(await s.says(['-v', `${file('owned')}:/o`, '--user', '1000:2000', BB, 'sh', '-c', script])).toBe('1000 2000\n1000 2000 4');
+      expect(statSync(file('owned/f'))).toMatchObject({ uid: 1000, gid: 2000 });
     });
 
     test('-v: what the host changes is seen inside within seconds', async () => {

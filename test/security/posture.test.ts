@@ -18,7 +18,7 @@ import {
   SENTRY_REFUSED,
   STANDIN_FATAL,
 } from './posture.ts';
-import { all, commandLine, lives, program, type Role, type Sandbox, sandboxOf, standinOf, status, until } from './support.ts';
+import { all, commandLine, lives, program, type Role, type Sandbox, settled, standinOf, status, until } from './support.ts';
 
 const ORDINARY = 65533; // no account has it
 const SANDBOX_ID = 65534;
@@ -41,7 +41,8 @@ async function start(ringfence: string, uid: number, flags: string[] = []): Prom
   let text = '';
   child.stdout.on('data', (d: Buffer) => (text += d.toString()));
   if (!(await until(() => text.includes('up'), 20_000))) throw new Error(`the guest does not come up: ${text}`);
-  return { child, sandbox: sandboxOf(standinOf(child.pid ?? 0)) };
+  // What the guest has ended, or is made ahead of time, may come and go for a moment.
+  return { child, sandbox: await settled(standinOf(child.pid ?? 0)) };
 }
 
 function members(s: Sandbox): [Role, number][] {

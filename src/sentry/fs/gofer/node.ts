@@ -102,29 +102,36 @@ export abstract class GoferNode extends Inode implements Droppable, Idle, LateFi
       const err = this.settle();
       if (err < 0) return err;
     }
-    if (this.late !== null) this.settleNames();
+    // Its times are ours until the host has its newest names; to settle them for each stat would make one message of each file.
+    if (this.late !== null && this.late.size > 0) return 0;
     if (!this.dirty && !this.mappedShared && this.session.holds(this.checkedAt)) return 0;
     return this.refreshNow();
   }
 
-  /** Asks the host: by a descriptor when there is one, else the gofer. Attributes stay as they were when it cannot say. */
+  /**
+   * Asks the host: by a descriptor when there is one and the owner is still believed, else the gofer. Attributes stay as they were when it
+   * cannot say.
+   */
   refreshNow(): number {
     const fd = this.rfd >= 0 ? this.rfd : this.wfd;
-    if (fd >= 0) {
-      const err = this.session.client.host.fstat(fd, scratch);
-      if (err < 0) return err;
-      // The descriptor, not the name: what fstat says of type and number cannot differ.
-      this.apply(scratch);
-      return 0;
-    }
-    if (this.id === 0) return this.lost;
-    const a = this.session.client.getattr(this.id);
-    if (typeof a === 'number') {
+    if (fd < 0 || (this.id !== 0 && !this.session.holds(this.checkedAt))) {
+      if (this.id === 0) return this.lost;
+      const a = this.session.client.getattr(this.id);
+      if (typeof a !== 'number') {
+        if (((a.mode ^ this.mode) & 0xf000) === 0) this.apply(a);
+        return 0;
+      }
       if (a !== -ESTALE) return a;
       this.dirty = false;
-      return 0;
+      if (fd < 0) return 0;
     }
-    if (((a.mode ^ this.mode) & 0xf000) === 0) this.apply(a);
+    const err = this.session.client.host.fstat(fd, scratch);
+    if (err < 0) return err;
+    // Our own user namespace does not know the owners of files.
+    scratch.uid = this.uid;
+    scratch.gid = this.gid;
+    // The descriptor, not the name: what fstat says of type and number cannot differ.
+    this.apply(scratch);
     return 0;
   }
 
