@@ -230,6 +230,8 @@ async function bootFailure(standin: Standin, crash: string, state: State): Promi
   }
   if (standin.problem() !== '') return startFailure(standin);
   const lines = readFileSync(crash, 'utf8').trim().split('\n');
+  const said = lines.find((l) => l.startsWith('Error: '));
+  if (said !== undefined) return new CliError(`cannot make the container: ${said.slice('Error: '.length)}`, EXIT_OWN);
   const cause = lines.find((l) => /^\w*Error\b/.test(l)) ?? lines[0] ?? '';
   return new CliError(`the sandbox ended before it was ready (status ${code})${cause === '' ? '' : `: ${cause}`}`, EXIT_OWN);
 }

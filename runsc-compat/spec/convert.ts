@@ -145,6 +145,7 @@ function convertMount(
 }
 
 function convertDevice(d: Device, where: string): ContainerConfig['devices'][number] {
+  if (!d.path.startsWith('/')) throw new CliError(`${where}/path is "${d.path}", allowed is an absolute path`);
   for (const n of ['major', 'minor'] as const) {
     if (d.type !== 'p' && d[n] === undefined) throw new CliError(`${where}/${n} is missing, only a FIFO has none`);
   }

@@ -98,6 +98,9 @@ export function checkLinux(spec: Spec, file: string): void {
   const types = namespaces.map((n) => n.type);
   const again = types.findIndex((t, i) => types.indexOf(t) !== i);
   if (again >= 0) throw new CliError(`${file}: /linux/namespaces/${again}/type is "${types[again]}" a second time`);
+  const relative = namespaces.findIndex((n) => n.path !== undefined && n.path !== '' && !n.path.startsWith('/'));
+  if (relative >= 0)
+    throw new CliError(`${file}: /linux/namespaces/${relative}/path is "${namespaces[relative]?.path}", allowed is an absolute path`);
   const has = (type: string): boolean => types.includes(type);
   for (const field of ['hostname', 'domainname'] as const) {
     if (spec[field] !== undefined && spec[field] !== '' && !has('uts'))

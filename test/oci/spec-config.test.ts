@@ -100,6 +100,8 @@ describe.each(RUNTIMES)('%s', (name) => {
     ['/linux/namespaces', [{ path: '/proc/1/ns/net' }]],
     ['/linux/devices', [{ path: '/dev/x', type: 'z', major: 1, minor: 3 }]],
     ['/linux/devices', [{ type: 'c', major: 1, minor: 3 }]],
+    ['/linux/devices', [{ path: 'dev/x', type: 'c', major: 1, minor: 3 }]],
+    ['/linux/namespaces', [{ type: 'network', path: 'run/netns/x' }]],
     ['/linux/devices', [{ path: '/dev/x', type: 'c' }]],
     ['/linux/sysctl', { 'net.ipv4.ip_forward': 1 }],
     ['/linux/maskedPaths', '/x'],

@@ -152,6 +152,17 @@ describe.each(RUNTIMES)('%s', (name) => {
       ]);
     });
 
+    test('a file of another kind in the place of a device is an error', async () => {
+      const r = await rig.script('true', (s, bundle) => {
+        writeFileSync(join(bundle, 'rootfs/etc/mine'), '');
+        s.linux.devices = [{ path: '/etc/mine', type: 'c', major: 1, minor: 3, fileMode: 0o666, uid: 0, gid: 0 }];
+      });
+      // runc leaves the file where it is.
+      if (name !== 'ringfence') return;
+      expect(r.status).not.toBe(0);
+      expect(r.stderr).toMatch(/device \/etc\/mine: another file has the name/);
+    });
+
     test('console only with a terminal', async () => {
       expect((await rig.script('ls /dev/console')).status).not.toBe(0);
     });

@@ -65,6 +65,15 @@ function confine(host: ReturnType<typeof loadHost>, config: BootConfig): void {
 const native = join(dirname(process.argv[1] ?? ''), 'native');
 const host = loadHost(join(native, 'host.node'));
 
+let booted = false;
+
+/** The sandbox's first container cannot be made: says so while there is time. The end of its Gofer ends this process as well. */
+function lastWords(e: unknown): never {
+  const text = Buffer.from(`Error: ${e instanceof Error ? e.message : String(e)}\n`, 'latin1');
+  host.write(2, text, 0, text.length);
+  return host.native.exit(1) as never;
+}
+
 function boot(): number {
   installClock((id, out) => host.clock(id, out));
   installLatin1(Buffer.prototype.latin1Slice as never, Buffer.prototype.latin1Write as never);
@@ -100,7 +109,6 @@ function boot(): number {
 
   const shrinker = new Shrinker(host.native);
   const wait = (ms: number): number => {
-    if (ms !== 0) for (const f of kernel.resting) f();
     const limit = shrinker.limit(ms);
     const n = host.wait(limit === Infinity ? -1 : limit);
     shrinker.waited(limit, n !== 0);
@@ -123,7 +131,7 @@ function boot(): number {
   }
   const parts: SandboxParts = {
     hostFile: donatedFiles(kernel, host),
-    files: (c, goferFd, ns) => buildFiles(kernel, c, goferFd, ns),
+    files: (c, goferFd, ns) => buildFiles(kernel, c, goferFd, ns, (e) => booted || lastWords(e)),
     pause: (id) => loop.pause(id),
     resume: (id) => loop.resume(id),
   };
@@ -134,6 +142,7 @@ function boot(): number {
     encode: (s: string) => Buffer.from(s, 'utf8'),
   };
   new ControlServer(kernel, sandbox, config.controlFd, config.controlClients, (fd) => host.native.accept(fd, SOCK_CLOEXEC), utf8);
+  booted = true;
   confine(host, config);
   if (config.readyFd >= 0) {
     host.write(config.readyFd, new Uint8Array([1]), 0, 1);

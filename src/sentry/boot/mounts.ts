@@ -11,6 +11,7 @@ import type { ContainerFiles } from '../control/container.ts';
 import { Cgroup1Fs } from '../fs/cgroup/cgroupfs.ts';
 import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/mem.ts';
 import type { GoferClient } from '../fs/gofer/client.ts';
+import { REST_NS } from '../fs/gofer/behind.ts';
 import { BELIEF_NS } from '../fs/gofer/belief.ts';
 import { connectGofer, GoferFileSystem } from '../fs/gofer/fs.ts';
 import { OverlayFs } from '../fs/overlay/overlay.ts';
@@ -30,6 +31,7 @@ import { bindMount, MountNamespace, mountAt } from '../vfs/namespace.ts';
 import { mkdirPath, mknodPath, symlinkPath, unlinkPath } from '../vfs/ops.ts';
 import { changeOwner } from '../vfs/setattr.ts';
 import { LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
+import { errnoName } from '../syscalls/strace.ts';
 import { copyUp } from './copyup.ts';
 import { configureSysctls, registerFileSystems } from './filesystems.ts';
 
@@ -74,7 +76,7 @@ class BootCaller implements Caller {
 }
 
 function fail(what: string, err: number): never {
-  throw new Error(`${what}: errno ${-err}`);
+  throw new Error(`${what}: ${errnoName(-err)}`);
 }
 
 class Builder {
@@ -214,7 +216,7 @@ class Builder {
     if (this.config.process.terminal) this.node('/dev/console', S_IFCHR | 0o620, makedev(5, 1), this.config.process.uid, 5);
     for (const d of this.config.devices) {
       const type = d.type === 'b' ? S_IFBLK : d.type === 'p' ? S_IFIFO : S_IFCHR;
-      this.node(d.path, type | (d.mode & 0o7777), type === S_IFIFO ? 0 : makedev(d.major, d.minor), d.uid, d.gid);
+      this.node(d.path, type | (d.mode & 0o7777), type === S_IFIFO ? 0 : makedev(d.major, d.minor), d.uid, d.gid, true);
     }
     const pts = resolve(this.c, null, '/dev/pts/ptmx', 0, this.walk) === 0;
     for (const [name, target] of DEFAULT_LINKS) {
@@ -223,13 +225,15 @@ class Builder {
     }
   }
 
-  private node(path: string, mode: number, rdev: number, uid: number, gid: number): void {
+  /** Makes a node. `strict`: what has the name already and is something else is an error (runtime specification, devices); else it is replaced. */
+  private node(path: string, mode: number, rdev: number, uid: number, gid: number, strict = false): void {
     const slash = path.lastIndexOf('/');
     if (this.reach(slash <= 0 ? '/' : path.slice(0, slash), true) < 0) return;
     // A plain file of the image in the place of a device would be written to instead of it.
     if (resolve(this.c, null, path, 0, this.walk) === 0) {
       const have = this.walk.dentry.inode!;
       if ((have.mode & S_IFMT) === (mode & S_IFMT) && have.rdev === rdev) return;
+      if (strict) fail(`device ${path}: another file has the name`, -EEXIST);
       if ((have.mode & S_IFMT) === S_IFDIR || unlinkPath(this.c, null, path) < 0) return;
     }
     const err = mknodPath(this.c, null, path, mode, rdev);
@@ -286,11 +290,11 @@ function follow(kernel: Kernel, client: GoferClient, fd: number): () => void {
     client.settleAll();
     client.belief.doubt();
   };
-  const resting = (): void => {
-    if (client.behind.queued) client.sendLate();
+  const send = new Timer(() => client.sendLate());
+  client.behind.arm = () => {
+    if (!send.armed) kernel.addTimer(send, monotonicNs() + REST_NS);
   };
   kernel.outside.add(outside);
-  kernel.resting.add(resting);
   client.onLost = (name, errno) => kernel.log.error('a file that was written could not be made', { name, errno: -errno });
   client.behind.onKept = (name, errno) => {
     client.belief.doubt();
@@ -302,19 +306,25 @@ function follow(kernel: Kernel, client: GoferClient, fd: number): () => void {
   return () => {
     client.settleAll();
     kernel.outside.delete(outside);
-    kernel.resting.delete(resting);
     kernel.host.unwatch(fd);
     client.close();
     client.belief.arm = () => {};
     kernel.cancelTimer(end);
+    kernel.cancelTimer(send);
   };
 }
 
 /**
  * Builds the mounts of a container from its configuration, in namespaces that have none yet; `goferFd`, the socket to its gofer, is taken
- * over. Throws an Error that says what could not be mounted where.
+ * over. Throws an Error that says what could not be mounted where; `first` is told of it before anything is given up.
  */
-export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: number, namespaces: NamespaceSet): ContainerFiles {
+export function buildFiles(
+  kernel: Kernel,
+  config: ContainerConfig,
+  goferFd: number,
+  namespaces: NamespaceSet,
+  first: (e: unknown) => void,
+): ContainerFiles {
   configureSysctls(kernel, namespaces, config.sysctl);
   const client = connectGofer(kernel.host, goferFd);
   const close = follow(kernel, client, goferFd);
@@ -331,6 +341,7 @@ export function buildFiles(kernel: Kernel, config: ContainerConfig, goferFd: num
     b.c.fs.unref();
     return { mounts: b.ns, messages: () => client.calls, close, hangUp: () => client.hangUp() };
   } catch (e) {
+    first(e);
     b?.c.fs.unref();
     b?.ns.unref();
     close();
