@@ -1,8 +1,8 @@
 // Runs benchmarks of bench/: node tools/bench.mjs [OPTIONS] [ROW...] makes the table over all engines (--help tells more);
-// node tools/bench.mjs micro|startup runs one of the smaller ones.
+// node tools/bench.mjs micro|startup|clients runs one of the smaller ones.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, stop } from 'esbuild';
@@ -16,6 +16,17 @@ function run(command, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+/** Files that look for others beside them find them beside their sources. */
+const ownFolders = {
+  name: 'own-folders',
+  setup(b) {
+    b.onLoad({ filter: /\/(bench|test)\/.*\.ts$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replaceAll('import.meta.dirname', JSON.stringify(dirname(path))),
+      loader: 'ts',
+    }));
+  },
+};
+
 /** Bundles a benchmark that is written in TypeScript. */
 async function bundle(name) {
   const file = join(dist, `${name}.mjs`);
@@ -28,6 +39,7 @@ async function bundle(name) {
     platform: 'node',
     target: 'node20',
     packages: 'external',
+    plugins: [ownFolders],
   });
   // Otherwise its service would stay beside what is measured.
   await stop();
@@ -49,6 +61,9 @@ const args = process.argv.slice(2);
 mkdirSync(dist, { recursive: true });
 if (args[0] === 'micro') {
   run(process.execPath, ['--expose-gc', await bundle('micro')]);
+} else if (args[0] === 'clients') {
+  run(process.execPath, [join(root, 'tools/build.mjs'), '--quiet']);
+  run(process.execPath, [await bundle('clients'), ...args.slice(1)]);
 } else if (args[0] === 'startup') {
   run(process.execPath, [join(root, 'bench/startup.mjs')]);
 } else {

@@ -109,7 +109,6 @@ function boot(): number {
 
   const shrinker = new Shrinker(host.native);
   const wait = (ms: number): number => {
-    if (ms !== 0) for (const f of kernel.resting) f();
     const limit = shrinker.limit(ms);
     const n = host.wait(limit === Infinity ? -1 : limit);
     shrinker.waited(limit, n !== 0);

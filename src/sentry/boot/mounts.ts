@@ -11,6 +11,7 @@ import type { ContainerFiles } from '../control/container.ts';
 import { Cgroup1Fs } from '../fs/cgroup/cgroupfs.ts';
 import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/mem.ts';
 import type { GoferClient } from '../fs/gofer/client.ts';
+import { REST_NS } from '../fs/gofer/behind.ts';
 import { BELIEF_NS } from '../fs/gofer/belief.ts';
 import { connectGofer, GoferFileSystem } from '../fs/gofer/fs.ts';
 import { OverlayFs } from '../fs/overlay/overlay.ts';
@@ -289,11 +290,11 @@ function follow(kernel: Kernel, client: GoferClient, fd: number): () => void {
     client.settleAll();
     client.belief.doubt();
   };
-  const resting = (): void => {
-    if (client.behind.queued) client.sendLate();
+  const send = new Timer(() => client.sendLate());
+  client.behind.arm = () => {
+    if (!send.armed) kernel.addTimer(send, monotonicNs() + REST_NS);
   };
   kernel.outside.add(outside);
-  kernel.resting.add(resting);
   client.onLost = (name, errno) => kernel.log.error('a file that was written could not be made', { name, errno: -errno });
   client.behind.onKept = (name, errno) => {
     client.belief.doubt();
@@ -305,11 +306,11 @@ function follow(kernel: Kernel, client: GoferClient, fd: number): () => void {
   return () => {
     client.settleAll();
     kernel.outside.delete(outside);
-    kernel.resting.delete(resting);
     kernel.host.unwatch(fd);
     client.close();
     client.belief.arm = () => {};
     kernel.cancelTimer(end);
+    kernel.cancelTimer(send);
   };
 }
 

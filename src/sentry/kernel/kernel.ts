@@ -85,8 +85,6 @@ export class Kernel {
   readonly groupEnded: ((g: ThreadGroup) => void)[] = [];
   /** Called when somebody outside may have changed files just now, or is about to look at them. */
   readonly outside: Set<() => void> = new Set();
-  /** Called before the loop waits. */
-  readonly resting: Set<() => void> = new Set();
 
   /** Makes a pidfd for a group in the task's table (installed by fs/event). The descriptor or -errno. */
   makePidfd: ((t: Task, g: ThreadGroup) => number) | null = null;

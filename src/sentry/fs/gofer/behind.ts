@@ -5,7 +5,7 @@
 //   - A pending file is asked nothing that only the host knows. Whatever needs that (stat, fsync, mmap, rename, link, a listing or removal
 //     of its directory, more than MAX_DATA bytes) settles it first: then it is a file like any other.
 //   - Messages are carried out in order, and every other message sends what is queued before it.
-//   - Closed files are sent when a message is full and before the Sentry sleeps; open ones at the end of the epoch (belief.ts). All of it
+//   - Closed files are sent when a message is full, or after REST_NS; open ones at the end of the epoch (belief.ts). All of it
 //     is settled before the end of a process is told outside, before the container is paused, and by sync(2).
 //   - Only where there is plenty of room (GoferSession.roomy): an error of the host comes too late to tell the writer. It is logged, and the
 //     name is gone.
@@ -23,6 +23,8 @@ const MAX_OPEN = 128;
 const LOT = 16;
 const LOT_BYTES = 48 * 1024;
 const FIRST_ROOM = 1024;
+/** How long what is queued may wait for more, ns of CLOCK_MONOTONIC: whoever made a file often has a mode or a time to set. */
+export const REST_NS = 5e6;
 
 const time = new Float64Array(2);
 
@@ -93,6 +95,8 @@ export interface Sent {
 export class Behind {
   /** Told of a name that could not be removed. */
   onKept: (name: string, errno: number) => void = () => {};
+  /** Has the queue sent in REST_NS; given by who has timers. */
+  arm: () => void = () => {};
   private readonly open: Set<Pending> = new Set();
   private queue: Pending[] = [];
   private bytes = 0;
@@ -119,6 +123,7 @@ export class Behind {
     this.open.delete(p);
     this.queue.push(p);
     this.bytes += p.file.size;
+    this.arm();
     return this.queue.length >= LOT || this.bytes >= LOT_BYTES;
   }
 
@@ -149,6 +154,7 @@ export class Behind {
   remove(dir: LateDirectory, name: string): boolean {
     dir.late ??= new Set();
     this.removals.push({ dir, name });
+    this.arm();
     return this.removals.length >= LOT;
   }
 

@@ -20,7 +20,7 @@ import type { Caller } from '../../vfs/caller.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { File } from '../../vfs/file.ts';
 import type { FileSystem } from '../../vfs/filesystem.ts';
-import { ATTR_ATIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_SIZE, ATTR_UID, type Inode, type SetAttr } from '../../vfs/inode.ts';
+import { ATTR_ATIME, ATTR_CTIME, ATTR_GID, ATTR_MODE, ATTR_MTIME, ATTR_SIZE, ATTR_UID, type Inode, type SetAttr } from '../../vfs/inode.ts';
 import type { Mount } from '../../vfs/mount.ts';
 import { Pending } from './behind.ts';
 import { GoferDirectory, GoferFile } from './file.ts';
@@ -308,6 +308,7 @@ export class GoferInode extends GoferLate {
     inode.pending = new Pending(inode, this, name);
     this.session.client.behind.begin(inode.pending);
     this.note(name, inode);
+    this.touch(ATTR_MTIME | ATTR_CTIME);
     return inode;
   }
 

@@ -102,7 +102,8 @@ export abstract class GoferNode extends Inode implements Droppable, Idle, LateFi
       const err = this.settle();
       if (err < 0) return err;
     }
-    if (this.late !== null) this.settleNames();
+    // Its times are ours until the host has its newest names; to settle them for each stat would make one message of each file.
+    if (this.late !== null && this.late.size > 0) return 0;
     if (!this.dirty && !this.mappedShared && this.session.holds(this.checkedAt)) return 0;
     return this.refreshNow();
   }
