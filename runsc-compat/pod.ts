@@ -1,5 +1,5 @@
-// Pods: containers that share one sandbox. The first container of a pod is the sandbox's own; further ones name it in their annotations
-// and join its Sentry, each with a Gofer and a stand-in of its own.
+// Pods: containers that share one sandbox. The first container of a pod is the sandbox's own; further ones name it in their annotations,
+// or are given one of its namespaces by path, and join its Sentry, each with a Gofer and a stand-in of its own.
 
 import { closeSync, openSync, read, statSync } from 'node:fs';
 import type { ContainerConfig, NamespaceWords } from '../src/wire/boot.ts';
@@ -46,10 +46,33 @@ function namedSandbox(spec: Spec): string | null {
   return null;
 }
 
+/**
+ * The sandbox of the running container whose pid, IPC or network namespace is given by path, or null. What such containers share is in a
+ * Sentry: a network without packets in common would be none.
+ */
+function joinedSandbox(root: StateRoot, spec: Spec): string | null {
+  for (const [kind, file] of KINDS) {
+    const path = kind === 'uts' || kind === 'cgroup' ? undefined : spec.linux?.namespaces?.find((n) => n.type === kind)?.path;
+    const word = path === undefined || path === '' ? null : fileWord(path);
+    if (word === null || word === fileWord(`/proc/self/ns/${file}`)) continue;
+    for (const id of root.ids()) {
+      const c = root.at(id);
+      const s = c.read();
+      if (s === null || s.pid <= 0 || fileWord(`/proc/${s.pid}/ns/${file}`) !== word) continue;
+      const status = c.statusOf(s);
+      if (status !== 'stopped' && status !== 'creating') return s.sandbox ?? id;
+    }
+  }
+  return null;
+}
+
 /** The pod that container `id` belongs to, or null. Throws when its annotations name a sandbox that does not run below this --root. */
 export function podOf(root: StateRoot, spec: Spec, id: string): Pod | null {
   const named = namedSandbox(spec);
-  if (named === null) return null;
+  if (named === null) {
+    const joined = joinedSandbox(root, spec);
+    return joined === null ? null : { id: joined, container: root.at(joined) };
+  }
   const fail = (why: string): never => {
     throw new CliError(`cannot create container ${id} in the sandbox ${JSON.stringify(named)}, which its annotations name: ${why}`);
   };

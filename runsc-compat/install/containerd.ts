@@ -31,7 +31,9 @@ export const containerd: Client = {
     if (/\.runtimes\.["']?ringfence["']?\s*\]/.test(own)) {
       throw new CliError(`${PATH} has a runtime handler ringfence that is not ours: remove it, or leave it as it is`);
     }
-    const block = `[${table}.ringfence]
+    // A table of handlers takes the place of the one that containerd has by default: without runc in it the CRI plugin would not start.
+    const runc = /\.runtimes\.["']?\w/.test(own) ? '' : `[${table}.runc]\n  runtime_type = "io.containerd.runc.v2"\n`;
+    const block = `${runc}[${table}.ringfence]
   runtime_type = "io.containerd.runc.v2"
   [${table}.ringfence.options]
     BinaryName = ${tomlString(runtime)}`;

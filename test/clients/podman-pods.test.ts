@@ -121,6 +121,10 @@ withPodman(
       for (const kind of ['net', 'ipc']) {
         expect(await s.exec(second, 'readlink', `/proc/self/ns/${kind}`)).toBe(await s.exec(first, 'readlink', `/proc/self/ns/${kind}`));
       }
+      const served = s.podman.run(['exec', first, 'sh', '-c', 'echo through one loopback | nc -l -p 7778']);
+      await until('it listens', async () => (await s.podman.run(['exec', second, 'sh', '-c', 'netstat -ltn | grep -q 7778'])).status === 0);
+      expect(await s.exec(second, 'nc', '127.0.0.1', '7778')).toBe('through one loopback');
+      expect((await served).status).toBe(0);
       for (const name of [second, first]) await s.remove(name);
     });
   },

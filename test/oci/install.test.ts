@@ -103,7 +103,10 @@ describe('containerd', () => {
         [plugin]: {
           containerd: {
             default_runtime_name: 'runc',
-            runtimes: { ringfence: { runtime_type: 'io.containerd.runc.v2', options: { BinaryName: ringfence } } },
+            runtimes: {
+              runc: { runtime_type: 'io.containerd.runc.v2' },
+              ringfence: { runtime_type: 'io.containerd.runc.v2', options: { BinaryName: ringfence } },
+            },
           },
         },
       },
@@ -113,6 +116,16 @@ describe('containerd', () => {
     expect(readFileSync(join(dir, CONTAINERD), 'utf8')).toBe(once);
     install(dir, '--runtime', 'containerd', '--uninstall');
     expect(readFileSync(join(dir, CONTAINERD), 'utf8')).toBe(text);
+  });
+
+  test('handlers that are there stay, and no other comes', () => {
+    const plugin = 'plugins."io.containerd.grpc.v1.cri".containerd';
+    const dir = machine({ [CONTAINERD]: `version = 2\n[${plugin}]\n  default_runtime_name = "other"\n[${plugin}.runtimes.other]\n` });
+    expect(install(dir, '--runtime', 'containerd').status).toBe(0);
+    const cri = (toml(join(dir, CONTAINERD)) as { plugins: Record<string, { containerd: { runtimes: object } }> }).plugins[
+      'io.containerd.grpc.v1.cri'
+    ];
+    expect(Object.keys(cri?.containerd.runtimes ?? {})).toEqual(['other', 'ringfence']);
   });
 
   test('a new file where there was none; versions and handlers that are not ours are refused', () => {

@@ -19,7 +19,7 @@ export interface CommandOptions {
 /** The compiled reaper. */
 function program(): string {
   const source = join(repository, 'test/oci/kit/reaper.c');
-  const output = join(repository, 'dist/test/reaper');
+  const output = join(repository, 'dist/test/oci-reaper');
   if (existsSync(output) && statSync(output).mtimeMs > statSync(source).mtimeMs) return output;
   mkdirSync(join(repository, 'dist/test'), { recursive: true });
   const temporary = `${output}.${process.pid}`;
