@@ -1,7 +1,7 @@
 // Many containers at once and one after the other, through containerd: all of them work, and nothing of them is left behind.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runtimes } from './containerd/machine.ts';
+import { runtimes, unhurried } from './containerd/machine.ts';
 import { type Pod, Pods } from './containerd/pods.ts';
 
 /** How many times a container is made and removed by each client; 500 take a quarter of an hour. */
@@ -61,7 +61,7 @@ describe.each(runtimes)('$name', ({ name: handler, path }) => {
       await several(CYCLES, async (i) => {
         const id = `cycle-${handler}-${i}`;
         expect(await m.ctr(['run', '-d', '--runc-binary', path, 'localhost/bb:latest', id, 'sleep', '1000'])).toMatchObject({ status: 0 });
-        const said = await m.ctr(['task', 'exec', '--exec-id', 'x', id, 'sh', '-c', `echo ${i}; exit 3`]);
+        const said = await m.ctr(['task', 'exec', '--exec-id', 'x', id, ...unhurried('sh', '-c', `echo ${i}; exit 3`)]);
         expect(said).toEqual({ status: 3, stdout: `${i}\n`, stderr: '' });
         expect((await m.ctr(['task', 'kill', '-s', 'KILL', id])).stderr).toBe('');
         // --force waits for the end

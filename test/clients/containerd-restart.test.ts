@@ -1,7 +1,7 @@
 // containerd crashes and comes back while containers and pods run: they go on, are found again, and can be driven on.
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { runtimes } from './containerd/machine.ts';
+import { runtimes, unhurried } from './containerd/machine.ts';
 import { Pods } from './containerd/pods.ts';
 
 let p: Pods;
@@ -53,7 +53,7 @@ describe.each(runtimes)('$name', ({ name: handler, path }) => {
     await m.killDaemon();
     await m.startDaemon();
     expect(await task()).toBe(running);
-    const ran = (await m.ctr(['task', 'exec', '--exec-id', 'x', id, 'sh', '-c', count])).stdout;
+    const ran = (await m.ctr(['task', 'exec', '--exec-id', 'x', id, ...unhurried('sh', '-c', count)])).stdout;
     expect(Number(ran)).toBeGreaterThan(0);
     expect((await m.ctr(['task', 'kill', '-s', 'TERM', id])).stderr).toBe('');
     expect(await m.until(async () => /STOPPED/.test(await task()))).toBe(true);

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { busybox } from './kit/images.ts';
-import { Machine, type Result, runtimes } from './containerd/machine.ts';
+import { Machine, type Result, runtimes, unhurried } from './containerd/machine.ts';
 
 const IMAGE = 'localhost/bb:latest';
 let m: Machine;
@@ -26,8 +26,10 @@ describe.each(runtimes)('$name', ({ path: binary }) => {
   const detached = async (id: string, ...command: string[]): Promise<void> => {
     expect(await run(['-d'], id, ...command)).toEqual({ status: 0, stdout: '', stderr: '' });
   };
-  const exec = (id: string, name: string, flags: string[], ...command: string[]): Promise<Result> =>
+  const execAtOnce = (id: string, name: string, flags: string[], ...command: string[]): Promise<Result> =>
     m.ctr(['task', 'exec', '--exec-id', name, ...flags, id, ...command]);
+  const exec = (id: string, name: string, flags: string[], ...command: string[]): Promise<Result> =>
+    execAtOnce(id, name, flags, ...unhurried(...command));
   /** State and pid of a task in `ctr task ls`. */
   const task = async (id: string): Promise<{ pid: number; state: string } | null> => {
     const line = (await m.ctr(['task', 'ls'])).stdout.split('\n').find((l) => l.split(/\s+/)[0] === id);
@@ -242,7 +244,7 @@ describe.each(runtimes)('$name', ({ path: binary }) => {
     test('ps names processes of the host', async () => {
       await detached('t5', 'sh', '-c', 'sleep 1000');
       const pid = (await task('t5'))?.pid ?? 0;
-      const exited = exec('t5', 'other', [], 'sleep', '1000');
+      const exited = execAtOnce('t5', 'other', [], 'sleep', '1000');
       const pids = async (): Promise<number[]> =>
         (await m.ctr(['task', 'ps', 't5'])).stdout
           .trim()
@@ -270,18 +272,21 @@ describe.each(runtimes)('$name', ({ path: binary }) => {
       expect(r.stdout).toBe('1000\n2000\n/home\n');
       const input = await m.ctr(['task', 'exec', '--exec-id', 'c', 'e1', 'head', '-n', '1'], { input: 'words\n' });
       expect(input.stdout).toBe('words\n');
-      expect(await exec('e1', 'd', [], '/no/such')).toMatchObject({
+      expect(await execAtOnce('e1', 'd', [], '/no/such')).toMatchObject({
         status: 1,
         stderr: expect.stringMatching(/no such file or directory/),
       });
-      expect(await exec('e1', 'e', [], 'nosuch')).toMatchObject({ status: 1, stderr: expect.stringMatching(/executable file not found/) });
+      expect(await execAtOnce('e1', 'e', [], 'nosuch')).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(/executable file not found/),
+      });
       await remove('e1');
     });
 
     test('kill --exec-id', async () => {
       await detached('e2', 'sleep', '1000');
-      const trapped = exec('e2', 'one', [], 'sh', '-c', 'trap "exit 5" TERM; touch /one; while :; do sleep 0.05; done');
-      const plain = exec('e2', 'two', [], 'sh', '-c', 'touch /two; exec sleep 1000');
+      const trapped = execAtOnce('e2', 'one', [], 'sh', '-c', 'trap "exit 5" TERM; touch /one; while :; do sleep 0.05; done');
+      const plain = execAtOnce('e2', 'two', [], 'sh', '-c', 'touch /two; exec sleep 1000');
       expect(
         await m.until(async () => (await exec('e2', `l${Math.random()}`, [], 'test', '-e', '/one', '-a', '-e', '/two')).status === 0),
       ).toBe(true);

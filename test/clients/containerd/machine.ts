@@ -57,6 +57,14 @@ function handlerLines({ name, path }: Runtime): string {
   return lines.replaceAll('runtimes.ringfence', `runtimes.${name}`).replace('/usr/local/bin/ringfence', path);
 }
 
+/**
+ * A command that says nothing at first. `ctr task exec` of containerd 1.6 loses the output of one that is over before ctr has opened its
+ * pipes, whatever the runtime is: once in some hundred times on a busy machine.
+ */
+export function unhurried(...command: string[]): string[] {
+  return ['sh', '-c', 'sleep 0.3; exec "$@"', 'sh', ...command];
+}
+
 export class Machine {
   readonly dir: string = mkdtempSync(join(tmpdir(), 'rf-ctd-'));
   readonly socket: string = join(this.dir, 'containerd.sock');
