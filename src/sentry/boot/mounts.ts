@@ -290,7 +290,10 @@ function follow(kernel: Kernel, client: GoferClient, fd: number): () => void {
     client.settleAll();
     client.belief.doubt();
   };
-  const send = new Timer(() => client.sendLate());
+  const send = new Timer(() => {
+    client.sendLate(client.behind.still() ? 0 : 1);
+    if (client.behind.queued()) client.behind.arm();
+  });
   client.behind.arm = () => {
     if (!send.armed) kernel.addTimer(send, monotonicNs() + REST_NS);
   };

@@ -100,6 +100,7 @@ export class Behind {
   private readonly open: Set<Pending> = new Set();
   private queue: Pending[] = [];
   private bytes = 0;
+  private arrived = false;
   private removals: { dir: LateDirectory; name: string }[] = [];
   /** Messages without an answer, the oldest first. */
   private readonly waiting: Sent[] = [];
@@ -116,15 +117,16 @@ export class Behind {
     p.dir.late.add(p);
   }
 
-  /** It is not written to for now. True: there is enough for a message. */
+  /** It is not written to for now. True: there is enough for a message without it: its owner, mode and times may be set yet. */
   enqueue(p: Pending): boolean {
     if (p.queued || p.sent) return false;
     p.queued = true;
     this.open.delete(p);
     this.queue.push(p);
     this.bytes += p.file.size;
+    this.arrived = true;
     this.arm();
-    return this.queue.length >= LOT || this.bytes >= LOT_BYTES;
+    return this.queue.length > LOT || this.bytes - p.file.size >= LOT_BYTES;
   }
 
   /** The name was removed, or the file is made in another way. */
@@ -140,9 +142,16 @@ export class Behind {
     for (const p of [...this.open]) this.enqueue(p);
   }
 
-  /** There is something to send. */
-  get queued(): boolean {
-    return this.queue.length > 0 || this.removals.length > 0;
+  /** True if no file was queued since the last question. */
+  still(): boolean {
+    const still = !this.arrived;
+    this.arrived = false;
+    return still;
+  }
+
+  /** There is something to send, besides the files that were queued last, `keep` of them. */
+  queued(keep = 0): boolean {
+    return this.queue.length > keep || this.removals.length > 0;
   }
 
   /** Names are to be removed: they go before the files that are queued, which may take their place. */
@@ -170,11 +179,11 @@ export class Behind {
     return this.waiting.length;
   }
 
-  /** Takes the files of the next message, which goes out as `tag`, in the order in which they were queued. */
-  take(tag: number): PutRequest[] {
+  /** Takes the files of the next message, which goes out as `tag`, in the order in which they were queued, but for the last `keep`. */
+  take(tag: number, keep: number): PutRequest[] {
     const files: Pending[] = [];
     let bytes = 0;
-    while (files.length < this.queue.length && files.length < LOT) {
+    while (files.length < this.queue.length - keep && files.length < LOT) {
       const p = this.queue[files.length]!;
       bytes += p.file.size;
       if (bytes > LOT_BYTES && files.length > 0) break;

@@ -74,7 +74,7 @@ export class GoferClient {
   call(op: number): number {
     this.donated = -1;
     // In order: what was done before is known to the gofer before this.
-    if (this.behind.queued) this.sendLate();
+    if (this.behind.queued()) this.sendLate();
     if (this.dead) return -EIO;
     const { q, r, host } = this;
     q.op = op;
@@ -129,16 +129,16 @@ export class GoferClient {
     return -EIO;
   }
 
-  /** Sends the queue of files to be made, and waits for no answer but where too many are on their way. */
-  sendLate(): void {
+  /** Sends the queue of files to be made, but for the last `keep`, and waits for no answer but where too many are on their way. */
+  sendLate(keep = 0): void {
     const q = this.lateRequest;
-    while (this.behind.queued && !this.dead) {
+    while (this.behind.queued(keep) && !this.dead) {
       while (this.behind.unanswered >= MAX_UNANSWERED) if (!this.awaitLate()) return;
       this.tag = (this.tag + 1) >>> 0;
       q.op = this.behind.removing ? OP_REMOVE : OP_PUT;
       q.tag = this.tag;
       if (q.op === OP_REMOVE) q.removals = this.behind.takeRemovals(this.tag);
-      else q.puts = this.behind.take(this.tag);
+      else q.puts = this.behind.take(this.tag, keep);
       const len = encodeRequest(q, this.lateEncoder);
       q.puts = [];
       if (len < 0) this.fail();

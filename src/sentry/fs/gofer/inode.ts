@@ -362,7 +362,7 @@ export class GoferInode extends GoferLate {
       return 0;
     }
     if (this.session.late && flags === 0 && !target.survives) {
-      if (client.behind.remove(this, name)) client.sendLate();
+      if (client.behind.remove(this, name)) client.sendLate(1);
       this.note(name, null);
       target.lostName();
       return client.dead ? -EIO : 0;

@@ -195,7 +195,7 @@ export abstract class GoferNode extends Inode implements Droppable, Idle, LateFi
     if (--this.opens > 0) return;
     if (this.pending !== null) {
       const { client } = this.session;
-      if (client.behind.enqueue(this.pending)) client.sendLate();
+      if (client.behind.enqueue(this.pending)) client.sendLate(1);
       return;
     }
     if (this.nlink === 0 || this.id === 0 || this.session.client.dead) this.closeDescriptors();
