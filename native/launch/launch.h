@@ -102,6 +102,8 @@ struct plan {
   const char *root; // of the container; NULL: the stand-in keeps the caller's
   const char *root_propagation;
   bool root_readonly;
+  int view_device; // /dev/fuse; -1: not open
+  int view_tree;   // what is mounted from it
   int root_tree;
   struct contmount *cont;
   int ncont;
@@ -151,7 +153,12 @@ int clone_tree(const char *source, bool recursive, bool privileged, bool *is_dir
 // controot.c
 void open_container(struct plan *p, bool privileged);
 void make_container(struct plan *p);
-void enter_container(struct plan *p);
+void enter_container(struct plan *p, int socket);
+int open_inside(int root, const char *path);
+
+// view.c
+void open_view(struct plan *p);
+void show_view(struct plan *p, int socket);
 
 // hook.c
 _Noreturn void hook_main(struct plan *p);

@@ -36,6 +36,7 @@ import {
   setLimits,
   setScheduling,
 } from './process.ts';
+import { type ProcView, showProcesses } from './procview.ts';
 
 const SI_USER = 0;
 /** Statuses of processes that nobody has waited for are kept up to this many. */
@@ -98,6 +99,8 @@ export class Container {
   private readonly standin: number;
   /** The pid namespace came with it. */
   private readonly ownPids: boolean;
+  /** Its processes as the stand-in's /proc shows them. */
+  private view: ProcView | null = null;
   private readonly consoles: Map<ThreadGroup, JoinedConsole> = new Map();
   /** Processes that the entrypoint started. */
   private readonly started: Set<ThreadGroup> = new Set();
@@ -248,7 +251,7 @@ export class Container {
 
   /**
    * A stand-in on the host: a byte from it is a signal for its process, its end is the end of its process. `g` null: the container's
-   * own, before and after its start.
+   * own, before and after its start. That one sends a byte 0 with an open /dev/fuse as well, when it is in the container's root.
    */
   private watchStandin(g: ThreadGroup | null, fd: number): void {
     const host = this.kernel.host;
@@ -256,7 +259,10 @@ export class Container {
     host.setNonblock(fd, true);
     host.watch(fd, EPOLLIN | EPOLLHUP, () => {
       for (;;) {
-        const n = host.read(fd, b, 0, b.length);
+        const fds: number[] = [];
+        const n = host.recvFds(fd, b, 0, b.length, fds);
+        if (g === null && n === 1 && b[0] === 0) this.show(fds.shift() ?? -1);
+        for (const f of fds) host.close(f);
         if (n > 0) {
           for (let i = 0; i < n; i++) this.fromStandin(g ?? this.init, b[i]!);
           continue;
@@ -269,6 +275,13 @@ export class Container {
         return;
       }
     });
+  }
+
+  /** The stand-in's /proc is ours to answer for; -1: the host has no FUSE for it. */
+  private show(device: number): void {
+    if (device < 0) this.kernel.log.info('no FUSE: /proc of the stand-in shows host processes', { container: this.config.id });
+    else if (this.view !== null || this.released) this.kernel.host.close(device);
+    else this.view = showProcesses(this.kernel, device, this.config.id, this.namespaces, this.files.mounts.root);
   }
 
   /** A signal that the stand-in got. SIGWINCH comes from the host's terminal: its size is the console's. */
@@ -375,6 +388,7 @@ export class Container {
     for (const c of this.closing.splice(0)) this.closeConsole(c, 0);
     setConsole(this.kernel, this.config.id, null);
     this.streams.close(this.kernel);
+    this.view?.close();
     this.namespaces.unref();
     this.around.released(this);
     this.files.close();
