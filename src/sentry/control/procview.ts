@@ -8,7 +8,9 @@ import { ProcFs } from '../fs/proc/proc.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { KernelCaller } from '../kernel/kernelcaller.ts';
 import type { NamespaceSet } from '../kernel/namespaces.ts';
+import type { Caller } from '../vfs/caller.ts';
 import { makeFileSystem } from '../vfs/fstypes.ts';
+import type { Inode } from '../vfs/inode.ts';
 import type { Mount } from '../vfs/mount.ts';
 
 /** What the host's kernel wants room for at least is 8 KiB. */
@@ -23,6 +25,13 @@ export interface ProcView {
   close(): void;
 }
 
+/** The directory of the process with the lowest number, or -errno. */
+function firstProcess(proc: ProcFs, caller: Caller): Inode | number {
+  let first = Infinity;
+  for (const g of proc.pidns.groups()) if (!g.reaped) first = Math.min(first, g.pid.in(proc.pidns));
+  return first === Infinity ? -ENOENT : proc.root.lookup(caller, String(first));
+}
+
 /**
  * Serves the proc of a container's pid namespace on `fd`, an open /dev/fuse that is mounted. The descriptor is taken over. Null, with a line
  * in the log, where it cannot be watched.
@@ -31,7 +40,7 @@ export function showProcesses(kernel: Kernel, fd: number, container: string, ns:
   const host = kernel.host;
   const caller = new KernelCaller(root, container, ns);
   const proc = makeFileSystem(caller, 'proc', 'proc', []);
-  const server = proc instanceof ProcFs ? new FuseServer(proc, caller, ANSWER) : null;
+  const server = proc instanceof ProcFs ? new FuseServer(proc, () => firstProcess(proc, caller), caller, ANSWER) : null;
   let open = true;
   const close = (): void => {
     if (!open) return;

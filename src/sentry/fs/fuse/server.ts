@@ -12,10 +12,9 @@ import { latin1Decode, latin1Encode } from '../../../base/bytes.ts';
 import type { Caller } from '../../vfs/caller.ts';
 import { type Dentry, rootDentry } from '../../vfs/dentry.ts';
 import type { DirSink, File } from '../../vfs/file.ts';
-import type { StatFs } from '../../vfs/filesystem.ts';
+import type { FileSystem, StatFs } from '../../vfs/filesystem.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import { internalMount, type Mount } from '../../vfs/mount.ts';
-import type { ProcFs } from '../proc/proc.ts';
 import { SynthText } from '../synthetic.ts';
 import {
   ATTR_OUT_BYTES,
@@ -97,7 +96,8 @@ interface Node {
 }
 
 export class FuseServer {
-  private readonly proc: ProcFs;
+  private readonly fs: FileSystem;
+  private readonly first: () => Inode | number;
   private readonly caller: Caller;
   private readonly mount: Mount;
   private readonly top: Dentry;
@@ -111,15 +111,19 @@ export class FuseServer {
   private readonly out: Uint8Array;
   private readonly view: DataView;
 
-  /** `out` gets the answers: OUT_HEADER + MAX_DATA bytes. Only one server at a time may be using it. */
-  constructor(proc: ProcFs, caller: Caller, out: Uint8Array) {
-    this.proc = proc;
+  /**
+   * Serves a proc. `first`: the directory of its first process, or -errno. `out` gets the answers: OUT_HEADER + MAX_DATA bytes, which several
+   * servers may use in turn.
+   */
+  constructor(fs: FileSystem, first: () => Inode | number, caller: Caller, out: Uint8Array) {
+    this.fs = fs;
+    this.first = first;
     this.caller = caller;
-    this.mount = internalMount(proc);
-    this.top = rootDentry(proc);
+    this.mount = internalMount(fs);
+    this.top = rootDentry(fs);
     this.out = out;
     this.view = new DataView(out.buffer, out.byteOffset, out.byteLength);
-    this.nodes.set(FUSE_ROOT_ID, { id: FUSE_ROOT_ID, key: '', inode: proc.root, only: null, size: 0, lookups: 1 });
+    this.nodes.set(FUSE_ROOT_ID, { id: FUSE_ROOT_ID, key: '', inode: fs.root, only: null, size: 0, lookups: 1 });
   }
 
   /** How many nodes and open files it keeps for the host's kernel. */
@@ -237,7 +241,7 @@ export class FuseServer {
 
   private statfs(): number {
     const s: StatFs = { type: 0, bsize: 0, blocks: 0, bfree: 0, bavail: 0, files: 0, ffree: 0, namelen: 0, flags: 0 };
-    this.proc.statfs(s);
+    this.fs.statfs(s);
     const o = OUT_HEADER;
     this.out.fill(0, o, o + STATFS_OUT_BYTES);
     this.view.setUint32(o + 40, s.bsize, true);
@@ -246,22 +250,11 @@ export class FuseServer {
     return STATFS_OUT_BYTES;
   }
 
-  /** The directory of the process that has been longest in the container, or -errno. */
-  private firstProcess(): Inode | number {
-    const ns = this.proc.pidns;
-    let first = 0;
-    for (const g of ns.groups()) {
-      const nr = g.pid.in(ns);
-      if (!g.reaped && nr > 0 && (first === 0 || nr < first)) first = nr;
-    }
-    return first === 0 ? -ENOENT : this.proc.root.lookup(this.caller, String(first));
-  }
-
   private find(dir: Node, name: string): Inode | number {
     if (name === '' || (dir.only !== null && !dir.only.has(name))) return -ENOENT;
     const shown = dir.id === FUSE_ROOT_ID ? ROOT_LINKS.get(name) : undefined;
     if (shown === undefined) return dir.inode.lookup(this.caller, name);
-    const first = shown === 0 ? -ENOENT : this.firstProcess();
+    const first = shown === 0 ? -ENOENT : this.first();
     return typeof first === 'number' || name === 'self' ? first : first.lookup(this.caller, name);
   }
 
