@@ -40,13 +40,17 @@ static int view_mount(int device) {
   if (fs < 0) return -1;
   char number[16];
   snprintf(number, sizeof number, "%d", device);
-  const char *const words[][2] = {{"source", "proc"}, {"subtype", "ringfence"}, {"fd", number}, {"rootmode", "40555"}, {"user_id", "0"}, {"group_id", "0"}};
+  const char *const words[][2] = {
+      {"source", "proc"}, {"subtype", "ringfence"}, {"fd", number}, {"rootmode", "40555"}, {"user_id", "0"}, {"group_id", "0"},
+  };
   const char *const flags[] = {"ro", "allow_other", "default_permissions"};
   bool ok = true;
-  for (size_t i = 0; i < sizeof words / sizeof *words; i++) ok = ok && syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, words[i][0], words[i][1], 0) == 0;
-  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) ok = ok && syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, flags[i], NULL, 0) == 0;
+  for (size_t i = 0; ok && i < sizeof words / sizeof *words; i++)
+    ok = syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, words[i][0], words[i][1], 0) == 0;
+  for (size_t i = 0; ok && i < sizeof flags / sizeof *flags; i++) ok = syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, flags[i], NULL, 0) == 0;
   int tree = -1;
-  const unsigned attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
+  const unsigned attributes =
+      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
   if (ok && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0) tree = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
   close(fs);
   return tree;

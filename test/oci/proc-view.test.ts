@@ -2,9 +2,10 @@
 // lists what runs in the container, and nothing else.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, readFileSync, readlinkSync } from 'node:fs';
+import { accessSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { sandboxOf } from '../security/support.ts';
+import { FUSE_DEVICE } from '../security/posture.ts';
+import { all, sandboxOf } from '../security/support.ts';
 import { Pod } from './kit/pod.ts';
 import { Rig, type TestSpec } from './kit/runtimes.ts';
 
@@ -174,6 +175,15 @@ describe('ringfence alone', () => {
     expect(r.stderr.match(/Too many levels of symbolic links/g)?.length).toBe(3);
     expect(r.stderr).toMatch(/Read-only file system/);
     expect(r.stderr).toMatch(/self\/environ.*No such file/);
+  });
+
+  test('the Sentry alone holds the device', async () => {
+    const c = await running();
+    await processes(c.pid, 4);
+    const s = sandboxOf(c.pid);
+    const devices = (pid: number): number =>
+      readdirSync(`/proc/${pid}/fd`).filter((fd) => FUSE_DEVICE.test(readlinkSync(`/proc/${pid}/fd/${fd}`))).length;
+    for (const pid of all(s)) expect([pid, devices(pid)]).toEqual([pid, pid === s.sentry ? 1 : 0]);
   });
 
   test('kill -9 of the Sentry ends the wait of a reader', async () => {
