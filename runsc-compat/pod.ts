@@ -1,11 +1,12 @@
 // Pods: containers that share one sandbox. The first container of a pod is the sandbox's own; further ones name it in their annotations,
 // or are given one of its namespaces by path, and join its Sentry, each with a Gofer and a stand-in of its own.
 
-import { closeSync, openSync, read, statSync } from 'node:fs';
+import { closeSync, openSync, read, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import type { ContainerConfig, NamespaceWords } from '../src/wire/boot.ts';
 import type { SentStreams } from '../src/wire/control.ts';
 import { GoferRequest, MAX_MESSAGE, OP_CLUNK } from '../src/wire/gofer.ts';
 import { Encoder, encodeRequest } from '../src/wire/gofercodec.ts';
+import { oomLead } from './cgroups/limits.ts';
 import { CONTROL_NAME, connectIn } from './control.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { host } from './host.ts';
@@ -28,6 +29,9 @@ const KINDS: readonly (readonly [keyof NamespaceWords, string])[] = [
   ['cgroup', 'cgroup'],
 ];
 const MSG_NOSIGNAL = 0x4000;
+/** The highest oom_score_adj (proc(5)). */
+const MOST_OOM_SCORE = 1000;
+const NO_MEMORY_LIMIT = { memory: 0 };
 
 /** The sandbox that a new container is to join. */
 export interface Pod {
@@ -163,6 +167,25 @@ function inOrder(stdio: HostStdio): { sent: Omit<SentStreams, 'standin'>; fds: n
 }
 
 /**
+ * Has the kernel kill guests of a new container before its Gofer: the stub that they are copied from, the only one in its groups yet, gets
+ * the stand-in's oom_score_adj and `lead` more.
+ */
+function raiseGuests(procs: string, standin: number, lead: number): void {
+  const own = Number(readFileSync(`/proc/${standin}/oom_score_adj`, 'latin1'));
+  for (const pid of readFileSync(procs, 'latin1').split('\n')) {
+    if (pid === '') continue;
+    try {
+      if (!readlinkSync(`/proc/${pid}/exe`).endsWith('/native/stub')) continue;
+      writeFileSync(`/proc/${pid}/oom_score_adj`, String(Math.min(MOST_OOM_SCORE, own + lead)));
+    } catch (e) {
+      // One that may not be looked at is no stub, one that is gone needs nothing. Without CAP_SYS_RESOURCE the value cannot be lower than
+      // that of the sandbox.
+      if (!(e instanceof Error && 'code' in e && (e.code === 'EACCES' || e.code === 'ENOENT'))) throw e;
+    }
+  }
+}
+
+/**
  * Adds a container whose stand-in is in place to its pod's Sentry, up to its start. `groupFiles`: cgroup.procs of its
  * control groups, `counters`: their counters, open, by name.
  */
@@ -195,6 +218,7 @@ export async function enterPod(
     } as const;
     const answer = await control.request(request, [goferFd, ...groups, ...Object.values(counters), ...fds, standinFd]);
     if (!answer.ok) throw new CliError(`the sandbox ${pod.id} does not take the container: ${answer.error}`, EXIT_OWN);
+    if (groupFiles[0] !== undefined) raiseGuests(groupFiles[0], standin.pid, oomLead(config.limits ?? NO_MEMORY_LIMIT));
   } finally {
     control.close();
     for (const fd of groups) closeSync(fd);

@@ -111,7 +111,7 @@ const MOST_LEAD = 1000;
  * How much more oom_score_adj guests get than Sentry and Gofer, so that any of them, however small, is killed before these when memory runs
  * out: the container then loses a process and not its kernel.
  */
-export function oomLead(l: LimitsConfig): number {
+export function oomLead(l: Pick<LimitsConfig, 'memory'>): number {
   const memory = l.memory > 0 ? Math.min(l.memory, totalmem()) : totalmem();
   return Math.min(MOST_LEAD, Math.ceil((MOST_LEAD * SENTRY_BYTES) / memory));
 }

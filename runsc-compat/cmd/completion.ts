@@ -11,7 +11,9 @@ function longOptions(c: Command): string {
 /** The completion script for bash. */
 export function bashCompletion(program: Command): string {
   const commands = program.commands.map((c) => c.name());
-  const withId = ['start', 'state', 'kill', 'delete', 'exec', 'ps', 'debug', 'pause', 'resume', 'wait'];
+  const withId = program.commands
+    .filter((c) => c.registeredArguments[0]?.name() === 'id' && !['create', 'run'].includes(c.name()))
+    .map((c) => c.name());
   const cases = program.commands.map((c) => `    ${c.name()}) options='${longOptions(c)}' ;;`).join('\n');
   return `# bash completion of ringfence: source this, or put it into /etc/bash_completion.d/ringfence
 _ringfence() {

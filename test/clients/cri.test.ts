@@ -291,6 +291,13 @@ describe.each(runtimes)('$name', ({ name: handler }) => {
       expect((await p.cri.exec(other, 'echo', 'alive')).stdout).toBe('alive\n');
     });
 
+    test('of a container it is the process that took the memory which is killed, whatever the container is worth', async () => {
+      const resources = { memory_limit_in_bytes: 48 * MIB, memory_swap_limit_in_bytes: 48 * MIB, oom_score_adj: 1000 };
+      const { status, log } = await output(['sh', '-c', 'tail /dev/zero; echo "child $?"; exit 4'], { resources });
+      expect(log.filter((l) => l.startsWith('stdout'))).toEqual(['stdout child 137']);
+      expect(status).toMatchObject({ exit_code: 4 });
+    });
+
     test('statistics of containers and pods', async () => {
       const pod = await p.run(handler);
       const busy = await pod.run('busy', ['sh', '-c', 'while :; do :; done']);

@@ -7,7 +7,7 @@ import { busybox } from './kit/images.ts';
 const BB = 'localhost/bb';
 const AT_ONCE = 100;
 /** RINGFENCE_TEST_CYCLES=500 for the whole of it (CONTRIBUTING.md). */
-const CYCLES = Number(process.env['RINGFENCE_TEST_CYCLES'] ?? 40);
+const CYCLES = Number(process.env['RINGFENCE_TEST_CYCLES'] ?? 20);
 const WORKERS = 4;
 const MINUTES = 60_000;
 

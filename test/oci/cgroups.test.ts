@@ -14,6 +14,9 @@ const host = hostHierarchies();
 const v1 = host.version === 1;
 const cgroupMount = { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['nosuid', 'noexec', 'nodev', 'ro'] };
 
+/** Takes memory by touching it itself, until it is killed. */
+const EATER = "sh -c 'a=0123456789abcdef; while :; do a=$a$a; done' 2>/dev/null";
+
 /** Files that limits are written to. */
 const FILES: Record<string, string[]> = v1
   ? {
@@ -233,16 +236,15 @@ describe.each(BOTH)('%s', (name) => {
   });
 
   test('a process that takes too much memory is killed, and the others go on', async () => {
-    const eater = 'dd if=/dev/zero of=/dev/null bs=300M count=1';
     const limit = limited({ memory: { limit: 96 * MIB, swap: 96 * MIB } });
-    const r = await rig(name).script(`${eater} 2>/dev/null; echo $?; echo alive`, limit);
+    const r = await rig(name).script(`${EATER}; echo $?; echo alive`, limit);
     expect(r.stdout).toBe('137\nalive\n');
-    expect((await rig(name).script(`exec ${eater} 2>/dev/null`, limit)).status).toBe(137);
+    expect((await rig(name).script(`exec ${EATER}`, limit)).status).toBe(137);
   });
 
   test('the host counts the kill in the container its own group, where clients look', async () => {
     const c = await started(name, limited({ memory: { limit: 96 * MIB, swap: 96 * MIB } }));
-    await rig(name).run(['exec', c.id, 'sh', '-c', 'dd if=/dev/zero of=/dev/null bs=300M count=1 2>/dev/null']);
+    await rig(name).run(['exec', c.id, 'sh', '-c', EATER]);
     const folder = groupsOf(c.pid)[v1 ? 'memory' : UNIFIED] as string;
     expect(readFileSync(join(folder, v1 ? 'memory.oom_control' : 'memory.events'), 'utf8')).toMatch(/^oom_kill [1-9]/m);
     expect((await rig(name).state(c.id)).status).toBe('running');
@@ -356,7 +358,7 @@ describe('events', () => {
     const r = rig('ringfence');
     const c = await started('ringfence', limited({ memory: { limit: 96 * MIB, swap: 96 * MIB } }));
     const lines = r.run(['events', '--interval', '300ms', c.id]);
-    await r.run(['exec', c.id, 'sh', '-c', 'sleep 1; dd if=/dev/zero of=/dev/null bs=300M count=1 2>/dev/null; sleep 1']);
+    await r.run(['exec', c.id, 'sh', '-c', `sleep 1; ${EATER}; sleep 1`]);
     await r.run(['kill', c.id, 'KILL']);
     const events = (await lines).stdout
       .trim()

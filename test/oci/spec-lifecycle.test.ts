@@ -267,7 +267,12 @@ describe.each(RUNTIMES)('%s', (name) => {
       expect(uts).not.toBe(readlinkSync('/proc/self/ns/uts'));
       expect(existsSync(join(bundle, 'rootfs/started'))).toBe(false);
       await must('start', id);
-      expect(readFileSync(join(bundle, 'rootfs/started'), 'utf8')).toMatch(/\/bin\/busybox\n$/);
+      // runc's start may be over before the hook is.
+      const started = (): string =>
+        existsSync(join(bundle, 'rootfs/started')) ? readFileSync(join(bundle, 'rootfs/started'), 'utf8') : '';
+      for (let i = 0; name !== 'ringfence' && i < 500 && !started().includes('busybox'); i++)
+        await new Promise((done) => setTimeout(done, 20));
+      expect(started()).toMatch(/\/bin\/busybox\n$/);
       expect(JSON.parse(readFileSync(join(bundle, 'rootfs/state'), 'utf8'))).toMatchObject(name === 'crun' ? { id } : { id, bundle });
       await must('delete', '--force', id);
     });
