@@ -154,6 +154,7 @@ void make_container(struct plan *p) {
 void enter_container(struct plan *p, int socket) {
   if (p->root == NULL) return;
   open_view(p);
+  name_view(p);
   if (fchdir(p->root_tree) < 0) die("cannot enter the root of the container: %s", strerror(errno));
   if (syscall(SYS_pivot_root, ".", ".") < 0) die("cannot make %s the root of the container: %s", p->root, strerror(errno));
   // What is unmounted here must not be unmounted elsewhere.

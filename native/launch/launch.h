@@ -104,6 +104,9 @@ struct plan {
   bool root_readonly;
   int view_device; // /dev/fuse; -1: not open
   int view_tree;   // what is mounted from it
+  ino_t view_user; // the user namespace of that
+  char *view_ids;  // message to the Sentry
+  size_t nview_ids;
   int root_tree;
   struct contmount *cont;
   int ncont;
@@ -158,6 +161,7 @@ int open_inside(int root, const char *path);
 
 // view.c
 void open_view(struct plan *p);
+void name_view(struct plan *p);
 void show_view(struct plan *p, int socket);
 
 // hook.c

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
 #endif
 #define MNT_DETACH 2
+#define MAX_IDS 16384 // bytes of two files of at most 340 lines
 
 int umount2(const char *, int);
 
@@ -56,10 +58,44 @@ static int view_mount(int device) {
   return tree;
 }
 
-// A byte 0 to the Sentry, with the device: no signal has that number. Without the device: there is none.
-static bool give(int socket, int device) {
-  char byte = 0;
-  struct iovec data = {&byte, 1};
+static ino_t user_space(void) {
+  struct stat st;
+  return stat("/proc/self/ns/user", &st) == 0 ? st.st_ino : 0;
+}
+
+// Adds a file's text and a NUL to the ids.
+static void add_ids(struct plan *p, const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  size_t limit = p->nview_ids + MAX_IDS - 1;
+  ssize_t n;
+  while (fd >= 0 && p->nview_ids < limit && (n = read(fd, p->view_ids + p->nview_ids, limit - p->nview_ids)) > 0)
+    p->nview_ids += (size_t)n;
+  if (fd >= 0) close(fd);
+  p->nview_ids++;
+}
+
+// Opens the host's FUSE device and mounts it nowhere yet. In the place of the caller if he may: the container's groups keep the device away.
+// Else in the stand-in, which has a user namespace of its own, while the host's files are seen.
+void open_view(struct plan *p) {
+  if (p->view_device >= 0 || proc_of(p) == NULL) return;
+  p->view_device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  p->view_tree = p->view_device < 0 ? -1 : view_mount(p->view_device);
+  p->view_user = user_space();
+}
+
+// What the Sentry is told in the stand-in, while the host's files are seen: a byte 0, which is no signal's number, and where the mount is of
+// another user namespace than the container's, how the container's ids are called there.
+void name_view(struct plan *p) {
+  p->view_ids = need(2 * MAX_IDS + 1);
+  p->nview_ids = 1;
+  if (p->view_tree < 0 || p->view_user == user_space()) return;
+  add_ids(p, "/proc/self/uid_map");
+  add_ids(p, "/proc/self/gid_map");
+}
+
+// Gives the Sentry the device; -1: there is none.
+static void give(struct plan *p, int socket, int device) {
+  struct iovec data = {p->view_ids, p->nview_ids};
   union {
     char room[CMSG_SPACE(sizeof device)];
     struct cmsghdr align;
@@ -74,15 +110,7 @@ static bool give(int socket, int device) {
     c->cmsg_len = CMSG_LEN(sizeof device);
     memcpy(CMSG_DATA(c), &device, sizeof device);
   }
-  return sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
-}
-
-// Opens the host's FUSE device and mounts it nowhere yet. In the place of the caller if he may: the container's groups keep the device away.
-// Else in the stand-in, which has a user namespace of its own, while the host's files are seen.
-void open_view(struct plan *p) {
-  if (p->view_device >= 0 || proc_of(p) == NULL) return;
-  p->view_device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  p->view_tree = p->view_device < 0 ? -1 : view_mount(p->view_device);
+  sendmsg(socket, &msg, MSG_NOSIGNAL); // whoever is not there any more is missed soon enough
 }
 
 // Puts the view in the place of the kernel's proc. We are in the container's root, and all hooks that see it are over: before the Sentry has
@@ -101,5 +129,5 @@ void show_view(struct plan *p, int socket) {
     close(at);
     close(root);
   }
-  give(socket, p->view_tree < 0 ? -1 : p->view_device);
+  give(p, socket, p->view_tree < 0 ? -1 : p->view_device);
 }

@@ -2,7 +2,9 @@
 // lists what runs in the container, and nothing else.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { accessSync, chmodSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FUSE_DEVICE } from '../security/posture.ts';
 import { all, sandboxOf } from '../security/support.ts';
@@ -92,6 +94,20 @@ describe.each(['runc', 'ringfence'] as const)('%s', (name) => {
       expect.stringMatching(/^ *1 sleep 1000$/),
       '',
     ]);
+  });
+
+  test('owners are those of the user namespace', async () => {
+    const c = await running(['sleep', '1000'], (s, bundle) => {
+      s.linux.namespaces?.push({ type: 'user' });
+      s.linux.uidMappings = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      s.linux.gidMappings = [{ containerID: 0, hostID: 200_000, size: 65_536 }];
+      s.process.user = { uid: 7, gid: 8 };
+      for (let dir = bundle; dir !== tmpdir(); dir = dirname(dir)) chmodSync(dir, 0o755);
+      spawnSync('chown', ['-R', '100000:200000', join(bundle, 'rootfs')]);
+    });
+    await processes(c.pid, 1);
+    expect(enter(c.pid, 'ls -ldn /proc/1', ['-m', '-U']).stdout).toMatch(/^dr-xr-xr-x +\d+ 7 +8 /);
+    expect(enter(c.pid, 'ls /proc/1/fd', ['-m', '-U']).stdout).toMatch(/^0\n1\n2\n/);
   });
 
   test('follows them as they come and go', async () => {

@@ -3,6 +3,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import { ENFILE, ENOENT, ENOSYS, ENOTDIR, EROFS, ESTALE } from '../../src/abi/errno.ts';
 import { PROC_SUPER_MAGIC } from '../../src/abi/mount.ts';
+import { OutsideIds } from '../../src/sentry/fs/fuse/ids.ts';
 import * as p from '../../src/sentry/fs/fuse/protocol.ts';
 import { FuseServer, MAX_DATA } from '../../src/sentry/fs/fuse/server.ts';
 import { SynthDir, SynthFs, SynthMagicLink } from '../../src/sentry/fs/synthetic.ts';
@@ -44,7 +45,7 @@ beforeEach(() => {
   );
   for (const name of ['self', 'thread-self']) fs.root.symbolic(name, () => -ENOENT);
   fs.root.symbolic('mounts', () => 'self/mounts');
-  server = new FuseServer(fs, () => fs.root.fixed.get('1') ?? -ENOENT, world().c, out);
+  server = new FuseServer(fs, () => fs.root.fixed.get('1') ?? -ENOENT, world().c, out, new OutsideIds(''));
 });
 
 interface Answer {
@@ -194,4 +195,12 @@ test('nothing can be changed, and what is unknown, cut short or a bug gets an er
   expect(ask(p.FUSE_LOOKUP, node(p.FUSE_ROOT_ID, '1'), 'bad')?.error).toBeLessThan(0);
   expect(ask(p.FUSE_INTERRUPT, 0, 5)).toBeNull();
   expect(server.handle(new Uint8Array(20), 20)).toBe(0);
+});
+
+test('ids of a user namespace are told as the host calls them', () => {
+  const ids = new OutsideIds('         0     100000      65536\n     70000          5          1\n\0         0     200000          1\n\0');
+  expect([0, 7, 65_535, 65_536, 70_000, 70_001].map((i) => ids.uid(i))).toEqual([100_000, 100_007, 165_535, 65_534, 5, 65_534]);
+  expect([0, 1].map((i) => ids.gid(i))).toEqual([200_000, 65_534]);
+  const same = new OutsideIds('');
+  expect([same.uid(12), same.gid(4_000_000_000)]).toEqual([12, 4_000_000_000]);
 });

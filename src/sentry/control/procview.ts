@@ -2,6 +2,7 @@
 
 import { EPOLLIN } from '../../abi/epoll.ts';
 import { EAGAIN, EINTR, EINVAL, ENOENT } from '../../abi/errno.ts';
+import { OutsideIds } from '../fs/fuse/ids.ts';
 import { OUT_HEADER } from '../fs/fuse/protocol.ts';
 import { FuseServer, MAX_DATA } from '../fs/fuse/server.ts';
 import { ProcFs } from '../fs/proc/proc.ts';
@@ -33,14 +34,15 @@ function firstProcess(proc: ProcFs, caller: Caller): Inode | number {
 }
 
 /**
- * Serves the proc of a container's pid namespace on `fd`, an open /dev/fuse that is mounted. The descriptor is taken over. Null, with a line
+ * Serves the proc of a container's pid namespace on `fd`, an open /dev/fuse that is mounted. `ids`: as OutsideIds. The descriptor is taken over. Null, with a line
  * in the log, where it cannot be watched.
  */
-export function showProcesses(kernel: Kernel, fd: number, container: string, ns: NamespaceSet, root: Mount): ProcView | null {
+export function showProcesses(kernel: Kernel, fd: number, container: string, ns: NamespaceSet, root: Mount, ids: string): ProcView | null {
   const host = kernel.host;
   const caller = new KernelCaller(root, container, ns);
   const proc = makeFileSystem(caller, 'proc', 'proc', []);
-  const server = proc instanceof ProcFs ? new FuseServer(proc, () => firstProcess(proc, caller), caller, ANSWER) : null;
+  const server =
+    proc instanceof ProcFs ? new FuseServer(proc, () => firstProcess(proc, caller), caller, ANSWER, new OutsideIds(ids)) : null;
   let open = true;
   const close = (): void => {
     if (!open) return;

@@ -16,6 +16,7 @@ import type { FileSystem, StatFs } from '../../vfs/filesystem.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import { internalMount, type Mount } from '../../vfs/mount.ts';
 import { SynthText } from '../synthetic.ts';
+import type { OutsideIds } from './ids.ts';
 import {
   ATTR_OUT_BYTES,
   DIRENT_BYTES,
@@ -109,13 +110,15 @@ export class FuseServer {
   /** The request, and its answer. */
   private req: DataView = new DataView(new ArrayBuffer(0));
   private readonly out: Uint8Array;
+  private readonly ids: OutsideIds;
   private readonly view: DataView;
 
   /**
    * Serves a proc. `first`: the directory of its first process, or -errno. `out` gets the answers: OUT_HEADER + MAX_DATA bytes, which several
    * servers may use in turn.
    */
-  constructor(fs: FileSystem, first: () => Inode | number, caller: Caller, out: Uint8Array) {
+  constructor(fs: FileSystem, first: () => Inode | number, caller: Caller, out: Uint8Array, ids: OutsideIds) {
+    this.ids = ids;
     this.fs = fs;
     this.first = first;
     this.caller = caller;
@@ -303,8 +306,8 @@ export class FuseServer {
     v.setUint32(at + 56, i.ctimeNsec, true);
     v.setUint32(at + 60, i.mode, true);
     v.setUint32(at + 64, i.nlink, true);
-    v.setUint32(at + 68, i.uid, true);
-    v.setUint32(at + 72, i.gid, true);
+    v.setUint32(at + 68, this.ids.uid(i.uid), true);
+    v.setUint32(at + 72, this.ids.gid(i.gid), true);
     v.setUint32(at + 76, 0, true);
     v.setUint32(at + 80, i.blksize, true);
     v.setUint32(at + 84, 0, true);
