@@ -12,6 +12,7 @@ import { Pod } from './kit/pod.ts';
 import { Rig, type TestSpec } from './kit/runtimes.ts';
 
 const SCRIPT = 'sleep 1001 & sh -c "sleep 1002; :" & wait';
+const ALL = [`sh -c ${SCRIPT}`, 'sh -c sleep 1002; :', 'sleep 1001', 'sleep 1002'];
 
 /** What stands in /proc there: command lines by pid, but for that of the one who looks. */
 const LOOK = 'cd /proc; for p in [0-9]*; do [ "$p" = $$ ] || echo "$p $(tr "\\0" " " < $p/cmdline)"; done';
@@ -40,8 +41,9 @@ async function until(what: () => boolean, ms = 60_000): Promise<boolean> {
   return true;
 }
 
-/** What runs, as [pid, command], once there are that many. */
-async function processes(pid: number, count: number): Promise<[number, string][]> {
+/** What runs, as [pid, command], once these commands do and no others. */
+async function processes(pid: number, commands: string[]): Promise<[number, string][]> {
+  const wanted = JSON.stringify([...commands].sort());
   let seen: [number, string][] = [];
   const all = await until(() => {
     const r = enter(pid, LOOK);
@@ -50,10 +52,10 @@ async function processes(pid: number, count: number): Promise<[number, string][]
       .split('\n')
       .filter((l) => l !== '')
       .map((l) => [Number(l.split(' ')[0]), l.slice(l.indexOf(' ') + 1).trim()]);
-    return seen.length === count && seen.every(([, command]) => command !== '' && !/\binit\b/.test(command)); // runc's own, before the program
+    return JSON.stringify(seen.map(([, command]) => command).sort()) === wanted;
   });
-  if (!all) throw new Error(`${count} processes are expected: ${JSON.stringify(seen)}`);
-  return seen.sort((a, b) => a[0] - b[0]);
+  if (!all) throw new Error(`${wanted} is expected: ${JSON.stringify(seen)}`);
+  return seen.sort((x, y) => x[0] - y[0]);
 }
 
 describe.each(['runc', 'ringfence'] as const)('%s', (name) => {
@@ -71,9 +73,8 @@ describe.each(['runc', 'ringfence'] as const)('%s', (name) => {
 
   test('lists the processes of the container with their numbers and command lines', async () => {
     const c = await running(['sh', '-c', SCRIPT]);
-    const seen = await processes(c.pid, 4);
+    const seen = await processes(c.pid, ALL);
     expect(seen[0]).toEqual([1, `sh -c ${SCRIPT}`]);
-    expect(seen.map(([, command]) => command).sort()).toEqual([`sh -c ${SCRIPT}`, 'sh -c sleep 1002; :', 'sleep 1001', 'sleep 1002']);
     // The same numbers that the container's own processes see.
     const inside = (await rig.run(['exec', c.id, 'sh', '-c', 'cat /proc/[0-9]*/stat'])).stdout;
     for (const [pid, command] of seen) expect(inside).toContain(`${pid} (${command.split(' ')[0]}) `);
@@ -81,7 +82,7 @@ describe.each(['runc', 'ringfence'] as const)('%s', (name) => {
 
   test('tells of each what ps(1) and podman top ask for', async () => {
     const c = await running(['sleep', '1000'], (s) => (s.process.user = { uid: 7, gid: 8 }));
-    await processes(c.pid, 1);
+    await processes(c.pid, ['sleep 1000']);
     const r = enter(c.pid, 'cat /proc/1/stat /proc/1/status /proc/1/comm; readlink /proc/1/ns/pid; ls -ldn /proc/1; ls /proc/1/task');
     expect(r.stderr).toBe('');
     expect(r.stdout).toMatch(/^1 \(sleep\) S 0 1 1 /);
@@ -105,27 +106,28 @@ describe.each(['runc', 'ringfence'] as const)('%s', (name) => {
       for (let dir = bundle; dir !== tmpdir(); dir = dirname(dir)) chmodSync(dir, 0o755);
       spawnSync('chown', ['-R', '100000:200000', join(bundle, 'rootfs')]);
     });
-    await processes(c.pid, 1);
+    await processes(c.pid, ['sleep 1000']);
     expect(enter(c.pid, 'ls -ldn /proc/1', ['-m', '-U']).stdout).toMatch(/^dr-xr-xr-x +\d+ 7 +8 /);
     expect(enter(c.pid, 'ls /proc/1/fd', ['-m', '-U']).stdout).toMatch(/^0\n1\n2\n/);
   });
 
   test('follows them as they come and go', async () => {
     const c = await running(['sh', '-c', 'while :; do sleep 1000; done']);
-    await processes(c.pid, 2);
+    const shell = 'sh -c while :; do sleep 1000; done';
+    await processes(c.pid, [shell, 'sleep 1000']);
     expect((await rig.run(['exec', '-d', c.id, 'sleep', '2000'])).status).toBe(0);
-    const further = (await processes(c.pid, 3)).find(([, command]) => command === 'sleep 2000');
+    const further = (await processes(c.pid, [shell, 'sleep 1000', 'sleep 2000'])).find(([, command]) => command === 'sleep 2000');
     expect(further).toBeDefined();
     expect((await rig.run(['exec', c.id, 'sh', '-c', `kill ${further?.[0]}`])).status).toBe(0);
-    expect((await processes(c.pid, 2)).map(([, a]) => a)).not.toContain('sleep 2000');
+    await processes(c.pid, [shell, 'sleep 1000']);
   });
 
   test('answers while the container is paused', async () => {
     const c = await running(['sleep', '1000']);
-    await processes(c.pid, 1);
+    await processes(c.pid, ['sleep 1000']);
     expect((await rig.run(['pause', c.id])).status).toBe(0);
     // The looker must stay out of the frozen group, as it does: nsenter does not enter groups.
-    expect((await processes(c.pid, 1))[0]).toEqual([1, 'sleep 1000']);
+    expect((await processes(c.pid, ['sleep 1000']))[0]).toEqual([1, 'sleep 1000']);
     expect((await rig.run(['resume', c.id])).status).toBe(0);
   });
 
@@ -138,12 +140,12 @@ describe.each(['runc', 'ringfence'] as const)('%s', (name) => {
       [a, 1001],
       [b, 1002],
     ] as const)
-      expect(await processes((await rig.state(m.id)).pid, 1)).toEqual([[1, `sleep ${seconds}`]]);
+      expect(await processes((await rig.state(m.id)).pid, [`sleep ${seconds}`])).toEqual([[1, `sleep ${seconds}`]]);
   });
 
   test('who reads when the container dies gets an end, and not a wait', async () => {
     const c = await running(['sleep', '1000']);
-    await processes(c.pid, 1);
+    await processes(c.pid, ['sleep 1000']);
     // Its folder stays open, and is read until that fails.
     const script = 'cd /proc/1/task && echo in && while cat /proc/1/status && ls . ; do :; done > /dev/null 2>&1; exit 0';
     const reader = spawn('nsenter', ['-t', String(c.pid), '-m', '/bin/busybox', 'sh', '-c', script], {
@@ -195,7 +197,7 @@ describe('ringfence alone', () => {
 
   test('the Sentry alone holds the device', async () => {
     const c = await running();
-    await processes(c.pid, 4);
+    await processes(c.pid, ALL);
     const s = sandboxOf(c.pid);
     const devices = (pid: number): number =>
       readdirSync(`/proc/${pid}/fd`).filter((fd) => FUSE_DEVICE.test(readlinkSync(`/proc/${pid}/fd/${fd}`))).length;
@@ -204,7 +206,7 @@ describe('ringfence alone', () => {
 
   test('kill -9 of the Sentry ends the wait of a reader', async () => {
     const c = await running();
-    await processes(c.pid, 4);
+    await processes(c.pid, ALL);
     const sentry = sandboxOf(c.pid).sentry;
     expect(readlinkSync(`/proc/${sentry}/exe`)).toMatch(/node$/);
     // Stopped, it answers nobody: the reader waits, and cannot be killed while it does.
