@@ -204,6 +204,33 @@ describe('ringfence alone', () => {
     for (const pid of all(s)) expect([pid, devices(pid)]).toEqual([pid, pid === s.sentry ? 1 : 0]);
   });
 
+  test('without FUSE it is the kernel’s proc, and the log says so', async () => {
+    const id = rig.id();
+    const log = join(rig.dir, 'log');
+    const hidden = [
+      '/usr/bin/unshare',
+      '-m',
+      '--propagation',
+      'slave',
+      '/bin/sh',
+      '-c',
+      'mount --bind /dev/null /dev/fuse && exec "$@"',
+      'x',
+    ];
+    const r = await rig.run(['run', '-d', '--bundle', rig.bundle(['sleep', '1000']), id], {
+      through: hidden,
+      global: ['--debug', '--debug-log', log],
+      env: { PATH: '/usr/bin:/bin' },
+    });
+    expect(r).toMatchObject({ status: 0, stderr: '' });
+    const { pid } = await rig.state(id);
+    const proc = readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
+      .split('\n')
+      .find((l) => l.split(' ')[4] === '/proc');
+    expect(proc).toMatch(/ ro,nosuid,nodev,noexec,relatime - proc proc /);
+    expect(await until(() => readFileSync(log, 'utf8').includes('no FUSE: /proc of the stand-in shows host processes'))).toBe(true);
+  });
+
   test('kill -9 of the Sentry ends the wait of a reader', async () => {
     const c = await running();
     await processes(c.pid, ALL);
