@@ -153,7 +153,7 @@ void make_container(struct plan *p) {
 // Makes the container's root ours, and leaves the host's. `socket` leads to the Sentry.
 void enter_container(struct plan *p, int socket) {
   if (p->root == NULL) return;
-  open_view(p);
+  open_view(p, true);
   name_view(p);
   if (fchdir(p->root_tree) < 0) die("cannot enter the root of the container: %s", strerror(errno));
   if (syscall(SYS_pivot_root, ".", ".") < 0) die("cannot make %s the root of the container: %s", p->root, strerror(errno));

@@ -143,7 +143,7 @@ int main(int argc, char **argv) {
   if (gofer && (p->gofer.args.n == 0 || p->gofer.config == NULL)) die("the plan lacks a program");
   if ((!box && p->socket_fd < 0) || (container && p->gofer_socket_fd < 0)) die("the plan lacks a socket");
 
-  if (gofer && owns_mounts()) open_view(p);
+  if (gofer && owns_mounts()) open_view(p, false);
   join_cgroups(p);
   if (p->oom_score_adj != NULL) write_file("/proc/self/oom_score_adj", p->oom_score_adj);
   if (gofer && owns_mounts()) {

@@ -160,7 +160,7 @@ void enter_container(struct plan *p, int socket);
 int open_inside(int root, const char *path);
 
 // view.c
-void open_view(struct plan *p);
+void open_view(struct plan *p, bool standin);
 void name_view(struct plan *p);
 void show_view(struct plan *p, int socket);
 

@@ -74,12 +74,20 @@ static void add_ids(struct plan *p, const char *path) {
   p->nview_ids++;
 }
 
-// Opens the host's FUSE device and mounts it nowhere yet. In the place of the caller if he may: the container's groups keep the device away.
-// Else in the stand-in, which has a user namespace of its own, while the host's files are seen.
-void open_view(struct plan *p) {
-  if (p->view_device >= 0 || proc_of(p) == NULL) return;
-  p->view_device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  p->view_tree = p->view_device < 0 ? -1 : view_mount(p->view_device);
+static bool new_user_space(struct plan *p) {
+  for (int i = 0; i + 1 < p->spaces.n; i += 2)
+    if (!strcmp(p->spaces.v[i], "user")) return true;
+  return false;
+}
+
+// Opens the host's FUSE device, and mounts it nowhere yet. Called first in the place of the caller, if he may: the container's groups keep the
+// device away. Then in the stand-in, while the host's files are seen: the kernel takes the device in the user namespace alone in which it was
+// opened, and tells the numbers of those who read as the pid namespace has them in which it was mounted.
+void open_view(struct plan *p, bool standin) {
+  if (proc_of(p) == NULL) return;
+  if (p->view_device < 0) p->view_device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (p->view_device < 0 || p->view_tree >= 0 || (!standin && !new_user_space(p))) return;
+  p->view_tree = view_mount(p->view_device);
   p->view_user = user_space();
 }
 

@@ -97,6 +97,21 @@ describe.each(['runc', 'ringfence'] as const)('%s', (name) => {
     ]);
   });
 
+  test('ps of procps, which looks for itself first, lists them', async () => {
+    const c = await running(['/bin/busybox', 'sleep', '1000'], (s) => {
+      for (const dir of ['/usr', '/lib', '/lib64'])
+        s.mounts.push({ destination: dir, type: 'bind', source: dir, options: ['rbind', 'ro'] });
+    });
+    await processes(c.pid, ['/bin/busybox sleep 1000']);
+    const r = enter(c.pid, 'exec /usr/bin/ps -e -o pid,args', ['-m', '-p']);
+    expect(r.stderr).toBe('');
+    expect(r.stdout.split('\n').filter((l) => !l.includes('ps -e'))).toEqual([
+      expect.stringMatching(/^ *PID COMMAND/),
+      expect.stringMatching(/^ *1 \/bin\/busybox sleep 1000$/),
+      '',
+    ]);
+  });
+
   test('owners are those of the user namespace', async () => {
     const c = await running(['sleep', '1000'], (s, bundle) => {
       s.linux.namespaces?.push({ type: 'user' });

@@ -70,6 +70,7 @@ function ask(op: number, node: number, ...args: (string | number)[]): Answer | n
   v.setUint32(4, op, true);
   v.setBigUint64(8, 0x1234567890abcdefn, true);
   v.setBigUint64(16, BigInt(node), true);
+  v.setUint32(32, 77, true); // who asks
   const n = server.handle(buf, at);
   if (n === 0) return null;
   expect(view.getUint32(0, true)).toBe(n);
@@ -149,6 +150,9 @@ test('self is what of the first process leads nowhere', () => {
   expect(list(self, 4096)).toEqual(['.', '..', 'status', 'net', 'mounts']);
   expect(ask(p.FUSE_LOOKUP, self, 'root')).toMatchObject({ error: -ENOENT });
   expect(ask(p.FUSE_LOOKUP, p.FUSE_ROOT_ID, 'thread-self')).toMatchObject({ error: -ENOENT });
+  // The number of who asks is nobody's in there.
+  expect(list(node(p.FUSE_ROOT_ID, '77'), 4096)).toEqual(['.', '..', 'status', 'net', 'mounts']);
+  expect(ask(p.FUSE_LOOKUP, p.FUSE_ROOT_ID, '78')).toMatchObject({ error: -ENOENT });
   const mounts = node(p.FUSE_ROOT_ID, 'mounts');
   expect(text(ask(p.FUSE_READ, mounts, open(mounts), 0, 100)!.body)).toBe('mounts');
   fs.root.fixed.delete('1');

@@ -2,7 +2,7 @@
 // to those who look at the container from outside. Who reads there waits for us and for nobody else: each request is answered at once.
 //
 // Readers are processes of the host, and none of them is in the container: /proc/self is the container's first process as far as that is no
-// secret and leads nowhere, which is enough for ps(1). Links of processes are text; the mount follows none.
+// secret and leads nowhere, and so is a reader's own number if nobody else has it. That is enough for ps(1). Links of processes are text; the mount follows none.
 
 import { EIO, ENFILE, ENOENT, ENOSYS, ENOTDIR, EROFS, ESTALE } from '../../../abi/errno.ts';
 import { O_RDONLY } from '../../../abi/fcntl.ts';
@@ -50,6 +50,8 @@ import {
 
 /** Most bytes of one answer's data: what the host's kernel asks for at most. */
 export const MAX_DATA = 128 * 1024;
+/** Where a request has the number of who makes it, as the stand-in's pid namespace has it; 0: it is not in there. */
+const READER = 32;
 const MAX_WRITE = 4096;
 /** What the host's kernel may remember, and hold open, at once. */
 const MAX_NODES = 65536;
@@ -263,13 +265,16 @@ export class FuseServer {
 
   private lookup(dir: Node, name: string): number {
     if ((dir.inode.mode & S_IFMT) !== S_IFDIR) return -ENOTDIR;
-    const inode = this.find(dir, name);
+    let inode = this.find(dir, name);
+    // ps(1) wants to know of itself before it looks at others.
+    const own = dir.id === FUSE_ROOT_ID && (name === 'self' || (inode === -ENOENT && name === String(this.req.getUint32(READER, true))));
+    if (own) inode = this.first();
     if (typeof inode === 'number') return inode;
     const key = `${dir.id}/${name}`;
     let node = this.named.get(key);
     if (node === undefined || node.inode !== inode) {
       if (this.nodes.size >= MAX_NODES) return -ENFILE;
-      const only = dir.id === FUSE_ROOT_ID && name === 'self' ? SELF_FILES : null;
+      const only = own ? SELF_FILES : null;
       node = { id: this.nextNode++, key, inode, only, size: 0, lookups: 0 };
       this.nodes.set(node.id, node);
       this.named.set(key, node);
