@@ -193,9 +193,10 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   } catch (e) {
     for (const fd of closing) host().close(fd);
     if (standin !== undefined) await end(container, id, standin);
+    const starved = pod !== null && oomKills(state.cgroups) > 0;
     await removeCgroup(state.cgroups).catch(() => undefined); // the first failure is the one to tell
     container.remove();
-    throw e;
+    throw starved ? tooSmall('container') : e;
   }
 }
 
@@ -222,12 +223,14 @@ function crashLog(container: ContainerState, globals: GlobalOptions): string {
   return globals.panicLog.endsWith('/') ? `${path}/ringfence.${id}.panic.log` : path;
 }
 
+function tooSmall(what: string): CliError {
+  return new CliError(`the memory limit is too small: the ${what} ran out of memory while it started (OOM-killed)`, EXIT_OWN);
+}
+
 /** The error of a sandbox that did not come up, with the last line that it said. */
 async function bootFailure(standin: Standin, crash: string, state: State): Promise<CliError> {
   const code = await standin.exit;
-  if (oomKills(state.cgroups) > 0) {
-    return new CliError('the memory limit is too small: the sandbox ran out of memory while it started (OOM-killed)', EXIT_OWN);
-  }
+  if (oomKills(state.cgroups) > 0) return tooSmall('sandbox');
   if (standin.problem() !== '') return startFailure(standin);
   const lines = readFileSync(crash, 'utf8').trim().split('\n');
   const said = lines.find((l) => l.startsWith('Error: '));

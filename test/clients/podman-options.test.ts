@@ -155,7 +155,7 @@ withPodman(
         writeFileSync(folder.file(`hooks/${stage}.json`), JSON.stringify(hook));
       }
       const name = s.name();
-      await s.podman.must(['--hooks-dir', folder.file('hooks'), 'run', '--network=none', '--name', name, BB, 'true']);
+      await s.podman.must(['--hooks-dir', folder.file('hooks'), 'run', '--network=none', '--name', name, BB, 'sleep', '2']);
       const id = await s.podman.inspect(name, '{{.Id}}');
       await until('the last hook ran', () => readFileSync(log, 'utf8').includes('poststop'));
       const lines = readFileSync(log, 'utf8').trim().split('\n');

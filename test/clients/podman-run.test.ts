@@ -113,8 +113,9 @@ withPodman(
     test('attach to a terminal, detach, attach again', async () => {
       const name = await s.start(['-it', BB, 'sh']);
       const first = s.podman.terminal(['attach', '--sig-proxy=false', '--detach-keys=ctrl-x', name], 30, 90);
-      first.type('mark=kept; stty size\n');
-      await first.expect(/30 90/);
+      // The size comes with the attachment, which may take longer than typing.
+      first.type('mark=kept; until stty size | grep "30 90"; do sleep 0.1; done\n');
+      await first.expect(/\n30 90\r/);
       first.type('\x18');
       expect(await first.exit).toBe(0);
       const second = s.podman.terminal(['attach', '--sig-proxy=false', name], 31, 91);
