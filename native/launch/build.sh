@@ -12,7 +12,7 @@ if [ "$(uname -m)" != x86_64 ]; then
   exit 1
 fi
 "${CC:-gcc}" "${flags[@]}" -s -o "$dist/native/launch.new" \
-  "$here"/{launch,plan,util,spaces,maps,root,controot,hook,creds,filter,sandbox,gofer,standin,oom}.c
+  "$here"/{launch,plan,util,spaces,maps,root,controot,view,hook,creds,filter,sandbox,gofer,standin,oom}.c
 mv -f "$dist/native/launch.new" "$dist/native/launch"
 # The options of the entrypoint's own node, as the strings of a C array.
 options=$(node -p 'JSON.parse(require("fs").readFileSync(process.argv[1], "utf8")).ringfence.map((o) => JSON.stringify(o) + ",").join(" ")' \

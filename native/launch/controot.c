@@ -38,7 +38,7 @@ static unsigned long propagation(const char *word) {
 }
 
 // Opens a name below the root, wherever its symbolic links would like to lead.
-static int open_inside(int root, const char *path) {
+int open_inside(int root, const char *path) {
   struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
   while (*path == '/') path++;
   return (int)syscall(SYS_openat2, root, *path == 0 ? "." : path, &how, sizeof how);
@@ -150,15 +150,18 @@ void make_container(struct plan *p) {
   if (p->root_readonly) set_attributes(p->root_tree, false, MOUNT_ATTR_RDONLY, 0);
 }
 
-// Makes the container's root ours, and leaves the host's.
-void enter_container(struct plan *p) {
+// Makes the container's root ours, and leaves the host's. `socket` leads to the Sentry.
+void enter_container(struct plan *p, int socket) {
   if (p->root == NULL) return;
+  open_view(p, true);
+  name_view(p);
   if (fchdir(p->root_tree) < 0) die("cannot enter the root of the container: %s", strerror(errno));
   if (syscall(SYS_pivot_root, ".", ".") < 0) die("cannot make %s the root of the container: %s", p->root, strerror(errno));
   // What is unmounted here must not be unmounted elsewhere.
   if (mount(NULL, ".", NULL, MS_REC | MS_SLAVE, NULL) < 0 || umount2(".", MNT_DETACH) < 0)
     die("cannot leave the host's root: %s", strerror(errno));
   if (chdir("/") < 0) die("cannot enter the root of the container: %s", strerror(errno));
+  show_view(p, socket);
   unsigned long spread = propagation(p->root_propagation);
   if (spread != 0) mount(NULL, "/", NULL, spread & ~(unsigned long)MS_REC, NULL);
 }

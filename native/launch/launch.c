@@ -143,6 +143,7 @@ int main(int argc, char **argv) {
   if (gofer && (p->gofer.args.n == 0 || p->gofer.config == NULL)) die("the plan lacks a program");
   if ((!box && p->socket_fd < 0) || (container && p->gofer_socket_fd < 0)) die("the plan lacks a socket");
 
+  if (gofer && owns_mounts()) open_view(p, false);
   join_cgroups(p);
   if (p->oom_score_adj != NULL) write_file("/proc/self/oom_score_adj", p->oom_score_adj);
   if (gofer && owns_mounts()) {
@@ -164,7 +165,7 @@ int main(int argc, char **argv) {
   make_container(p);
   told("P\n", 0);
   if (p->hooks) wait_for_hooks(p);
-  enter_container(p);
+  enter_container(p, s.socket);
   told("R\n", 0);
   standin_main(p, s.socket, s.box, s.gofer);
 }

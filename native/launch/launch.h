@@ -102,6 +102,11 @@ struct plan {
   const char *root; // of the container; NULL: the stand-in keeps the caller's
   const char *root_propagation;
   bool root_readonly;
+  int view_device; // /dev/fuse; -1: not open
+  int view_tree;   // what is mounted from it
+  ino_t view_user; // the user namespace of that
+  char *view_ids;  // message to the Sentry
+  size_t nview_ids;
   int root_tree;
   struct contmount *cont;
   int ncont;
@@ -151,7 +156,13 @@ int clone_tree(const char *source, bool recursive, bool privileged, bool *is_dir
 // controot.c
 void open_container(struct plan *p, bool privileged);
 void make_container(struct plan *p);
-void enter_container(struct plan *p);
+void enter_container(struct plan *p, int socket);
+int open_inside(int root, const char *path);
+
+// view.c
+void open_view(struct plan *p, bool standin);
+void name_view(struct plan *p);
+void show_view(struct plan *p, int socket);
 
 // hook.c
 _Noreturn void hook_main(struct plan *p);

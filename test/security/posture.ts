@@ -33,6 +33,9 @@ const STREAMS = [/^(\/dev)?\/null$/, /^pipe:/];
 /** Files of the container's own groups that count what it uses, open for reading. */
 const COUNTER = /\/(memory|cpu|cpuacct|io)\.[a-z_.]+$/;
 
+/** Mounted as /proc of a stand-in, for a container (test/oci/proc-view.test.ts). */
+export const FUSE_DEVICE = /^(\/dev)?\/fuse$/;
+
 /** CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, LINUX_IMMUTABLE, MKNOD, SETFCAP. */
 const FILE_CAPABILITIES = 0b11111n | (1n << 9n) | (1n << 27n) | (1n << 31n);
 
@@ -65,7 +68,7 @@ export const POSTURE: Record<Role, Posture> = {
     ...guest,
     filters: 2,
     dumpable: false,
-    descriptors: [...STREAMS, ...ANONYMOUS, /^anon_inode:\[pidfd\]$/, /^\/memfd:/, /^\/attach\/0\//, COUNTER],
+    descriptors: [...STREAMS, ...ANONYMOUS, /^anon_inode:\[pidfd\]$/, /^\/memfd:/, /^\/attach\/0\//, COUNTER, FUSE_DEVICE],
     sockets: -1,
   },
   stub: guest,

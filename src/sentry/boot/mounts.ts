@@ -1,7 +1,7 @@
 // The tree of names of a container: its root, its mounts in the order of the configuration, the nodes of /dev, masked and read-only paths.
 
 import { totalmem } from 'node:os';
-import { EACCES, EEXIST, EFAULT, ENOENT } from '../../abi/errno.ts';
+import { EACCES, EEXIST, ENOENT } from '../../abi/errno.ts';
 import { ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
 import { EPOLLIN } from '../../abi/epoll.ts';
@@ -17,14 +17,12 @@ import { connectGofer, GoferFileSystem } from '../fs/gofer/fs.ts';
 import { OverlayFs } from '../fs/overlay/overlay.ts';
 import { TmpFs } from '../fs/tmpfs/tmpfs.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { KernelCaller } from '../kernel/kernelcaller.ts';
 import type { NamespaceSet } from '../kernel/namespaces.ts';
 import { Timer } from '../kernel/timers.ts';
-import type { Caller } from '../vfs/caller.ts';
-import { Credentials } from '../vfs/creds.ts';
 import type { Dentry } from '../vfs/dentry.ts';
 import { makedev } from '../vfs/devices.ts';
 import type { FileSystem } from '../vfs/filesystem.ts';
-import { FsContext } from '../vfs/fscontext.ts';
 import { makeFileSystem } from '../vfs/fstypes.ts';
 import { type Mount, newMount } from '../vfs/mount.ts';
 import { bindMount, MountNamespace, mountAt } from '../vfs/namespace.ts';
@@ -41,40 +39,6 @@ const DEFAULT_MEMORY = 8 * 2 ** 30;
 /** Options that are about the mount, not about what the file system shows. */
 const MOUNT_WORDS = new Set(['bind', 'rbind', 'strictatime', 'noatime', 'nodiratime', 'relatime', 'tmpcopyup']);
 
-/** The kernel itself as a caller of file system operations: may do all, has no memory. */
-class BootCaller implements Caller {
-  readonly creds: Credentials = new Credentials();
-  readonly fs: FsContext;
-  readonly tid: number = 0;
-  readonly tgid: number = 0;
-  /** What tells the container of a task. */
-  readonly tg: { container: string };
-  /** File systems that show a namespace are made for these (filesystems.ts). */
-  readonly ns: NamespaceSet;
-
-  constructor(root: Mount, container: string, ns: NamespaceSet) {
-    this.tg = { container };
-    this.ns = ns;
-    this.creds.effective = { lo: 0xffffffff, hi: 0x1ff };
-    this.creds.permitted = { lo: 0xffffffff, hi: 0x1ff };
-    this.fs = new FsContext(root, root.root, root, root.root, 0);
-  }
-
-  copyIn(): number {
-    return -EFAULT;
-  }
-
-  copyOut(): number {
-    return -EFAULT;
-  }
-
-  rlimit(): number {
-    return Infinity;
-  }
-
-  raise(): void {}
-}
-
 function fail(what: string, err: number): never {
   throw new Error(`${what}: ${errnoName(-err)}`);
 }
@@ -85,7 +49,7 @@ class Builder {
   readonly client: GoferClient;
   readonly root: Mount;
   readonly ns: MountNamespace;
-  readonly c: BootCaller;
+  readonly c: KernelCaller;
   readonly walk = new Walk();
 
   constructor(kernel: Kernel, config: ContainerConfig, client: GoferClient, namespaces: NamespaceSet) {
@@ -94,7 +58,7 @@ class Builder {
     this.client = client;
     this.root = newMount(this.rootFs(), ST_RELATIME, config.overlay ? 'overlay' : 'root');
     this.ns = new MountNamespace(this.root);
-    this.c = new BootCaller(this.root, config.id, namespaces);
+    this.c = new KernelCaller(this.root, config.id, namespaces);
   }
 
   private get memory(): number {

@@ -4,6 +4,7 @@ import { EPOLLHUP, EPOLLIN } from '../../abi/epoll.ts';
 import { EACCES, EAGAIN, ENOENT } from '../../abi/errno.ts';
 import { RLIMIT_NOFILE } from '../../abi/resource.ts';
 import { SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH } from '../../abi/signal.ts';
+import { latin1Decode } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import type { ContainerConfig, ProcessConfig } from '../../wire/boot.ts';
 import { setConsole } from '../fs/tty/devices.ts';
@@ -36,8 +37,11 @@ import {
   setLimits,
   setScheduling,
 } from './process.ts';
+import { type ProcView, showProcesses } from './procview.ts';
 
 const SI_USER = 0;
+/** Longest message of a stand-in. */
+const MAX_VIEW = 33 * 1024;
 /** Statuses of processes that nobody has waited for are kept up to this many. */
 const KEPT_STATUSES = 1024;
 /** What a signal from outside does not end a container with that has not been started. */
@@ -98,6 +102,8 @@ export class Container {
   private readonly standin: number;
   /** The pid namespace came with it. */
   private readonly ownPids: boolean;
+  /** Its processes as the stand-in's /proc shows them. */
+  private view: ProcView | null = null;
   private readonly consoles: Map<ThreadGroup, JoinedConsole> = new Map();
   /** Processes that the entrypoint started. */
   private readonly started: Set<ThreadGroup> = new Set();
@@ -248,15 +254,21 @@ export class Container {
 
   /**
    * A stand-in on the host: a byte from it is a signal for its process, its end is the end of its process. `g` null: the container's
-   * own, before and after its start.
+   * own, before and after its start. That one sends a byte 0, text and an open /dev/fuse as well, when it is in the container's root.
    */
   private watchStandin(g: ThreadGroup | null, fd: number): void {
     const host = this.kernel.host;
-    const b = new Uint8Array(64);
+    const b = new Uint8Array(g === null ? MAX_VIEW : 64);
     host.setNonblock(fd, true);
     host.watch(fd, EPOLLIN | EPOLLHUP, () => {
       for (;;) {
-        const n = host.read(fd, b, 0, b.length);
+        const fds: number[] = [];
+        const n = host.recvFds(fd, b, 0, b.length, fds);
+        if (g === null && n > 0 && b[0] === 0) {
+          this.show(fds.shift() ?? -1, latin1Decode(b, 1, n));
+          continue;
+        }
+        for (const f of fds) host.close(f);
         if (n > 0) {
           for (let i = 0; i < n; i++) this.fromStandin(g ?? this.init, b[i]!);
           continue;
@@ -269,6 +281,13 @@ export class Container {
         return;
       }
     });
+  }
+
+  /** The stand-in's /proc is ours to answer for; -1: the host has no FUSE for it. `ids`: uid_map and gid_map of its users, or ''. */
+  private show(device: number, ids: string): void {
+    if (device < 0) this.kernel.log.info('no FUSE: /proc of the stand-in shows host processes', { container: this.config.id });
+    else if (this.view !== null || this.released) this.kernel.host.close(device);
+    else this.view = showProcesses(this.kernel, device, this.config.id, this.namespaces, this.files.mounts.root, ids);
   }
 
   /** A signal that the stand-in got. SIGWINCH comes from the host's terminal: its size is the console's. */
@@ -375,6 +394,7 @@ export class Container {
     for (const c of this.closing.splice(0)) this.closeConsole(c, 0);
     setConsole(this.kernel, this.config.id, null);
     this.streams.close(this.kernel);
+    this.view?.close();
     this.namespaces.unref();
     this.around.released(this);
     this.files.close();
