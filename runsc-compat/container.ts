@@ -13,7 +13,8 @@ import { donated, listenCount, withListenFds } from './donated.ts';
 import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
 import { hasEarlyHooks, runHooks, runHooksWarning } from './hooks.ts';
-import { callerVariable, check, host } from './host.ts';
+import { check, host } from './host.ts';
+import { addNotifySocket } from './notify.ts';
 import { type AttachSource, type ContainerRequest, type HostStdio, type StartedContainer, startContainer, startSandbox } from './launch.ts';
 import { spacesOf } from './spaces.ts';
 import { adaptToPod, enterPod, namespaceWords, podOf } from './pod.ts';
@@ -103,6 +104,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   const { container: config, attach, rootfs, notes } = convertSpec(spec, id, bundle);
   checkCommand(config, attach);
   useOverlay(config, attach, globals);
+  addNotifySocket(config);
   const pod = podOf(root, spec, id);
   config.namespaces = namespaceWords(root, pod, spec, id);
   if (pod !== null) adaptToPod(config, spec, id);
@@ -131,7 +133,6 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
     const crash = openSync(crashLog(container, globals), 'a', 0o600);
     const exit = openSync(container.file('exit'), constants.O_WRONLY | constants.O_CREAT, 0o600);
     const logs = openLogs(globals, id, pod === null ? 'boot' : 'gofer', -1);
-    if ((callerVariable('NOTIFY_SOCKET') ?? '') !== '') notes.push('NOTIFY_SOCKET is left out: readiness is not passed on');
     writeWarnings(logs.log, notes);
     closing.push(crash, exit);
     const request: ContainerRequest = {

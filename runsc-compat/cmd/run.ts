@@ -4,7 +4,10 @@ import type { Command } from 'commander';
 import { hostPath } from '../../src/host/paths.ts';
 import type { GlobalOptions } from '../context.ts';
 import { afterStart, beforeStart, connect, createContainer, destroyContainer } from '../container.ts';
+import { messageOf } from '../errors.ts';
 import { commandError, Foreground } from '../foreground.ts';
+import { passReadiness } from '../notify.ts';
+import { complain } from '../output.ts';
 import { type BundleOptions, bundleOptions } from './create.ts';
 
 interface RunOptions extends BundleOptions {
@@ -42,6 +45,9 @@ async function run(id: string, o: RunOptions, globals: GlobalOptions): Promise<n
     const answer = await control.request({ method: 'start', id });
     if (!answer.ok) throw commandError(answer, hostPath(spec.process?.args?.[0] ?? ''));
     await afterStart(container, state, spec);
+    const told = passReadiness(container, state);
+    if (foreground === null) await told;
+    else told.catch((e: unknown) => complain(messageOf(e)));
   } catch (e) {
     foreground?.end();
     await destroyContainer(container, state);

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import type { GlobalOptions } from '../context.ts';
 import { afterStart, beforeStart, containers, demand, destroyContainer } from '../container.ts';
+import { passReadiness } from '../notify.ts';
 import { CliError } from '../errors.ts';
 
 /** Defines the command. */
@@ -15,7 +16,7 @@ export function defineStart(program: Command, globals: () => GlobalOptions): voi
     .addHelpText('after', '\nExample:\n  ringfence start web')
     .action(async (id: string) => {
       const c = containers(globals()).open(id);
-      await c.locked(async () => {
+      const started = await c.locked(async () => {
         const state = c.load();
         const status = c.statusOf(state);
         if (status !== 'created') {
@@ -33,6 +34,9 @@ export function defineStart(program: Command, globals: () => GlobalOptions): voi
         }
         await demand(c, { method: 'start', id }, 'cannot start the container');
         await afterStart(c, state, spec);
+        return state;
       });
+      // Without the lock: whoever is tired of waiting may delete the container.
+      await passReadiness(c, started);
     });
 }

@@ -102,7 +102,12 @@ export interface NamespaceWords {
   cgroup?: string;
 }
 
+/** Where a container finds the socket on which it says that it is ready (sd_notify(3)), if it is to. */
+export const NOTIFY_PATH = '/run/notify/notify.sock';
+
 export interface ContainerConfig {
+  /** NOTIFY_PATH is bound before the first process starts. */
+  notify?: boolean;
   id: string;
   /** '' in a shared UTS namespace: it stays what it is. */
   hostname: string;

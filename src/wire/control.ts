@@ -44,6 +44,8 @@ export type ControlRequest =
   | { method: 'signal'; id: string; signal: number; pid: number; all: boolean }
   /** pid 0: the first process. Processes that exec made are told of once. */
   | { method: 'wait'; id: string; pid: number }
+  /** Answered when the container says READY=1 on its socket (sd_notify(3)); an error when it ends before, or has none. */
+  | { method: 'ready'; id: string }
   | { method: 'state'; id: string }
   | { method: 'ps'; id: string }
   | { method: 'statistics'; id: string }

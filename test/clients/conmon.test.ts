@@ -103,7 +103,7 @@ describe.each([runc, ringfence])('conmon as CRI-O calls it, $name', (runtime) =>
       p.env = [...(p.env ?? []), 'MORE=given'];
     });
     expect(as.output.map((l) => l.text)).toEqual(['1000', '/var/tmp', 'given']);
-    const many = await Promise.all([...Array(8).keys()].map((i) => crio.exec('c9', ['sh', '-c', `exit ${i}`])));
+    const many = await Promise.all([...Array(8).keys()].map((i) => crio.exec('c9', ['sh', '-c', `sleep 0.3; exit ${i}`])));
     expect(many.map((m) => m.status)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     await expect(crio.exec('c9', ['no-such-command'])).rejects.toThrow(/no-such-command/);
     await crio.remove('c9');

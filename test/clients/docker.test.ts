@@ -65,6 +65,7 @@ describe.each(runtimes)('$name', ({ name: runtime }) => {
       const r = await run(volumes, 'sh', '-c', 'cat /ro/a; echo inside > /rw/b; touch /ro/c');
       expect(r).toMatchObject({ status: 1, stdout: 'from outside\n', stderr: expect.stringMatching(/Read-only file system/) });
       expect(readFileSync(join(dir, 'b'), 'utf8')).toBe('inside\n');
+      expect((await run(['--init'], 'cat', '/proc/1/comm')).stdout).toBe('docker-init\n');
     });
 
     test('the default seccomp profile, and none', async () => {
@@ -246,6 +247,28 @@ describe.each(runtimes)('$name', ({ name: runtime }) => {
         expect(BigInt(`0x${/^CapEff:\t([0-9a-f]+)\nSeccomp:\t0\n$/.exec(r.stdout)?.[1] ?? 0}`) & all).toBe(all);
       }
     });
+  });
+
+  test('build, with the runtime as default', async () => {
+    await m.defaultRuntime(runtime);
+    try {
+      const dir = mkdtempSync(join(m.dir, 'build-'));
+      writeFileSync(join(dir, 'file'), 'from the context\n');
+      const lines = [
+        `FROM ${IMAGE}`,
+        'COPY file /file',
+        'RUN cat /file > /made && chown 5:6 /made && mkdir /d && echo x > /d/x',
+        'CMD ["cat", "/made"]',
+      ];
+      writeFileSync(join(dir, 'Dockerfile'), `${lines.join('\n')}\n`);
+      const built = `localhost/built-${runtime}`;
+      await m.must(['build', '--network', 'none', '--no-cache', '-t', built, dir], { timeout: 120_000 });
+      expect(await m.must([...base, '--rm', built])).toBe('from the context');
+      expect(await m.must([...base, '--rm', built, 'stat', '-c', '%u:%g', '/made'])).toBe('5:6');
+      await m.must(['rmi', '-f', built]);
+    } finally {
+      await m.defaultRuntime('runc');
+    }
   });
 
   describe('two services', () => {

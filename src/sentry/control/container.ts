@@ -6,7 +6,7 @@ import { RLIMIT_NOFILE } from '../../abi/resource.ts';
 import { SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH } from '../../abi/signal.ts';
 import { latin1Decode } from '../../base/bytes.ts';
 import { monotonicNs } from '../../base/clock.ts';
-import type { ContainerConfig, ProcessConfig } from '../../wire/boot.ts';
+import { type ContainerConfig, NOTIFY_PATH, type ProcessConfig } from '../../wire/boot.ts';
 import { setConsole } from '../fs/tty/devices.ts';
 import { exitGroup } from '../kernel/exit.ts';
 import { watchCpuLimit } from '../kernel/cputimers.ts';
@@ -38,6 +38,7 @@ import {
   setScheduling,
 } from './process.ts';
 import { type ProcView, showProcesses } from './procview.ts';
+import { Readiness } from './readiness.ts';
 
 const SI_USER = 0;
 /** Longest message of a stand-in. */
@@ -162,6 +163,8 @@ export class Container {
 
   /** Starts the container's first process. A container whose process cannot be started is over. */
   start(): ThreadGroup | StartError {
+    const unbound = this.bindReadiness();
+    if (unbound !== null) return unbound;
     const g = this.spawn(this.config.process, this.streams, true, this.standin);
     if (g instanceof ThreadGroup) this.init = g;
     else this.end(g.errno === -ENOENT ? NOT_FOUND : g.errno === -EACCES ? NOT_EXECUTABLE : FAILED);
@@ -176,6 +179,17 @@ export class Container {
       if (standin >= 0) this.kernel.host.close(standin);
     }
     return g;
+  }
+
+  /** Where the container says that it is ready; null: it is not to. */
+  readiness: Readiness | null = null;
+
+  private bindReadiness(): StartError | null {
+    if (this.config.notify !== true) return null;
+    const r = Readiness.bind(this.kernel, this.files.mounts.root, this.config.id, this.namespaces);
+    if (typeof r === 'number') return { errno: r, error: `cannot bind ${NOTIFY_PATH}` };
+    this.readiness = r;
+    return null;
   }
 
   private spawn(p: ProcessConfig, streams: Donated, init: boolean, standin: number): ThreadGroup | StartError {
@@ -395,6 +409,7 @@ export class Container {
     setConsole(this.kernel, this.config.id, null);
     this.streams.close(this.kernel);
     this.view?.close();
+    this.readiness?.close();
     this.namespaces.unref();
     this.around.released(this);
     this.files.close();

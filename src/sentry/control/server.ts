@@ -34,6 +34,7 @@ interface Arrived {
 }
 
 const stat = newHostStat();
+const NEVER_READY: ControlResponse = { ok: false, error: 'the container has ended', errno: -ESRCH };
 
 export class ControlServer {
   private readonly kernel: Kernel;
@@ -43,6 +44,8 @@ export class ControlServer {
   private readonly accept: (fd: number) => number;
   private readonly packet = new Uint8Array(MAX_PACKET);
   private waiters: Waiter[] = [];
+  /** Those who wait for a container to be ready. */
+  private unready: Waiter[] = [];
 
   constructor(kernel: Kernel, sandbox: Sandbox, listenFd: number, clients: readonly number[], accept: (fd: number) => number, utf8: Utf8) {
     this.kernel = kernel;
@@ -71,6 +74,7 @@ export class ControlServer {
       if (n === -EAGAIN) return;
       if (n <= 0) {
         this.waiters = this.waiters.filter((w) => w.fd !== fd);
+        this.unready = this.unready.filter((w) => w.fd !== fd);
         this.host.unwatch(fd);
         this.host.close(fd);
         return;
@@ -133,6 +137,8 @@ export class ControlServer {
         return this.signal(c, r.pid, r.signal, r.all);
       case 'wait':
         return this.wait(fd, c, r.pid);
+      case 'ready':
+        return this.ready(fd, c);
       case 'state':
         return {
           ok: true,
@@ -242,8 +248,25 @@ export class ControlServer {
     return null;
   }
 
+  private ready(fd: number, c: Container): ControlResponse | null {
+    const r = c.readiness;
+    if (r === null) return { ok: false, error: 'the container has no socket to say so', errno: -EINVAL };
+    if (r.ready) return { ok: true };
+    if (c.status >= 0) return NEVER_READY;
+    this.unready.push({ fd, container: c, pid: 0 });
+    r.onReady = () => this.tellReady(c, { ok: true });
+    return null;
+  }
+
+  private tellReady(c: Container, answer: ControlResponse): void {
+    const told = this.unready.filter((w) => w.container === c);
+    this.unready = this.unready.filter((w) => w.container !== c);
+    for (const w of told) this.answer(w.fd, answer);
+  }
+
   private changed(c: Container, g: ThreadGroup | null, status: number, stopped: number): void {
     const own = g === c.init;
+    if (c.status >= 0) this.tellReady(c, NEVER_READY);
     let told = false;
     this.waiters = this.waiters.filter((w) => {
       if (w.container !== c || (w.pid === 0 ? !own : g === null || w.pid !== c.number(g))) return true;

@@ -33,6 +33,7 @@ export class DockerMachine {
   private readonly socket: string = `unix://${join(this.dir, 'docker.sock')}`;
   private readonly group: string = `rf-docker-${process.pid}`;
   private holder: ChildProcess | null = null;
+  private settings: object = {};
   /** The first process of the machine, as the host numbers it. */
   private init = 0;
   private daemon: ChildProcess | null = null;
@@ -68,9 +69,18 @@ export class DockerMachine {
       'default-ulimits': { nofile: { Name: 'nofile', Hard: 20000, Soft: 20000 } },
       runtimes: { ringfence: { path: ringfence.path } },
     };
+    this.settings = settings;
     writeFileSync(join(this.dir, 'daemon.json'), JSON.stringify(settings));
     await this.startDaemon();
     for (const image of images) await this.must(['load', '-i', image.docker()]);
+  }
+
+  /** Has dockerd use a runtime where none is named, such as for what an image is built with. */
+  async defaultRuntime(name: string): Promise<void> {
+    writeFileSync(join(this.dir, 'daemon.json'), JSON.stringify({ ...this.settings, 'default-runtime': name }));
+    await this.run(['kill', '-HUP', readFileSync(join(this.dir, 'docker.pid'), 'utf8').trim()]);
+    const known = await this.until(async () => (await this.must(['info', '-f', '{{.DefaultRuntime}}'])) === name);
+    if (!known) throw new Error(`dockerd does not take ${name} as default runtime`);
   }
 
   /** Starts dockerd, or starts it again, and waits until it answers. */
