@@ -157,7 +157,9 @@ describe.each(RUNTIMES)('$name', ({ name, argv }) => {
       });
       const r = call(argv, ['exec', '--process', file, id]);
       const lines = r.stdout.split('\n');
-      expect([r.status, r.stderr, ...lines.slice(0, 4)]).toEqual([0, '', 'y', '/etc', 'uid=33 gid=34 groups=35', '111']);
+      expect([r.status, r.stderr, ...lines.slice(0, 3)]).toEqual([0, '', 'y', '/etc', 'uid=33 gid=34 groups=35']);
+      // Go's runtime in `runc init` puts back the limit of descriptors that it began with, now and then after runc has set the new one.
+      if (name !== 'runc') expect(lines[3]).toBe('111');
       expect(lines).toContain('CapBnd:\t0000000000000020');
       expect(lines).toContain('NoNewPrivs:\t1');
     },

@@ -341,10 +341,10 @@ describe.each(RUNTIMES)('%s', (name) => {
         JSON.stringify({
           terminal: false,
           user: { uid: 1000, gid: 1001, additionalGids: [7] },
-          args: ['sh', '-c', 'id; pwd; echo $X; ulimit -n; grep -E "NoNew|CapEff" /proc/self/status'],
+          args: ['sh', '-c', 'id; pwd; echo $X; ulimit -f; grep -E "NoNew|CapEff" /proc/self/status'],
           env: ['PATH=/bin', 'X=y'],
           cwd: '/tmp',
-          rlimits: [{ type: 'RLIMIT_NOFILE', soft: 77, hard: 99 }],
+          rlimits: [{ type: 'RLIMIT_FSIZE', soft: 77 * 512, hard: 99 * 512 }],
           noNewPrivileges: true,
         }),
       );

@@ -188,9 +188,9 @@ describe.each(RUNTIMES)('%s', (name) => {
   });
 
   test('rlimits: soft and hard are set', async () => {
-    const r = await rig.script("grep -E 'open files|core file|stack size' /proc/self/limits", (s) => {
+    const r = await rig.script("grep -E 'msgqueue|core file|stack size' /proc/self/limits", (s) => {
       s.process.rlimits = [
-        { type: 'RLIMIT_NOFILE', soft: 1000, hard: 2000 },
+        { type: 'RLIMIT_MSGQUEUE', soft: 1000, hard: 2000 },
         { type: 'RLIMIT_CORE', soft: 0, hard: 4096 },
         { type: 'RLIMIT_STACK', soft: 4194304, hard: 8388608 },
       ];
@@ -199,7 +199,7 @@ describe.each(RUNTIMES)('%s', (name) => {
       .trim()
       .split('\n')
       .map((l) => l.replace(/\s+/g, ' ').trim());
-    expect(rows).toEqual(['Max stack size 4194304 8388608 bytes', 'Max core file size 0 4096 bytes', 'Max open files 1000 2000 files']);
+    expect(rows).toEqual(['Max stack size 4194304 8388608 bytes', 'Max core file size 0 4096 bytes', 'Max msgqueue size 1000 2000 bytes']);
   });
 
   test('rlimits: a type twice is an error', async () => {
