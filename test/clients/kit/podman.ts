@@ -2,10 +2,12 @@
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { plainEnvironment, type RunOptions, type RunResult } from '../../support/run.ts';
-import { Folder } from './folder.ts';
+import { Folder, sleep } from './folder.ts';
 import type { Image } from './images.ts';
 import { type Runtime, statesNamed } from './runtimes.ts';
 import type { Terminal } from './terminal.ts';
+
+const BUSY_TRIES = 5;
 
 /** Debian's podman with one runtime as its default. */
 export class Podman {
@@ -65,8 +67,16 @@ network_config_dir = ${quoted(f('networks'))}
   }
 
   /** Runs `podman ARGS`, which must succeed; its standard output without the last newline. */
-  must(args: string[], options: RunOptions = {}): Promise<string> {
-    return this.folder.must([...this.prefix, ...args], this.options(options));
+  async must(args: string[], options: RunOptions = {}): Promise<string> {
+    for (let tries = BUSY_TRIES; ; tries--) {
+      try {
+        return await this.folder.must([...this.prefix, ...args], this.options(options));
+      } catch (e) {
+        // podman gives up where a mount namespace that somebody makes just now still has a copy of what it unmounts.
+        if (tries === 0 || !args.includes('rm') || !String(e).includes('device or resource busy')) throw e;
+        await sleep(300);
+      }
+    }
   }
 
   /** Runs `buildah ARGS`, which must succeed, on the same storage; its standard output without the last newline. */
