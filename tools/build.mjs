@@ -3,7 +3,7 @@
 //   node tools/build.mjs [--force] [--quiet] [native|bundles|generate]
 //
 // Each step notes its input files (size and mtime) in dist/.build.json and is skipped when none of them changed. Outputs:
-//   dist/native/*            what native/{host,systrap,launch}/build.sh OUTDIR make
+//   dist/native/*            what native/{host,platform,systrap,launch}/build.sh OUTDIR make
 //   dist/NAME.cjs            a small loader, the file to hand to node
 //   dist/NAME.bundle.js      the program (esbuild, CommonJS, names kept)
 //   dist/NAME-HASH.cache     its V8 code cache; only a node with the same V8 and flags uses it, others compile as usual
@@ -25,7 +25,8 @@ const only = args.find((a) => !a.startsWith('--'));
 /** Native parts, and the files that each must leave behind. */
 const nativeParts = [
   { name: 'host', target: join(dist, 'native'), outputs: ['dist/native/host.node'] },
-  { name: 'systrap', target: join(dist, 'native'), outputs: ['dist/native/systrap.node', 'dist/native/stub'] },
+  { name: 'platform', target: join(dist, 'native'), outputs: ['dist/native/platform.node'] },
+  { name: 'systrap', target: join(dist, 'native'), outputs: ['dist/native/stub'] },
   { name: 'launch', target: dist, outputs: ['dist/native/launch', 'bin/ringfence', 'bin/.node'] },
 ];
 

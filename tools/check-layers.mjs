@@ -33,7 +33,8 @@ function allowed(from, to) {
   if (from === 'wire') return ['base', 'abi'].includes(to);
   if (from === 'host') return ['base', 'abi', 'platform/hostio.ts'].includes(to);
   if (from.startsWith('platform/')) return ['base', 'abi', ...seam].includes(to);
-  if (from.startsWith('engine:')) return ['base', 'abi', 'host', ...seam].includes(to);
+  if (from.startsWith('engine:'))
+    return ['base', 'abi', 'host', ...seam, ...(from === 'engine:common' ? [] : ['engine:common'])].includes(to);
   if (from === 'sentry:boot') return to !== 'gofer' && to !== 'runsc-compat';
   if (from.startsWith('sentry:')) {
     if (['base', 'abi', 'wire', ...seam].includes(to)) return true;

@@ -5,7 +5,7 @@
 // RF_WINDOWS of them. Every word of it can be written by the guest at any time. One further page, the control page, is written by the
 // Sentry alone and mapped read-only into every address space.
 //
-// src/platform/systrap/layout.ts is generated from this file by native/systrap/layout.c; build.sh fails when they differ.
+// src/platform/common/layout.ts is generated from this file by native/platform/layout.c; build.sh fails when they differ.
 #ifndef RINGFENCE_CONTEXT_H
 #define RINGFENCE_CONTEXT_H
 

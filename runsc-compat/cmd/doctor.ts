@@ -102,7 +102,7 @@ function yama(): Finding {
 function installation(): Finding[] {
   const files = [
     'native/host.node',
-    'native/systrap.node',
+    'native/platform.node',
     'native/stub',
     'native/launch',
     'sentry.cjs',

@@ -6,10 +6,10 @@ import type { MiniKernel, Task } from './kernel.ts';
 
 const GUESTS = ['guest', 'hello', 'sites', 'traffic'];
 
-/** Runs native/systrap/build.sh and compiles the guests; the answer is where they are. */
+/** Builds the native halves and compiles the guests; the answer is where they are. */
 export function buildEngine(root: string, directory: string): string {
   mkdirSync(directory, { recursive: true });
-  execFileSync(path.join(root, 'native/systrap/build.sh'), [directory], { stdio: 'inherit' });
+  for (const part of ['platform', 'systrap']) execFileSync(path.join(root, 'native', part, 'build.sh'), [directory], { stdio: 'inherit' });
   for (const name of GUESTS) {
     const source = path.join(root, 'test/engine/guests', `${name}.c`);
     const flags = ['-O1', '-Wall', '-Wextra', '-Werror', '-mno-red-zone', '-static', '-pthread'];

@@ -1,6 +1,8 @@
 // A kernel of few calls, enough for static glibc programs, to drive the engine alone.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
+import type { PlatformAddon } from '../../src/platform/common/addon.ts';
+import type { HostOptions, HostPlatform } from '../../src/platform/common/platform.ts';
 import {
   type AddressSpace,
   type Context,
@@ -17,8 +19,7 @@ import {
   REG_RIP,
   REG_RSP,
 } from '../../src/platform/platform.ts';
-import type { SystrapAddon } from '../../src/platform/systrap/addon.ts';
-import { type SystrapOptions, SystrapPlatform } from '../../src/platform/systrap/platform.ts';
+import { SystrapPlatform } from '../../src/platform/systrap/platform.ts';
 import { codeProtection, load, protect, reg, STACK_TOP, setReg } from './program.ts';
 
 const MAP_PRIVATE = 2;
@@ -59,8 +60,8 @@ export interface Task {
 }
 
 export class MiniKernel {
-  readonly platform: SystrapPlatform;
-  readonly addon: SystrapAddon;
+  readonly platform: HostPlatform;
+  readonly addon: PlatformAddon;
   output = '';
   faults: FaultRecord[] = [];
   syscalls = 0;
@@ -104,8 +105,8 @@ export class MiniKernel {
   private readonly scratch = Buffer.alloc(65536);
   private readonly words = new Uint32Array(12);
 
-  constructor(directory: string, cpus?: number, options: Partial<SystrapOptions> = {}) {
-    this.addon = createRequire(`${directory}/`)(`${directory}/systrap.node`) as SystrapAddon;
+  constructor(directory: string, cpus?: number, options: Partial<HostOptions> = {}) {
+    this.addon = createRequire(`${directory}/`)(`${directory}/platform.node`) as PlatformAddon;
     this.spins = cpus === 1 ? 1 : 2000;
     const pair = new Int32Array(2);
     this.addon.socketpair(pair);

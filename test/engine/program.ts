@@ -1,7 +1,7 @@
 // Programs of the engine's tests in guest memory: loading them, and what is known about their code.
 import { readFileSync } from 'node:fs';
+import type { HostPlatform } from '../../src/platform/common/platform.ts';
 import { type Context, REG_EFLAGS, REG_RIP, REG_RSP } from '../../src/platform/platform.ts';
-import type { SystrapPlatform } from '../../src/platform/systrap/platform.ts';
 import type { Process } from './kernel.ts';
 
 const PROT_RW = 3;
@@ -15,7 +15,7 @@ const SITE_BEFORE = 7;
 const SITE_BYTES = 23;
 
 /** Maps a program into a fresh address space and lets it run. */
-export function load(platform: SystrapPlatform, c: Context, process: Process, file: string, args: string[]): void {
+export function load(platform: HostPlatform, c: Context, process: Process, file: string, args: string[]): void {
   const image = readFileSync(file);
   const phoff = Number(image.readBigUInt64LE(32));
   for (let i = 0; i < image.readUInt16LE(56); i++) {

@@ -2,17 +2,17 @@
 // until the sandbox is over.
 
 import { dirname, join } from 'node:path';
-import { loadHost } from '../../host/host.ts';
-import { installClock, monotonicNs } from '../../base/clock.ts';
-import { installLatin1 } from '../../base/bytes.ts';
 import { EPOLLIN } from '../../abi/epoll.ts';
 import { PR_SET_DUMPABLE } from '../../abi/prctl.ts';
 import { SOCK_CLOEXEC } from '../../abi/socket.ts';
+import { installLatin1 } from '../../base/bytes.ts';
+import { installClock, monotonicNs } from '../../base/clock.ts';
+import { loadHost } from '../../host/host.ts';
 import { Shrinker } from '../../host/idle.ts';
 import { installFilter } from '../../host/seccomp.ts';
-import type { SystrapAddon } from '../../platform/systrap/addon.ts';
+import type { PlatformAddon } from '../../platform/common/addon.ts';
+import { CPU_MODES, type CpuMode } from '../../platform/common/engine.ts';
 import { NATIVE_FUTEX, NATIVE_MADVISE } from '../../platform/platform.ts';
-import { CPU_MODES, type CpuMode } from '../../platform/systrap/engine.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
 import type { BootConfig } from '../../wire/boot.ts';
 import { Donated } from '../control/process.ts';
@@ -36,10 +36,10 @@ import { buildFiles, registerParts } from './mounts.ts';
 const CONFIG_FD = 3;
 const IGNORED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGPIPE', 'SIGUSR1', 'SIGUSR2', 'SIGTSTP'] as const;
 
-function loadAddon(path: string): SystrapAddon {
+function loadAddon(path: string): PlatformAddon {
   const module: { exports: unknown } = { exports: {} };
   process.dlopen(module, path);
-  return module.exports as SystrapAddon;
+  return module.exports as PlatformAddon;
 }
 
 function readAll(host: ReturnType<typeof loadHost>, fd: number): string {
@@ -83,7 +83,7 @@ function boot(): number {
   for (const s of IGNORED_SIGNALS) process.on(s, () => {});
 
   const log = openLog(host, config.logFd, config.debug);
-  const addon = loadAddon(join(native, 'systrap.node'));
+  const addon = loadAddon(join(native, 'platform.node'));
   const platform = new SystrapPlatform({
     addon,
     stubFd: config.stubFd,

@@ -1,18 +1,18 @@
 // The tree of names of a container: its root, its mounts in the order of the configuration, the nodes of /dev, masked and read-only paths.
 
 import { totalmem } from 'node:os';
+import { EPOLLIN } from '../../abi/epoll.ts';
 import { EACCES, EEXIST, ENOENT } from '../../abi/errno.ts';
 import { ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_RDONLY, ST_RELATIME } from '../../abi/mount.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG } from '../../abi/stat.ts';
-import { EPOLLIN } from '../../abi/epoll.ts';
 import { monotonicNs } from '../../base/clock.ts';
 import type { ContainerConfig, HierarchyConfig, MountConfig } from '../../wire/boot.ts';
 import type { ContainerFiles } from '../control/container.ts';
 import { Cgroup1Fs } from '../fs/cgroup/cgroupfs.ts';
 import { DEFAULT_DEVICES, DEFAULT_LINKS, registerMemDevices } from '../fs/dev/mem.ts';
-import type { GoferClient } from '../fs/gofer/client.ts';
 import { REST_NS } from '../fs/gofer/behind.ts';
 import { BELIEF_NS } from '../fs/gofer/belief.ts';
+import type { GoferClient } from '../fs/gofer/client.ts';
 import { connectGofer, GoferFileSystem } from '../fs/gofer/fs.ts';
 import { OverlayFs } from '../fs/overlay/overlay.ts';
 import { TmpFs } from '../fs/tmpfs/tmpfs.ts';
@@ -20,6 +20,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { KernelCaller } from '../kernel/kernelcaller.ts';
 import type { NamespaceSet } from '../kernel/namespaces.ts';
 import { Timer } from '../kernel/timers.ts';
+import { errnoName } from '../syscalls/strace.ts';
 import type { Dentry } from '../vfs/dentry.ts';
 import { makedev } from '../vfs/devices.ts';
 import type { FileSystem } from '../vfs/filesystem.ts';
@@ -29,7 +30,6 @@ import { bindMount, MountNamespace, mountAt } from '../vfs/namespace.ts';
 import { mkdirPath, mknodPath, symlinkPath, unlinkPath } from '../vfs/ops.ts';
 import { changeOwner } from '../vfs/setattr.ts';
 import { LOOKUP_FOLLOW, resolve, Walk } from '../vfs/walk.ts';
-import { errnoName } from '../syscalls/strace.ts';
 import { copyUp } from './copyup.ts';
 import { configureSysctls, registerFileSystems } from './filesystems.ts';
 

@@ -2,7 +2,7 @@
 import type { Slot } from './arena.ts';
 import type { Engine } from './engine.ts';
 import { BLOCK_SIZE } from './layout.ts';
-import { SystrapSpace } from './space.ts';
+import { HostSpace } from './space.ts';
 
 /** The steps that every new address space has in common. */
 export class Birth {
@@ -60,7 +60,7 @@ export class Birth {
   }
 
   /** The address space that a stub is making of it; its process has yet to say hello. */
-  space(leader: number): SystrapSpace {
-    return new SystrapSpace(this.engine, this.slot as Slot, this.fds[1] as number, leader);
+  space(leader: number): HostSpace {
+    return new HostSpace(this.engine, this.slot as Slot, this.fds[1] as number, leader);
   }
 }

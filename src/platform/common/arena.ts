@@ -1,7 +1,7 @@
 // Where context regions are mapped: slots of a few large reservations, so that one typed array reaches many regions and an address
 // space costs V8 no external buffer of its own.
 
-import type { SystrapAddon } from './addon.ts';
+import type { PlatformAddon } from './addon.ts';
 import { CONTROL_SIZE, REGION_SIZE } from './layout.ts';
 
 /** In a reservation. V8 counts a reservation as memory of its own: above 32 MiB it collects garbage at once, above 64 MiB it starts to mark. */
@@ -21,12 +21,12 @@ export interface Slot {
 
 /** Reservations and their free slots. */
 export class Arena {
-  private readonly addon: SystrapAddon;
+  private readonly addon: PlatformAddon;
   private readonly free: Slot[] = [];
   /** Free too, with the region of a dead address space still mapped: whoever takes one maps another over it. */
   private readonly stale: Slot[] = [];
 
-  constructor(addon: SystrapAddon) {
+  constructor(addon: PlatformAddon) {
     this.addon = addon;
   }
 
@@ -51,14 +51,14 @@ export class Arena {
 }
 
 /** The control page (struct rf_control) and the descriptor that stubs map, or -errno. */
-export function makeControl(addon: SystrapAddon): { words: Int32Array; fd: number } | number {
+export function makeControl(addon: PlatformAddon): { words: Int32Array; fd: number; address: number } | number {
   const r = reserve(addon, CONTROL_SIZE);
   if (typeof r === 'number') return r;
   const fd = addon.control(r.address);
-  return fd < 0 ? fd : { words: r.words, fd };
+  return fd < 0 ? fd : { words: r.words, fd, address: r.address };
 }
 
-function reserve(addon: SystrapAddon, bytes: number): { words: Int32Array; buffer: ArrayBuffer; address: number } | number {
+function reserve(addon: PlatformAddon, bytes: number): { words: Int32Array; buffer: ArrayBuffer; address: number } | number {
   const out = new Float64Array(1);
   const buffer = addon.arena(bytes, out);
   if (typeof buffer === 'number') return buffer;

@@ -1,4 +1,4 @@
-// Generated from native/include/context.h by native/systrap/build.sh --update-layout. Do not edit.
+// Generated from native/include/context.h by native/platform/build.sh --update-layout. Do not edit.
 
 // Addresses and sizes, bytes.
 export const MIN_ADDRESS = 0x110000;

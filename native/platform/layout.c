@@ -1,4 +1,4 @@
-// Prints src/platform/systrap/layout.ts from native/include/context.h.
+// Prints src/platform/common/layout.ts from native/include/context.h.
 #include "../include/context.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ static void word(const char *name, size_t offset) {
 #define W(n, field) word("W_" #n, offsetof(struct rf_block, field))
 
 int main(void) {
-  printf("// Generated from native/include/context.h by native/systrap/build.sh --update-layout. Do not edit.\n\n");
+  printf("// Generated from native/include/context.h by native/platform/build.sh --update-layout. Do not edit.\n\n");
   printf("// Addresses and sizes, bytes.\n");
   N(MIN_ADDRESS);
   N(STUB_BASE);

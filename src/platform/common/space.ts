@@ -6,8 +6,8 @@ import type { Slot } from './arena.ts';
 import type { Engine, Runner } from './engine.ts';
 import { BLOCK_SIZE, CONTEXTS, MIN_ADDRESS, STUB_BASE, STUB_END, VDSO_BASE, W_NATIVE, W_TID } from './layout.ts';
 
-/** An address space of the systrap engine. */
-export class SystrapSpace implements AddressSpace {
+/** An address space as a host process. */
+export class HostSpace implements AddressSpace {
   dead = false;
   /** NATIVE_*: what its threads may do on their own. */
   native: number;
@@ -141,7 +141,7 @@ export class SystrapSpace implements AddressSpace {
     if (len === 0) return 0;
     if (this.starting !== null) this.starting.finishMaps();
     if (this.dead || !(addr >= MIN_ADDRESS) || addr + len > STUB_BASE) return -EFAULT;
-    return this.engine.addon.vmWrite(this.pid, addr, buf, off, len) === len ? 0 : -EFAULT;
+    return this.engine.kind.write(this.engine, this.pid, addr, buf, off, len) === len ? 0 : -EFAULT;
   }
 
   readUpTo(addr: number, buf: Uint8Array, off: number, len: number): number {
@@ -149,7 +149,7 @@ export class SystrapSpace implements AddressSpace {
     const end = addr >= VDSO_BASE ? STUB_END : STUB_BASE;
     if (this.starting !== null) this.starting.finishMaps();
     if (this.dead || !(addr >= MIN_ADDRESS) || addr >= end) return 0;
-    const n = this.engine.addon.vmRead(this.pid, addr, buf, off, addr + len > end ? end - addr : len);
+    const n = this.engine.kind.read(this.engine, this.pid, addr, buf, off, addr + len > end ? end - addr : len);
     return n < 0 ? 0 : n;
   }
 

@@ -1,11 +1,12 @@
 // What the address spaces and contexts of one sandbox share: the addon, the control page, the list of running contexts, the doorbell.
 import { EAGAIN, EIO } from '../../abi/errno.ts';
 import type { Context } from '../platform.ts';
-import type { SystrapAddon } from './addon.ts';
+import type { PlatformAddon } from './addon.ts';
 import { Arena, makeControl } from './arena.ts';
+import type { EngineKind } from './kind.ts';
 import { CONTROL_ASLEEP, CONTROL_PATCH, CONTROL_SHORT_SPIN, CONTROL_SPIN, IN_INLINE, MESSAGE_HELLO, OUT_INLINE } from './layout.ts';
 import { MapMessage } from './maps.ts';
-import { Nursery, type SystrapOrigin } from './nursery.ts';
+import { type HostOrigin, Nursery } from './nursery.ts';
 
 /** Milliseconds that a stub may take for one command before its address space is killed. */
 export const COMMAND_LIMIT = 10_000;
@@ -74,13 +75,16 @@ export interface Mortal {
 
 /** State shared by everything of one platform. */
 export class Engine {
-  readonly addon: SystrapAddon;
+  readonly kind: EngineKind;
+  readonly addon: PlatformAddon;
   readonly arena: Arena;
   readonly stubFd: number;
   /** Polls readable when the doorbell rang or a guest process died. */
   readonly epoll: number;
   readonly doorbell: number;
   readonly control: Int32Array;
+  /** Address of the control page in the Sentry. */
+  readonly controlAddress: number;
   readonly controlFd: number;
   /** Contexts that run and called lately; each look for events goes through all of them. */
   readonly running: Runner[] = [];
@@ -124,7 +128,7 @@ export class Engine {
   /** Address spaces in waiting. */
   readonly nursery: Nursery;
   /** Pristine stubs beside the first. */
-  readonly origins: Set<SystrapOrigin> = new Set();
+  readonly origins: Set<HostOrigin> = new Set();
   readonly mapMessage = new MapMessage();
   /** Some address space died whose contexts poll() has not reported yet. */
   deaths = false;
@@ -141,10 +145,11 @@ export class Engine {
   private readonly helloBytes = new Uint8Array(this.hello.buffer);
   private readonly ready = new Int32Array(64);
 
-  constructor(addon: SystrapAddon, stubFd: number, cpus: number, mode: CpuMode, patch: boolean, native: number) {
+  constructor(kind: EngineKind, addon: PlatformAddon, stubFd: number, cpus: number, mode: CpuMode, patch: boolean, native: number) {
+    this.kind = kind;
     this.addon = addon;
     this.mode = mode;
-    this.native = native;
+    this.native = native & kind.native;
     this.stubFd = stubFd;
     this.nursery = new Nursery(this, stubFd);
     this.cpus = cpus;
@@ -153,11 +158,12 @@ export class Engine {
     this.doorbell = checked(addon.eventfd());
     checked(addon.epollAdd(this.epoll, this.doorbell, 0));
     const control = makeControl(addon);
-    if (typeof control === 'number') throw new Error(`systrap: control page: error ${control}`);
+    if (typeof control === 'number') throw new Error(`${kind.name}: control page: error ${control}`);
     this.control = control.words;
+    this.controlAddress = control.address;
     this.controlFd = control.fd;
     this.control[CONTROL_SHORT_SPIN] = cpus > 1 ? mode.shortSpins : 0;
-    this.control[CONTROL_PATCH] = patch ? PATCH_AFTER : 0;
+    this.control[CONTROL_PATCH] = patch && kind.patches ? PATCH_AFTER : 0;
     this.adapt();
   }
 
@@ -193,7 +199,7 @@ export class Engine {
 
   /** A stub slept before the answer came. `atOnce`: to a call that did not block. */
   wake(block: number, atOnce: boolean): void {
-    this.addon.wake(block);
+    this.kind.wake(this, block);
     this.woke = true;
     if (atOnce) this.slept++;
   }
@@ -328,6 +334,6 @@ export class Engine {
 }
 
 function checked(result: number): number {
-  if (result < 0) throw new Error(`systrap: error ${result}`);
+  if (result < 0) throw new Error(`no room for an engine: error ${result}`);
   return result;
 }

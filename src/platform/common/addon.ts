@@ -1,6 +1,6 @@
-// The typed face of dist/native/systrap.node (native/systrap/addon.c). All results are >= 0 or -errno; nothing throws.
+// The typed face of dist/native/platform.node (native/platform/addon.c). All results are >= 0 or -errno; nothing throws.
 
-export interface SystrapAddon {
+export interface PlatformAddon {
   /** Reserves `bytes` of address space as an ArrayBuffer, whose address goes to out[0]; a number on failure. */
   arena(bytes: number, out: Float64Array): ArrayBuffer | number;
   /** Maps the control page at `address`; a descriptor through which nobody else can write it. */

@@ -1,4 +1,4 @@
-// The Sentry's hands for the systrap engine: a Node-API addon over plain system calls. Numbers in, numbers out: results are >= 0 or
+// The Sentry's hands for all engines: a Node-API addon over plain system calls. Numbers in, numbers out: results are >= 0 or
 // -errno, nothing throws, and the calls of the hot path allocate nothing. Addresses are doubles (user addresses are below 2^47).
 #define _GNU_SOURCE
 #include "../include/context.h"

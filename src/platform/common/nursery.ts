@@ -5,9 +5,10 @@
 // ends with the pristine stub.
 //
 // A sandbox of several containers has a pristine stub for each, in the container's control groups: what is copied from it is there from birth.
+
+import type { Origin } from '../platform.ts';
 import { Birth } from './birth.ts';
 import type { Engine } from './engine.ts';
-import type { Origin } from '../platform.ts';
 import { MESSAGE_NEW, MESSAGE_STUB, STATE_GUEST, W_STATE } from './layout.ts';
 
 /** Copies of the pristine stub in waiting, and regions. */
@@ -101,7 +102,7 @@ export class Nursery {
 }
 
 /** A further pristine stub, and the copies of it in waiting. */
-export class SystrapOrigin implements Origin {
+export class HostOrigin implements Origin {
   readonly pid: number;
   readonly nursery: Nursery;
   private readonly engine: Engine;
@@ -117,7 +118,7 @@ export class SystrapOrigin implements Origin {
   }
 
   /** Has the first stub copy itself. Negative: -errno. */
-  static make(engine: Engine): SystrapOrigin | number {
+  static make(engine: Engine): HostOrigin | number {
     engine.meetAll(); // hellos are taken in the order of birth
     const birth = new Birth(engine);
     let r = birth.prepare();
@@ -128,7 +129,7 @@ export class SystrapOrigin implements Origin {
       birth.abandon();
       return pid;
     }
-    return new SystrapOrigin(engine, birth, pid);
+    return new HostOrigin(engine, birth, pid);
   }
 
   close(): void {
