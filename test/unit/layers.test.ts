@@ -46,7 +46,8 @@ test('each forbidden import is named with its line', () => {
     'src/gofer/main.ts': "import '../sentry/vfs/v.ts';\nimport 'pino';\n",
     'src/sentry/vfs/v.ts': "import type { K } from '../kernel/k.ts';\nimport './missing.ts';\nimport '../../base/c';\n",
     'src/sentry/kernel/k.ts': 'export interface K { a: number }\n',
-    'src/platform/one/p.ts': "import '../two/q.ts';\n",
+    'src/platform/one/p.ts': "import '../two/q.ts';\nimport '../common/r.ts';\n",
+    'src/platform/common/r.ts': "import '../two/q.ts';\n",
     'src/platform/two/q.ts': 'export const q = 1;\n',
     'runsc-compat/main.ts': "import '../src/sentry/vfs/v.ts';\nimport { program } from 'commander';\n",
   });
@@ -59,6 +60,7 @@ test('each forbidden import is named with its line', () => {
     'src/base/b.ts:3: base must not use Buffer',
     'src/gofer/main.ts:1: gofer must not import src/sentry/vfs/v.ts',
     "src/gofer/main.ts:2: gofer must not import 'pino'",
+    'src/platform/common/r.ts:1: engine:common must not import src/platform/two/q.ts',
     'src/platform/one/p.ts:1: engine:one must not import src/platform/two/q.ts',
     'src/sentry/vfs/v.ts:1: sentry:vfs must not import src/sentry/kernel/k.ts',
     "src/sentry/vfs/v.ts:2: './missing.ts' does not exist",
