@@ -117,6 +117,13 @@ void forget_title(void) {
   for (int i = 0; i < title_words; i++) memset(title[i], 0, strlen(title[i]));
 }
 
+// Our parent is the entrypoint.
+static void watch_entrypoint(struct plan *p) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/stat", getppid());
+  p->entrypoint_fd = open(path, O_RDONLY | O_CLOEXEC);
+}
+
 // The entrypoint runs hooks while the container's root is not ours yet. Its end is ours.
 static void wait_for_hooks(struct plan *p) {
   char c = 0;
@@ -151,6 +158,7 @@ int main(int argc, char **argv) {
 
   if (p->stub_device != NULL) open_device(p); // while our groups and capabilities allow it
   if (gofer && owns_mounts()) open_view(p, false);
+  if (exec && !p->lifeline) watch_entrypoint(p);
   join_cgroups(p);
   if (p->oom_score_adj != NULL) write_file("/proc/self/oom_score_adj", p->oom_score_adj);
   if (gofer && owns_mounts()) {

@@ -126,6 +126,7 @@ struct plan {
   int passed; // descriptors from this number on are not ours
   bool opened; // sources are open already
   bool lifeline;
+  int entrypoint_fd; // exec without a lifeline: the entrypoint's /proc/PID/stat, which cannot be read any more when it has been reaped; -1: none
   int exit_fd;
   int socket_fd;       // the stand-in's socket to the Sentry, where the plan gives it
   int gofer_socket_fd; // the Gofer's, likewise
