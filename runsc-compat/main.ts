@@ -23,12 +23,13 @@ import { defineStart } from './cmd/start.ts';
 import { defineState } from './cmd/state.ts';
 import { defineUpdate } from './cmd/update.ts';
 import { defineWait } from './cmd/wait.ts';
-import { fileAccess, type GlobalOptions, platformName, rootlessKind } from './context.ts';
+import { fileAccess, type GlobalOptions, rootlessKind } from './context.ts';
 import { CliError, EXIT_OWN, messageOf } from './errors.ts';
 import { leave } from './host.ts';
 import { logFailure } from './log.ts';
-import { SPEC_VERSION, VERSION } from './version.ts';
 import { complain } from './output.ts';
+import { platformName } from './platforms.ts';
+import { SPEC_VERSION, VERSION } from './version.ts';
 
 /** commander's message as ours: one line. */
 function oneLine(text: string): string {
@@ -56,7 +57,8 @@ function build(): Command {
     .option('--strace', 'log every system call')
     .option('--strace-syscalls <names>', 'with --strace: only these, separated by commas')
     .option('--jitless', 'run Sentry and Gofer without compiled JavaScript: slower, and nothing in them becomes executable')
-    .option('--platform <name>', 'how system calls are trapped: systrap', platformName, 'systrap')
+    .option('--platform <name>', 'how system calls are trapped: systrap, ptrace, kvm, or auto: what works here', platformName, 'auto')
+    .addOption(new Option('--platform_device_path <file>', 'of kvm').hideHelp())
     .option(
       '--platform-option <name=value>',
       'patch=off: call sites are not rewritten, every call traps',

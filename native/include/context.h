@@ -42,6 +42,7 @@
 // Descriptors of a guest process.
 #define RF_SOCKET_FD 3
 #define RF_DOORBELL_FD 4
+#define RF_DEVICE_FD 5 // of the engine's program at birth, where it was given a device
 
 // The host signal that interrupts a running thread (SIGUSR1).
 #define RF_INTERRUPT_SIGNAL 10

@@ -90,6 +90,8 @@ describe.each(RUNTIMES)('%s', (name) => {
       copyFileSync(program.path, join(bundle, 'rootfs/bin/guest'));
     });
     expect(r.stderr).toBe('');
-    expect(r.stdout.split('\n').filter((l) => l !== '')).toEqual(casesOf(program).map((c) => `ok ${c}`));
+    const cases = casesOf(program);
+    const plan = ['TAP version 13', `1..${cases.length}`];
+    expect(r.stdout.split('\n').filter((l) => l !== '')).toEqual([...plan, ...cases.map((c, i) => `ok ${i + 1} - ${c}`)]);
   });
 });

@@ -11,10 +11,10 @@ type Runner = (argv: string[], options: { timeout: number }) => Promise<RunResul
 // The programs to run, all by default: RINGFENCE_TEST_PROGRAMS=mmap,fork
 const wanted = process.env['RINGFENCE_TEST_PROGRAMS']?.split(',');
 
+/** Verdicts of TAP; the comment below a failed case says why. */
 function parse(output: string, verdicts: Verdicts): void {
-  for (const line of output.split('\n')) {
-    const m = /^(ok|not ok) (\S+)(.*)$/.exec(line);
-    if (m?.[2] !== undefined) verdicts.set(m[2], m[1] === 'ok' ? 'ok' : `not ok${m[3]}`);
+  for (const m of output.matchAll(/^(ok|not ok) \d+ - (\S+)\n(# .*)?/gm)) {
+    verdicts.set(m[2] as string, m[1] === 'ok' ? 'ok' : `not ok ${m[3] ?? ''}`);
   }
 }
 

@@ -1,7 +1,11 @@
 // A tiny harness for guest programs: each case runs in a forked child, in a fresh directory, under a time limit.
-// The same program runs on the host and in the sandbox; its output is one line a case:
-//   ok NAME
-//   not ok NAME FILE:LINE: what
+// The same program runs on the host and in the sandbox. Its output is TAP:
+//   TAP version 13
+//   1..COUNT
+//   ok NUMBER - NAME
+//   not ok NUMBER - NAME
+//   # FILE:LINE: what
+// --list prints the names, --only NAME (repeatable) chooses: so a runner goes on behind a case that hangs.
 #ifndef TEST_H
 #define TEST_H
 #ifndef _GNU_SOURCE
@@ -265,15 +269,20 @@ static int test_remove(const char *path, const struct stat *st, int flag, struct
   return remove(path);
 }
 
-static bool test_run(struct test_case *c) {
-  char dir[256], text[1024] = "";
+static bool test_verdict(int number, const char *name, bool good, const char *why, const char *more) {
+  printf("%s %d - %s\n", good ? "ok" : "not ok", number, name);
+  if (!good) printf("# %s%s\n", why, more);
+  fflush(stdout);
+  return good;
+}
+
+static bool test_run(struct test_case *c, int number) {
+  char dir[256], text[1024] = "", killed[40];
   int report[2], st = 0;
   const char *tmp = getenv("TMPDIR");
   snprintf(dir, sizeof dir, "%s/rf-test-XXXXXX", tmp ? tmp : "/tmp");
-  if (!mkdtemp(dir) || chmod(dir, 0755) || pipe2(report, O_CLOEXEC | O_NONBLOCK)) {
-    printf("not ok %s setup: %s\n", c->name, strerrorname(errno));
-    return false;
-  }
+  if (!mkdtemp(dir) || chmod(dir, 0755) || pipe2(report, O_CLOEXEC | O_NONBLOCK))
+    return test_verdict(number, c->name, false, "setup: ", strerrorname(errno));
   fflush(NULL);
   test_timed_out = 0;
   pid_t pid = fork();
@@ -290,10 +299,7 @@ static bool test_run(struct test_case *c) {
     c->run();
     _exit(0);
   }
-  if (pid < 0) {
-    printf("not ok %s fork: %s\n", c->name, strerrorname(errno));
-    return false;
-  }
+  if (pid < 0) return test_verdict(number, c->name, false, "fork: ", strerrorname(errno));
   test_child = pid;
   alarm(test_limit);
   test_wait(pid, &st);
@@ -304,12 +310,12 @@ static bool test_run(struct test_case *c) {
   close(report[1]);
   text[n > 0 ? n : 0] = 0;
   nftw(dir, test_remove, 16, FTW_DEPTH | FTW_PHYS);
-  if (st == 0) printf("ok %s\n", c->name);
-  else if (test_timed_out) printf("not ok %s timed out; %s\n", c->name, text);
-  else if (WIFSIGNALED(st)) printf("not ok %s killed by signal %d; %s\n", c->name, WTERMSIG(st), text);
-  else printf("not ok %s %s\n", c->name, text[0] ? text : "exited early");
-  fflush(stdout);
-  return st == 0;
+  if (test_timed_out) return test_verdict(number, c->name, st == 0, "timed out; ", text);
+  if (WIFSIGNALED(st)) {
+    snprintf(killed, sizeof killed, "killed by signal %d; ", WTERMSIG(st));
+    return test_verdict(number, c->name, false, killed, text);
+  }
+  return test_verdict(number, c->name, st == 0, "", text[0] ? text : "exited early");
 }
 
 static bool test_wanted(int argc, char **argv, const char *name) {
@@ -339,8 +345,11 @@ int main(int argc, char **argv) {
   if (!realpath(argv[0], test_self)) snprintf(test_self, sizeof test_self, "%s", argv[0]);
   on_signal(SIGALRM, test_on_alarm, 0);
   signal(SIGPIPE, SIG_DFL);
+  int count = 0, number = 0;
+  for (int i = 0; i < test_count; i++) count += test_wanted(argc, argv, test_cases[i].name);
+  printf("TAP version 13\n1..%d\n", count);
   for (int i = 0; i < test_count; i++)
-    if (test_wanted(argc, argv, test_cases[i].name)) good &= test_run(&test_cases[i]);
+    if (test_wanted(argc, argv, test_cases[i].name)) good &= test_run(&test_cases[i], ++number);
   return good ? 0 : 1;
 }
 #endif

@@ -1,5 +1,6 @@
 // Every signal of a guest thread: traps of the guest that become events, and what happens to the stub itself.
-#include "sys.h"
+#include "../../stub/sys.h"
+#include "systrap.h"
 
 #include <linux/audit.h>
 
