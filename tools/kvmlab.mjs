@@ -131,7 +131,8 @@ const job = {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
 try {
   const { status, boot, seconds } = await runMachine({ ...job, kernel: kernel(values.kernel) });
-  if (values.time) process.stderr.write(`kvmlab: the command started after ${boot.toFixed(1)} s and all ended after ${seconds.toFixed(1)} s\n`);
+  if (values.time)
+    process.stderr.write(`kvmlab: the command started after ${boot.toFixed(1)} s and all ended after ${seconds.toFixed(1)} s\n`);
   if (status === 'timeout') process.stderr.write(`kvmlab: stopped after ${job.timeout} s (--timeout)\n`);
   process.exitCode = status === 'timeout' ? 124 : status;
 } catch (error) {

@@ -128,7 +128,8 @@ function initrd(lib) {
   for (const name of late) lists.push({ name: `modules/${name}`, mode: 0o100644, data: listOf([name]) });
 
   const shell = existsSync(busybox) ? readFileSync(busybox) : Buffer.alloc(0);
-  if (shell.length === 0 || shell.includes('/ld-linux')) throw new Error(`${busybox} is missing or not static: apt-get install busybox-static`);
+  if (shell.length === 0 || shell.includes('/ld-linux'))
+    throw new Error(`${busybox} is missing or not static: apt-get install busybox-static`);
   return archive([
     ...['bin', 'modules', 'lab', 'proc', 'sys', 'dev', 'lower', 'upper', 'root'].map((name) => ({ name, mode: 0o40755 })),
     { name: 'bin/busybox', mode: 0o100755, data: shell },
