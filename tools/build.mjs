@@ -116,7 +116,8 @@ async function buildNative(part, stamps, problems) {
   const key = `native:${part.name}`;
   if (stamps[key]?.node === process.execPath && upToDate(stamps[key], part.outputs)) return;
   const started = Date.now();
-  const stamp = { ...stampAll([...filesBelow(folder), ...filesBelow('native/include'), ...filesBelow('native/common'), nodeFlagsFile]), node: process.execPath };
+  const sources = [folder, 'native/include', 'native/common', 'native/stub'].flatMap(filesBelow);
+  const stamp = { ...stampAll([...sources, nodeFlagsFile]), node: process.execPath };
   const { code, text } = await run('bash', [join(root, script), part.target], { cwd: join(root, folder) });
   if (text.trim() !== '') say(text.trimEnd());
   if (code !== 0) {

@@ -167,7 +167,8 @@ static int fetch_inline(struct rf_block *b, u64 address, u64 length) {
   return 1;
 }
 
-// Brings along what the call in the block points at, to its data window (NULL: it has none): bits of the event, the count of ranges that it filled or RF_EVENT_INLINE.
+// Brings along what the call in the block points at, to its data window (NULL: it has none). Bits of the event: the count of ranges that it
+// filled, or RF_EVENT_INLINE.
 u32 fetch(struct rf_block *b, char *window) {
   const u64 nr = b->regs[15];
   if (nr >= sizeof shapes / sizeof shapes[0]) return 0;

@@ -439,7 +439,8 @@ static napi_value init(napi_env env, napi_value exports) {
   } calls[] = {
       {"arena", arena},         {"control", control},     {"space", space},         {"unmapSpace", unmap_space},
       {"send", send_message}, {"sendMaps", send_maps},   {"receive", receive_message}, {"pidfdOpen", pidfd_open_}, {"pidfdKill", pidfd_kill},
-      {"interrupt", interrupt}, {"close", close_},        {"wake", wake}, {"wakeTracer", wake_tracer}, {"yieldCpu", yield_cpu},  {"moveAway", move_away},
+      {"interrupt", interrupt}, {"close", close_},        {"wake", wake}, {"wakeTracer", wake_tracer},
+      {"yieldCpu", yield_cpu},  {"moveAway", move_away},
       {"settle", settle},       {"cpuTime", cpu_time},
       {"vmRead", vm_read},      {"vmWrite", vm_write},    {"epollCreate", epoll_new}, {"epollAdd", epoll_add},
       {"epollDrain", epoll_drain}, {"waitReady", wait_ready},   {"eventfd", eventfd_new}, {"cpus", cpus},        {"socketpair", socketpair_},
