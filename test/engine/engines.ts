@@ -9,7 +9,7 @@ export interface TestEngine {
   readonly parts: readonly string[];
   /** Its program there. The socket to the Sentry is its descriptor 3, as the launcher gives it. */
   readonly program: string;
-  /** Files that the program gets as descriptors 4 and up. */
+  /** Files that the program gets as descriptors 5 (RF_DEVICE_FD) and up, as the launcher gives a device. */
   readonly files: readonly string[];
   /** What it does not do by nature, in words: the suite prints it, and does not look for it. */
   readonly without: readonly Without[];

@@ -117,7 +117,9 @@ export class MiniKernel {
     this.addon.socketpair(pair);
     const engine = testEngine();
     const files = engine.files.map((f) => openSync(f, 'r+'));
-    this.child = spawn(`${directory}/${engine.program}`, [], { stdio: ['ignore', 'ignore', 'inherit', pair[1] as number, ...files] });
+    this.child = spawn(`${directory}/${engine.program}`, [], {
+      stdio: ['ignore', 'ignore', 'inherit', pair[1] as number, 'ignore', ...files],
+    });
     for (const fd of [pair[1] as number, ...files]) this.addon.close(fd);
     const given = cpus === undefined ? options : { ...options, cpus };
     this.platform = engine.platform({ addon: this.addon, stubFd: pair[0] as number, ...given });
