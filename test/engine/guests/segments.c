@@ -192,5 +192,5 @@ static void of_program(void) {
   check_selectors(0, 0);
 }
 
-TESTS({"by_call", by_call}, {"by_instruction", by_instruction}, {"gs_by_instruction", gs_by_instruction}, {"over_signals", over_signals}, {"over_clone", over_clone},
-      {"of_program", of_program});
+TESTS({"by_call", by_call}, {"by_instruction", by_instruction}, {"gs_by_instruction", gs_by_instruction}, {"over_signals", over_signals},
+      {"over_clone", over_clone}, {"of_program", of_program});
