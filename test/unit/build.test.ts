@@ -62,3 +62,10 @@ test('a build with nothing to do takes less than a second', () => {
   }
   expect(best).toBeLessThan(1000);
 });
+
+test('another architecture is told in one line what a port adds', () => {
+  const other = 'data:text/javascript,Object.defineProperty(process,"arch",{value:"arm64"})';
+  const r = spawnSync(process.execPath, ['--import', other, join(root, 'tools/build.mjs')], { encoding: 'utf8' });
+  expect([r.status, r.stdout]).toEqual([1, '']);
+  expect(r.stderr).toBe('build: x86-64 is needed, this is arm64: a port adds src/abi/arm64 and native/*/arm64 (docs/platforms.md)\n');
+});
