@@ -287,8 +287,11 @@ async function buildCaches(stamps, problems) {
 function missingTools() {
   const problems = [];
   if (Number(process.versions.node.split('.')[0]) < 20) problems.push(`Node 20 or newer is needed, this is ${process.version}`);
-  if (process.platform !== 'linux' || process.arch !== 'x64')
-    problems.push(`Linux on x86-64 is needed, this is ${process.platform} ${process.arch}`);
+  if (process.platform !== 'linux') problems.push(`Linux is needed, this is ${process.platform}`);
+  else if (process.arch !== 'x64')
+    problems.push(
+      `x86-64 is needed, this is ${process.arch}: a port adds src/abi/${process.arch} and native/*/${process.arch} (docs/platforms.md)`,
+    );
   const cc = process.env.CC ?? 'gcc';
   if (spawnSync(cc, ['--version']).status !== 0) problems.push(`${cc} is needed for the native parts (Debian: apt-get install make g++)`);
   const include = [resolve(process.execPath, '../../include/node'), '/usr/include/node'];
