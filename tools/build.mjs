@@ -27,6 +27,7 @@ const nativeParts = [
   { name: 'host', target: join(dist, 'native'), outputs: ['dist/native/host.node'] },
   { name: 'platform', target: join(dist, 'native'), outputs: ['dist/native/platform.node'] },
   { name: 'systrap', target: join(dist, 'native'), outputs: ['dist/native/stub'] },
+  { name: 'kvm', target: join(dist, 'native'), outputs: ['dist/native/kvmstub'] },
   { name: 'launch', target: dist, outputs: ['dist/native/launch', 'bin/ringfence', 'bin/.node'] },
 ];
 
@@ -114,7 +115,7 @@ async function buildNative(part, stamps, problems) {
   const key = `native:${part.name}`;
   if (stamps[key]?.node === process.execPath && upToDate(stamps[key], part.outputs)) return;
   const started = Date.now();
-  const stamp = { ...stampAll([...filesBelow(folder), ...filesBelow('native/include'), nodeFlagsFile]), node: process.execPath };
+  const stamp = { ...stampAll([...filesBelow(folder), ...filesBelow('native/include'), ...filesBelow('native/stub'), nodeFlagsFile]), node: process.execPath };
   const { code, text } = await run('bash', [join(root, script), part.target], { cwd: join(root, folder) });
   if (text.trim() !== '') say(text.trimEnd());
   if (code !== 0) {

@@ -33,6 +33,17 @@ void fp_learn(const char *fp) {
   if (sw->magic1 == FP_MAGIC1 && known.magic1 == 0 && sw->extended_size <= FP_LIMIT) known = *sw;
 }
 
+// Makes the plain XSAVE area at `fp` what a frame has.
+void fp_mark(char *fp) {
+  if (known.magic1 == 0) return;
+  memcpy(fp + FP_SW_OFFSET, &known, sizeof known);
+  const u32 magic2 = FP_MAGIC2;
+  __builtin_memcpy(fp + known.state_size, &magic2, 4);
+}
+
+// Bytes of the vector state in a frame.
+u32 fp_frame_bytes(void) { return known.magic1 == 0 ? FP_LEGACY : known.extended_size; }
+
 // The state at `fp` as a frame has it, to guest memory.
 s64 fp_save(const char *fp, u64 address) { return stub_copy((void *)address, fp, fp_bytes(fp)); }
 
@@ -98,9 +109,7 @@ static void save_live(char *fp) {
   }
   memset(fp + FP_LEGACY, 0, FP_HEADER); // XSAVE reads the header's reserved bytes back
   __asm__ volatile("xsave64 (%0)" : : "r"(fp), "a"((u32)known.features), "d"((u32)(known.features >> 32)) : "memory");
-  memcpy(fp + FP_SW_OFFSET, &known, sizeof known);
-  const u32 magic2 = FP_MAGIC2;
-  __builtin_memcpy(fp + known.state_size, &magic2, 4);
+  fp_mark(fp);
 }
 
 // The processor's state, that of the guest thread that stands here, to guest memory as a frame has it. 0 or -EFAULT.

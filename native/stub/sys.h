@@ -12,6 +12,8 @@
 
 typedef uint64_t u64;
 typedef uint32_t u32;
+typedef uint16_t u16;
+typedef uint8_t u8;
 typedef int64_t s64;
 
 #define NR_mseal 462 // younger than many header files
@@ -50,6 +52,7 @@ typedef int64_t s64;
 #define SIGKILL 9
 #define SIGSEGV 11
 #define SIGPIPE 13
+#define SIGALRM 14
 #define SIGCHLD 17
 #define SIGSYS 31
 
@@ -217,6 +220,8 @@ s64 fp_load(char *fp, u64 address);
 s64 fp_save_live(u64 address);
 s64 fp_load_live(u64 address);
 u32 fp_bytes(const char *fp);
+void fp_mark(char *fp);
+u32 fp_frame_bytes(void);
 
 // The linker's script
 extern const char stub_text_start[], stub_text_end[], stub_sealed_end[];
