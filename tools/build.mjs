@@ -45,6 +45,7 @@ const bundles = [
   // Parts of the entrypoint that most commands do without, loaded at their import().
   { name: 'validator', entry: 'runsc-compat/spec/validator.gen.ts', partOf: 'ringfence' },
   { name: 'pino', entry: 'node_modules/pino/pino.js', partOf: 'ringfence' },
+  { name: 'compat', entry: 'runsc-compat/compat/part.ts', partOf: 'ringfence' },
 ];
 
 const flagsOf = (bundle) => nodeFlags[bundle.partOf ?? bundle.name];
@@ -185,9 +186,10 @@ const lazyBuiltins = {
 const separateParts = {
   name: 'separate-parts',
   setup(build) {
-    build.onResolve({ filter: /^pino$|\/validator\.gen\.ts$/ }, ({ kind, path }) =>
-      kind === 'dynamic-import' ? { path: path === 'pino' ? './pino.cjs' : './validator.cjs', external: true } : undefined,
-    );
+    build.onResolve({ filter: /^pino$|\/validator\.gen\.ts$|\/compat\/part\.ts$/ }, ({ kind, path }) => {
+      const name = path === 'pino' ? path : path.endsWith('/part.ts') ? 'compat' : 'validator';
+      return kind === 'dynamic-import' ? { path: `./${name}.cjs`, external: true } : undefined;
+    });
   },
 };
 

@@ -42,6 +42,7 @@
 // Descriptors of a guest process.
 #define RF_SOCKET_FD 3
 #define RF_DOORBELL_FD 4
+#define RF_DEVICE_FD 5 // of the engine's program at birth, where it was given a device
 
 // The host signal that interrupts a running thread (SIGUSR1).
 #define RF_INTERRUPT_SIGNAL 10
@@ -111,7 +112,7 @@ struct rf_block {
   uint32_t state;
   uint32_t command;
   uint32_t event;
-  uint32_t call_nr;      // of the guest's call (~0: more than 32 bits), or of RF_COMMAND_HOSTCALL
+  uint32_t call_nr;      // of the guest's call (an int: the lower half of rax), or of RF_COMMAND_HOSTCALL
   uint64_t call_args[6]; // the same; [0] is the place of every result
   // The second line: what is rarely touched.
   uint32_t sentry_waits;   // the Sentry sleeps on `state` for the answer to a command

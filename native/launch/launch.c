@@ -90,7 +90,13 @@ static struct stood_for start_programs(struct plan *p, bool box, bool gofer) {
     _exit(125);
   }
   if (box) close(standin_s[0]);
+  if (p->stub_device_fd >= 0) close(p->stub_device_fd);
   return s;
+}
+
+static void open_device(struct plan *p) {
+  p->stub_device_fd = open(p->stub_device, O_RDWR | O_CLOEXEC);
+  if (p->stub_device_fd < 0) die("cannot open %s: %s", p->stub_device, strerror(errno));
 }
 
 static void join_cgroups(struct plan *p) {
@@ -150,6 +156,7 @@ int main(int argc, char **argv) {
   if (gofer && (p->gofer.args.n == 0 || p->gofer.config == NULL)) die("the plan lacks a program");
   if ((!box && p->socket_fd < 0) || (container && p->gofer_socket_fd < 0)) die("the plan lacks a socket");
 
+  if (p->stub_device != NULL) open_device(p); // while our groups and capabilities allow it
   if (gofer && owns_mounts()) open_view(p, false);
   if (exec && !p->lifeline) watch_entrypoint(p);
   join_cgroups(p);

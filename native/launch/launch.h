@@ -16,6 +16,7 @@ enum {
   SENTRY_FD_READY = 8,
   GOFER_FD_SOCKET = 4,
   STUB_FD_SOCKET = 3,
+  STUB_FD_DEVICE = 5,
   PLAN_FD = 3, // the socket to the entrypoint: the plan comes in, error lines and the ready byte go out
 };
 
@@ -88,7 +89,9 @@ struct contmount {
 struct plan {
   struct program sentry;
   struct program gofer;
-  const char *stub;
+  const char *stub;        // the engine's program
+  const char *stub_device; // a device that it gets; NULL: none
+  int stub_device_fd;
   struct rootitem *items;
   int nitems;
   struct attach *attach;

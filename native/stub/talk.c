@@ -24,7 +24,7 @@ void show_call(struct rf_block *b, u32 index, u32 event) {
   const u32 fetched = fetch(b, index);
   const u64 nr = r[15];
   last_usage(b, nr);
-  b->call_nr = nr >> 32 ? ~0U : (u32)nr;
+  b->call_nr = (u32)nr;
   b->call_args[0] = r[14];
   b->call_args[1] = r[13];
   b->call_args[2] = r[12];

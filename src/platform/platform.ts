@@ -78,15 +78,16 @@ export interface Context {
   readonly regs: Uint32Array;
   /** EVENT_*: why it stopped; EVENT_NONE while it runs. */
   event: number;
-  /** For EVENT_FAULT: host signal number, si_code, address (double), trap number and page-fault error code (bit 1: write). */
+  /** For EVENT_FAULT: host signal number, si_code, address (a double: those of the kernel's half are negative, so that they are exact),
+   * trap number and page-fault error code (bit 1: write). */
   faultSignal: number;
   faultCode: number;
   faultAddress: number;
   faultTrap: number;
   faultError: number;
 
-  /** Takes the six arguments of the call that EVENT_SYSCALL or EVENT_RESTART shows, as 12 words; its number, or -1 beyond 32 bits. To be
-   * called before anything else is asked of the context: commands use the same words. */
+  /** Takes the six arguments of the call that EVENT_SYSCALL or EVENT_RESTART shows, as 12 words; its number, an int (the
+   * upper half of rax does not count). To be called before anything else is asked of the context: commands use the same words. */
   takeCall(args: Uint32Array): number;
   /** The call site of this EVENT_SYSCALL traps again and again: patch() may make it cheap. */
   readonly wantsPatch: boolean;

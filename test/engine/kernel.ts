@@ -1,5 +1,6 @@
 // A kernel of few calls, enough for static glibc programs, to drive the engine alone.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { PlatformAddon } from '../../src/platform/common/addon.ts';
 import type { HostOptions, HostPlatform } from '../../src/platform/common/platform.ts';
@@ -19,7 +20,7 @@ import {
   REG_RIP,
   REG_RSP,
 } from '../../src/platform/platform.ts';
-import { SystrapPlatform } from '../../src/platform/systrap/platform.ts';
+import { testEngine } from './engines.ts';
 import { codeProtection, load, protect, reg, STACK_TOP, setReg } from './program.ts';
 
 const MAP_PRIVATE = 2;
@@ -94,6 +95,8 @@ export class MiniKernel {
     setReg(t.context, REG_RAX, reg(t.context, REG_ORIG_RAX));
     t.context.resumeFull();
   };
+  /** A child or a thread is about to run. */
+  onClone: (from: Task, to: Task) => void = () => {};
   onInterrupt: (t: Task) => void = (t) => t.context.resumeFull();
   /** How often the loop looks for an event before it sleeps. */
   spins: number;
@@ -110,10 +113,14 @@ export class MiniKernel {
     this.spins = cpus === 1 ? 1 : 2000;
     const pair = new Int32Array(2);
     this.addon.socketpair(pair);
-    this.child = spawn(`${directory}/stub`, [], { stdio: ['ignore', 'ignore', 'inherit', pair[1] as number] });
-    this.addon.close(pair[1] as number);
+    const engine = testEngine();
+    const files = engine.files.map((f) => openSync(f, 'r+'));
+    this.child = spawn(`${directory}/${engine.program}`, [], {
+      stdio: ['ignore', 'ignore', 'inherit', pair[1] as number, 'ignore', ...files],
+    });
+    for (const fd of [pair[1] as number, ...files]) this.addon.close(fd);
     const given = cpus === undefined ? options : { ...options, cpus };
-    this.platform = new SystrapPlatform({ addon: this.addon, stubFd: pair[0] as number, ...given });
+    this.platform = engine.platform({ addon: this.addon, stubFd: pair[0] as number, ...given });
     this.platform.stopped = (c) => this.stopped(c);
   }
 
@@ -349,9 +356,10 @@ export class MiniKernel {
     if ((flags & 0x80000) !== 0) setReg(c, REG_FS_BASE, tls);
     if (stack !== 0) setReg(c, REG_RSP, stack);
     setReg(c, REG_RAX, 0);
+    if ((flags & 0x4000) !== 0) child.vforkParent = t;
+    this.onClone(t, child);
     c.resumeFull();
     if ((flags & 0x4000) === 0) return id;
-    child.vforkParent = t;
     return BLOCKED;
   }
 
