@@ -9,7 +9,7 @@
 static u32 refused;
 static int hide_clock;
 
-// The pristine stub is asked for a trial alone (stub check): says on its standard output what it found.
+// It is asked for a trial alone (kvmstub --check [DEVICE]): says on its standard output what it found.
 static void check(void) {
   static const char *const reasons[] = {
       "ok\n",
@@ -38,8 +38,9 @@ void engine_start(const u64 *stack) {
   // Whatever is opened gets the lowest number that is free: 0, 1, 2, and what is above these three.
   if (stack[0] > 1) { // there is an argument: no Sentry is behind the socket
     sys3(__NR_dup3, 1, RF_DOORBELL_FD, 0);
-    const s64 fd = sys3(__NR_openat, (u64)-100, (u64) "/dev/kvm", 2 /* O_RDWR */);
-    if (fd < 0 || (fd != RF_KVM_FD && sys3(__NR_dup3, (u64)fd, RF_KVM_FD, 0) < 0)) {
+    const u64 device = stack[0] > 2 ? stack[3] : (u64) "/dev/kvm";
+    const s64 fd = sys3(__NR_openat, (u64)-100, device, 2 /* O_RDWR */);
+    if (fd < 0 || (fd != RF_DEVICE_FD && sys3(__NR_dup3, (u64)fd, RF_DEVICE_FD, 0) < 0)) {
       refused = RF_REFUSED_DEVICE;
     } else {
       areas_prepare();
@@ -50,7 +51,7 @@ void engine_start(const u64 *stack) {
   }
   sys3(__NR_close_range, 0, 2, 0);
   sys1(__NR_close, RF_SOCKET_FD + 1);
-  sys3(__NR_close_range, RF_KVM_FD + 1, ~0U, 0);
+  sys3(__NR_close_range, RF_DEVICE_FD + 1, ~0U, 0);
   // A virtual processor is a descriptor: as many as the host allows.
   if (sys6(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, (u64)files, 0, 0) == 0) {
     files[0] = files[1];

@@ -11,14 +11,13 @@
 
 #include <linux/kvm.h>
 
-#define RF_KVM_FD 5 // /dev/kvm, open for reading and writing: given by the launcher
-
 #define PAGE 4096ULL
 
 // Where things stand in the stub's process, above what native/include/context.h has.
 #define RUN_BASE 0x7ff100000000ULL   // struct kvm_run of each virtual processor
 #define RUN_STRIDE 65536ULL
 #define RECORD_BASE 0x7ff110000000ULL // areas.c
+#define NUMBERS_BASE 0x7ff120000000ULL // tables.c
 #define ARENA_BASE 0x7ff200000000ULL  // page tables and what else the VM's kernel half needs
 
 #define MOST_VCPUS 1024

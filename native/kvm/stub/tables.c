@@ -15,6 +15,8 @@
 #define MOST_GRANULES 32000
 #define FIRST_GRANULE (4ULL << 30) // guest-physical: above the arena and what KVM keeps for itself
 #define USER_BITS 47
+#define NUMBERS_BYTES (sizeof(u16) << (USER_BITS - GRANULE_BITS))
+#define numbers ((u16 *)NUMBERS_BASE) // of granules, from 1
 #define REGION (1ULL << 21) // what one table of the last level covers
 
 #define PROBE (2ULL << 30) // guest-physical, and offset from ARENA_BASE
@@ -25,7 +27,6 @@
 static u32 lock;
 static u64 arena_used = PAGE_FREE;
 static u32 arena_slots; // in this VM
-static u16 numbers[1 << (USER_BITS - GRANULE_BITS)]; // of granules, from 1
 static u32 granules;
 static u32 places[MOST_GRANULES]; // granules by number
 static u32 here[MOST_GRANULES / 32 + 1]; // has this VM a slot for it?
@@ -56,6 +57,7 @@ void tables_prepare(void) {
   const u64 prot = PROT_READ | PROT_WRITE;
   if (sys6(__NR_mmap, ARENA_BASE, arena_end(ARENA_SLOTS) * PAGE, prot, flags, (u64)-1, 0) < 0) die(81);
   if (sys6(__NR_mmap, ARENA_BASE + PROBE, PROBE_PAGES * PAGE, prot, flags, (u64)-1, 0) < 0) die(81);
+  if (sys6(__NR_mmap, NUMBERS_BASE, NUMBERS_BYTES, prot, flags, (u64)-1, 0) < 0) die(81);
   sys3(__NR_madvise, ARENA_BASE, arena_end(ARENA_SLOTS) * PAGE, MADV_NOHUGEPAGE);
   const u64 link = PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_DONE;
   arena_page(PAGE_TOP)[511] = PAGE_KERNEL * PAGE | link;

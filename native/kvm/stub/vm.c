@@ -109,12 +109,12 @@ static void write_text(void) {
   tables_map_kernel(KERNEL_TEXT, PAGE_TEXT, PTE_USER);
 }
 
-static s64 extension(u64 cap) { return ioctl(RF_KVM_FD, KVM_CHECK_EXTENSION, cap); }
+static s64 extension(u64 cap) { return ioctl(RF_DEVICE_FD, KVM_CHECK_EXTENSION, cap); }
 
 // Looks at what /dev/kvm offers and prepares what all copies of this process have in common. 0, or REFUSED_*.
 s64 vm_prepare(void) {
-  if (ioctl(RF_KVM_FD, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) return RF_REFUSED_DEVICE;
-  run_bytes = (u64)ioctl(RF_KVM_FD, KVM_GET_VCPU_MMAP_SIZE, 0);
+  if (ioctl(RF_DEVICE_FD, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) return RF_REFUSED_DEVICE;
+  run_bytes = (u64)ioctl(RF_DEVICE_FD, KVM_GET_VCPU_MMAP_SIZE, 0);
   if ((s64)run_bytes < (s64)sizeof(struct kvm_run) || run_bytes > RUN_STRIDE) return RF_REFUSED_CAPABILITY;
   if ((extension(KVM_CAP_SYNC_REGS) & KVM_CAP_SYNC_REGS_NEEDED) != KVM_CAP_SYNC_REGS_NEEDED) return RF_REFUSED_CAPABILITY;
   if (extension(KVM_CAP_IMMEDIATE_EXIT) <= 0 || extension(KVM_CAP_SYNC_MMU) <= 0) return RF_REFUSED_CAPABILITY;
@@ -126,7 +126,7 @@ s64 vm_prepare(void) {
   vm_xsave_bytes = xsave <= 0 ? 4096 : (u32)xsave;
   if (vm_xsave_bytes > XSAVE_LIMIT) return RF_REFUSED_CAPABILITY;
   cpuid.count = CPUID_ROOM;
-  if (ioctl(RF_KVM_FD, KVM_GET_SUPPORTED_CPUID, (u64)&cpuid) < 0) return RF_REFUSED_CAPABILITY;
+  if (ioctl(RF_DEVICE_FD, KVM_GET_SUPPORTED_CPUID, (u64)&cpuid) < 0) return RF_REFUSED_CAPABILITY;
   const struct kvm_cpuid_entry2 *d = cpuid_entry(0xd, 0);
   xcr0 = d == 0 ? 0 : ((u64)d->edx << 32 | d->eax) & 0xe7;
   if ((xcr0 & 3) != 3) return RF_REFUSED_CAPABILITY;
@@ -140,7 +140,7 @@ s64 vm_prepare(void) {
 
 // The VM of this process. 0 or -errno.
 s64 vm_create(void) {
-  const s64 fd = ioctl(RF_KVM_FD, KVM_CREATE_VM, 0);
+  const s64 fd = ioctl(RF_DEVICE_FD, KVM_CREATE_VM, 0);
   if (fd < 0) return fd;
   vm_fd = (int)fd;
   ioctl(vm_fd, KVM_SET_TSS_ADDR, 0xfffbd000); // for processors that cannot run real mode by themselves; nobody does
@@ -150,7 +150,7 @@ s64 vm_create(void) {
 // A copy of the process has neither the VM of its maker nor that one's processors.
 void vm_forget(void) {
   sys3(__NR_close_range, 0, RF_SOCKET_FD - 1, 0);
-  sys3(__NR_close_range, RF_KVM_FD + 1, ~0U, 0);
+  sys3(__NR_close_range, RF_DEVICE_FD + 1, ~0U, 0);
   vm_fd = -1;
   for (u32 i = 0; i < MOST_VCPUS && vcpus[i].state != VCPU_NONE; i++) vcpus[i].state = VCPU_NONE;
   tables_forget();

@@ -39,6 +39,11 @@ export class EngineKind {
     return engine.addon.vmWrite(pid, address, buf, off, len);
   }
 
+  /** Why its program says that it cannot serve here, from the reason that it gives. */
+  refusal(reason: number): string {
+    return `its program cannot serve here: reason ${reason}`;
+  }
+
   /** What it has done so far, by name, besides what all engines count. */
   statistics(_engine: Engine): Readonly<Record<string, number>> {
     return {};
