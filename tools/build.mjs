@@ -116,7 +116,10 @@ async function buildNative(part, stamps, problems) {
   const key = `native:${part.name}`;
   if (stamps[key]?.node === process.execPath && upToDate(stamps[key], part.outputs)) return;
   const started = Date.now();
-  const stamp = { ...stampAll([...filesBelow(folder), ...filesBelow('native/include'), ...filesBelow('native/stub'), nodeFlagsFile]), node: process.execPath };
+  const stamp = {
+    ...stampAll([...filesBelow(folder), ...filesBelow('native/include'), ...filesBelow('native/stub'), nodeFlagsFile]),
+    node: process.execPath,
+  };
   const { code, text } = await run('bash', [join(root, script), part.target], { cwd: join(root, folder) });
   if (text.trim() !== '') say(text.trimEnd());
   if (code !== 0) {

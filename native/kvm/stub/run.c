@@ -70,7 +70,8 @@ static void make_ready(struct vcpu *v, u64 fs, u64 gs) {
   s->regs.rflags = (s->regs.rflags & FLAGS_USER) | FLAGS_ALWAYS;
   v->run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
   const u32 cs = v->cs == USER_CS32 ? USER_CS32 : USER_CS;
-  if (!v->stale && s->sregs.cs.dpl == 3 && s->sregs.ss.dpl == 3 && s->sregs.cs.selector == cs && s->sregs.fs.base == fs && s->sregs.gs.base == gs) return;
+  const int same = s->sregs.cs.dpl == 3 && s->sregs.ss.dpl == 3 && s->sregs.cs.selector == cs;
+  if (same && !v->stale && s->sregs.fs.base == fs && s->sregs.gs.base == gs) return;
   struct kvm_segment code = {.limit = ~0U, .selector = (u16)cs, .type = 11, .present = 1, .dpl = 3, .s = 1, .g = 1};
   code.l = cs == USER_CS;
   code.db = cs == USER_CS32;
