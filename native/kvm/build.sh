@@ -15,6 +15,6 @@ shared=$root/native/stub
 $cc $warn -DSTUB_KVM -ffreestanding -nostdlib -static -no-pie -fpie -mgeneral-regs-only -mno-red-zone -fno-stack-protector \
   -fcf-protection=none -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
   -Wl,-T,"$shared/stub.lds" -Wl,--build-id=none -Wl,-z,noexecstack \
-  -o "$tmp/kvmstub" "$shared"/*.c "$shared"/*.S "$stub"/*.c "$stub"/*.S
+  -o "$tmp/kvmstub" "$root"/native/common/*.c "$shared"/*.c "$shared"/*.S "$stub"/*.c "$stub"/*.S
 strip "$tmp/kvmstub"
 mv -f "$tmp/kvmstub" "$out/kvmstub" # a running sandbox keeps its own copy

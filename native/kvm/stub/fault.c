@@ -33,6 +33,12 @@ int fault(struct rf_block *b, struct vcpu *v, u32 signal, s64 code, u64 address,
   return 0;
 }
 
+// Was the instruction before `rip` int1? All else is a step: no program has debug registers.
+static int is_trap(u64 rip) {
+  unsigned char code;
+  return rip > RF_MIN_ADDRESS && rip <= RF_STUB_BASE && stub_copy(&code, (const void *)(rip - 1), 1) == 0 && code == 0xf1;
+}
+
 static s64 float_code(u32 raised) {
   if (raised & 1) return FPE_FLTINV;
   if (raised & 4) return FPE_FLTDIV;
@@ -52,13 +58,24 @@ static int float_fault(struct rf_block *b, struct vcpu *v, u32 vector) {
   return fault(b, v, SIGFPE, float_code(raised), v->run->s.regs.regs.rip, vector, 0);
 }
 
+// The error code as the host's own tables would give it: they have a page when the kernel was asked for it once.
+static u32 error_code(u64 address, u32 error) {
+  unsigned char resident = 0;
+  u64 end;
+  lock_space();
+  const u32 prot = area_at(address, &end);
+  unlock_space();
+  if ((prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != 0) sys3(__NR_mincore, address & ~(PAGE - 1), PAGE, (u64)&resident);
+  return (error & ~1U) | (resident & 1) | 4;
+}
+
 static int page_fault(struct rf_block *b, struct vcpu *v, u32 error) {
   const u64 address = v->run->s.regs.sregs.cr2;
   switch (tables_fault(address, error)) {
   case FAULT_AGAIN:
     return 1;
   case FAULT_DENIED:
-    return fault(b, v, SIGSEGV, SEGV_ACCERR, address, 14, error | 4);
+    return fault(b, v, SIGSEGV, SEGV_ACCERR, address, 14, error_code(address, error));
   case FAULT_FULL:
     return fault(b, v, SIGBUS, BUS_ADRERR, address, 14, error | 4);
   default:
@@ -67,12 +84,61 @@ static int page_fault(struct rf_block *b, struct vcpu *v, u32 error) {
   }
 }
 
-// Some KVMs that emulate know neither gates that are missing nor sysenter: they say #UD where a processor says #GP. 0: it is #UD.
-static int is_gate(u64 rip, u32 *error) {
-  unsigned char code[2];
-  if (rip < RF_MIN_ADDRESS || rip > RF_STUB_BASE - 2 || stub_copy(code, (const void *)rip, 2) < 0) return 0;
-  *error = code[0] == 0xcd ? code[1] * 8U + 2 : 0;
-  return code[0] == 0xcd || (code[0] == 0x0f && code[1] == 0x34);
+// Some KVMs try to emulate what a processor answers with #GP, and say #UD when they do not know the instruction. Instructions that are
+// never #UD on a processor of ours, and may be #GP: gates, what only a kernel may do, and vector loads and stores that want alignment.
+// 0: it is #UD.
+static int is_protection(u64 rip, u32 *error) {
+  unsigned char code[15] = {0};
+  u32 n = 0;
+  if (rip < RF_MIN_ADDRESS || rip > RF_STUB_BASE - sizeof code) return 0;
+  stub_copy(code, (const void *)rip, sizeof code);
+  while (n < 5 && (code[n] == 0x66 || code[n] == 0xf2 || code[n] == 0xf3 || code[n] == 0x64 || code[n] == 0x65 || code[n] == 0x2e)) n++;
+  int vector = 0;
+  if (code[n] == 0xc5) {
+    vector = 2;
+  } else if (code[n] == 0xc4 && (code[n + 1] & 0x1f) == 1) {
+    vector = 3;
+  } else if (code[n] == 0x62 && (code[n + 1] & 7) == 1) {
+    vector = 4;
+  } else if ((code[n] & 0xf0) == 0x40) {
+    n++;
+  }
+  *error = 0;
+  if (vector != 0) {
+    const unsigned char op = code[n + (u32)vector];
+    return op == 0x28 || op == 0x29 || op == 0x2b || op == 0x6f || op == 0x7f || op == 0xe7;
+  }
+  switch (code[n]) {
+  case 0xcd:
+    *error = code[n + 1] * 8U + 2;
+    return 1;
+  case 0x6c: case 0x6d: case 0x6e: case 0x6f: case 0xe4: case 0xe5: case 0xe6: case 0xe7: // ports
+  case 0xec: case 0xed: case 0xee: case 0xef:
+  case 0xf4: case 0xfa: case 0xfb: case 0xcf: // hlt, cli, sti, iret
+    return 1;
+  case 0x0f:
+    break;
+  default:
+    return 0;
+  }
+  const unsigned char op = code[n + 1];
+  const unsigned char reg = code[n + 2] >> 3 & 7;
+  switch (op) {
+  case 0x00: // lldt, ltr
+    return reg == 2 || reg == 3;
+  case 0x01: // lgdt, lidt, lmsw, invlpg, swapgs; xsetbv
+    return ((reg == 2 || reg == 3) && code[n + 2] < 0xc0) || reg == 6 || (reg == 7 && code[n + 2] < 0xc0) || code[n + 2] == 0xf8 ||
+           code[n + 2] == 0xd1;
+  case 0x06: case 0x07: case 0x08: case 0x09: case 0x20: case 0x21: case 0x22: case 0x23: case 0x30: case 0x32: case 0x33: case 0x34:
+  case 0x35:
+    return 1;
+  case 0xae: // fxsave, fxrstor, ldmxcsr, xsave, xrstor
+    return code[n + 2] < 0xc0 && reg < 6;
+  case 0xc7: // cmpxchg16b, xrstors, xsavec, xsaves
+    return code[n + 2] < 0xc0 && reg != 0 && reg < 6;
+  default: // movaps and its kin, and arithmetic on unaligned memory
+    return op == 0x28 || op == 0x29 || op == 0x2b || op == 0x6f || op == 0x7f || op == 0xe7 || (op >= 0x51 && op <= 0x6d) || op >= 0xd0;
+  }
 }
 
 // The guest was left by the exception `vector`: its frame becomes the registers in the run page. 1: it goes on. 0: a fault is shown. 2: it
@@ -91,11 +157,11 @@ int exception(struct rf_block *b, struct vcpu *v, u32 vector) {
   case 0:
     return fault(b, v, SIGFPE, FPE_INTDIV, rip, vector, 0);
   case 1:
-    return fault(b, v, SIGTRAP, g->rflags & FLAG_TF ? TRAP_TRACE : TRAP_BRKPT, rip, vector, 0);
+    return fault(b, v, SIGTRAP, !(g->rflags & FLAG_TF) && is_trap(rip) ? TRAP_BRKPT : TRAP_TRACE, rip, vector, 0);
   case 3:
     return fault(b, v, SIGTRAP, SI_KERNEL, 0, vector, 0);
   case 6:
-    if (is_gate(rip, &error)) return fault(b, v, SIGSEGV, SI_KERNEL, 0, 13, error);
+    if (vm_guesses && is_protection(rip, &error)) return fault(b, v, SIGSEGV, SI_KERNEL, 0, 13, error);
     return fault(b, v, SIGILL, ILL_ILLOPN, rip, vector, 0);
   case 11:
   case 12:

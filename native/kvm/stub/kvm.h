@@ -72,6 +72,7 @@ struct vcpu {
 extern struct vcpu vcpus[MOST_VCPUS];
 extern u32 vm_xsave_bytes;
 extern int vm_fd;
+extern int vm_guesses; // KVM says #UD for some #GP
 s64 vm_prepare(void);  // once, in the pristine stub: 0, or what is missing (REFUSED_*)
 s64 vm_create(void);   // of this process: 0 or -errno
 struct vcpu *vcpu_take(void);

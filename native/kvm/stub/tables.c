@@ -19,6 +19,9 @@
 #define numbers ((u16 *)NUMBERS_BASE) // of granules, from 1
 #define REGION (1ULL << 21) // what one table of the last level covers
 
+#define MREMAP_FIXED 2
+#define MREMAP_DONTUNMAP 4
+
 #define PROBE (2ULL << 30) // guest-physical, and offset from ARENA_BASE
 #define PROBE_PAGES 128
 #define SLOT_PROBE ARENA_SLOTS
@@ -246,7 +249,7 @@ static void record_move(u64 from, u64 old, u64 length, u64 to, u64 flags) {
       area_set(to + (a - from), to + (end - from), prot);
       a = end;
     }
-    if (old != 0 && !(flags & 4 /* MREMAP_DONTUNMAP */)) area_set(from, from + old, 0);
+    if (old != 0 && !(flags & MREMAP_DONTUNMAP)) area_set(from, from + old, 0);
   } else {
     prot = old == 0 ? 0 : area_at(from + kept - 1, &end);
     if (old > length) area_set(from + length, from + old, 0);

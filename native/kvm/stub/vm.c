@@ -5,6 +5,7 @@
 struct vcpu vcpus[MOST_VCPUS];
 u32 vm_xsave_bytes;
 int vm_fd = -1;
+int vm_guesses;
 static u64 run_bytes;
 static u32 most_vcpus;
 static u64 xcr0;

@@ -39,9 +39,9 @@ export class EngineKind {
     return engine.addon.vmWrite(pid, address, buf, off, len);
   }
 
-  /** Why its program says that it cannot serve here, from the reason that it gives. */
-  refusal(reason: number): string {
-    return `its program cannot serve here: reason ${reason}`;
+  /** The native half cannot work on this host, for the reason `errno`: what to tell people. */
+  refused(errno: number): string {
+    return `${this.name}: the host refuses what this engine needs (errno ${errno})`;
   }
 
   /** What it has done so far, by name, besides what all engines count. */

@@ -61,7 +61,7 @@ export class HostPlatform implements Platform {
     let r = addon.send(stubFd, MESSAGE_INIT, engine.controlFd, engine.doorbell);
     if (r >= 0) r = addon.receive(stubFd, INFO_LIMIT, new Uint8Array(info.buffer));
     addon.close(engine.controlFd);
-    if (r >= 0 && info[0] === MESSAGE_REFUSED) throw new Error(`${kind.name}: ${kind.refusal(info[1] as number)}`);
+    if (r >= 0 && info[0] === MESSAGE_REFUSED) throw new Error(kind.refused(info[1] as number));
     if (r < 0 || info[0] !== MESSAGE_INFO) throw new Error(`${kind.name}: its program does not answer: error ${r}`);
     this.vdsoAddress = (info[3] as number) * 4294967296 + (info[2] as number);
     this.vdsoSize = info[4] as number;

@@ -20,8 +20,8 @@ class Kvm extends EngineKind {
     super('kvm', false);
   }
 
-  override refusal(reason: number): string {
-    return REFUSALS[reason] ?? super.refusal(reason);
+  override refused(reason: number): string {
+    return `kvm: ${REFUSALS[reason] ?? `reason ${reason}`}`;
   }
 }
 

@@ -2,11 +2,13 @@
 
 import type { HostOptions, HostPlatform } from '../../platform/common/platform.ts';
 import { KvmPlatform } from '../../platform/kvm/platform.ts';
+import { PtracePlatform } from '../../platform/ptrace/platform.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
 import type { PlatformName } from '../../wire/boot.ts';
 
 const ENGINES: Partial<Record<PlatformName, new (options: HostOptions) => HostPlatform>> = {
   systrap: SystrapPlatform,
+  ptrace: PtracePlatform,
   kvm: KvmPlatform,
 };
 
