@@ -65,7 +65,10 @@ static u32 error_code(u64 address, u32 error) {
   lock_space();
   const u32 prot = area_at(address, &end);
   unlock_space();
-  if ((prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != 0) sys3(__NR_mincore, address & ~(PAGE - 1), PAGE, (u64)&resident);
+  if (prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) {
+    if (error & ERROR_FETCH) return error | 5; // a fetch brings the page in, as a read does, before it is found forbidden
+    sys3(__NR_mincore, address & ~(PAGE - 1), PAGE, (u64)&resident);
+  }
   return (error & ~1U) | (resident & 1) | 4;
 }
 
@@ -178,15 +181,24 @@ int exception(struct rf_block *b, struct vcpu *v, u32 vector) {
   }
 }
 
-// A KVM that emulates has let the guest execute an `out` of its own, which no program may: back to the instruction.
+// The guest has executed `in` or `out` by itself on the ports that are open to what `syscall` leads to. No program may: back to the
+// instruction, when KVM is done with it.
 int own_output(struct rf_block *b, struct vcpu *v) {
-  struct kvm_regs *g = &v->run->s.regs.regs;
+  struct kvm_run *run = v->run;
+  struct kvm_regs *g = &run->s.regs.regs;
+  const struct kvm_regs before = *g;
+  const u32 port = run->io.port;
   unsigned char code[3] = {0};
-  if (g->rip >= RF_MIN_ADDRESS + 3 && g->rip < RF_STUB_BASE) stub_copy(code, (const void *)(g->rip - 3), 3);
-  v->cs = v->run->s.regs.sregs.cs.selector;
-  u64 length = (code[1] & 0xfe) == 0xe6 && code[2] == v->run->io.port ? 2 : 1;
+  run->kvm_dirty_regs = 0;
+  __atomic_store_n(&run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+  ioctl(v->fd, KVM_RUN, 0);
+  const u64 after = g->rip;
+  *g = before;
+  if (after >= RF_MIN_ADDRESS + 3 && after < RF_STUB_BASE) stub_copy(code, (const void *)(after - 3), 3);
+  v->cs = run->s.regs.sregs.cs.selector;
+  u64 length = ((code[1] & 0xfe) == 0xe6 || (code[1] & 0xfe) == 0xe4) && code[2] == port ? 2 : 1;
   if (code[2 - length] == 0x66) length++;
-  g->rip -= length;
+  g->rip = after - length;
   return fault(b, v, SIGSEGV, SI_KERNEL, 0, 13, 0);
 }
 
