@@ -4,6 +4,7 @@ import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildGuests, casesOf } from '../support/build.ts';
+import { parseTap } from '../support/tap.ts';
 import { Rig, RUNTIMES, type TestSpec } from './kit/runtimes.ts';
 
 function capabilities(spec: TestSpec, ...names: string[]): void {
@@ -90,6 +91,6 @@ describe.each(RUNTIMES)('%s', (name) => {
       copyFileSync(program.path, join(bundle, 'rootfs/bin/guest'));
     });
     expect(r.stderr).toBe('');
-    expect(r.stdout.split('\n').filter((l) => l !== '')).toEqual(casesOf(program).map((c) => `ok ${c}`));
+    expect(parseTap(r.stdout)).toEqual(new Map(casesOf(program).map((name) => [name, 'ok'])));
   });
 });
