@@ -63,6 +63,9 @@ function places(root: string): Places {
   return { root, dist: join(root, 'dist/bench'), work, nativeScratch: mkdtempSync(join(memory, 'ringfence-bench-')) };
 }
 
+/** The engines of the second table: what it counts is the kernels' doing, not that of who traps calls. */
+const AMONG = ['native', RUNSC, OURS];
+
 /** Splits engines into those that run here, and the reasons of the others. */
 function present(p: Places, wanted: Engine[]): { here: Engine[]; absent: Record<string, string> } {
   const here: Engine[] = [];
@@ -92,9 +95,9 @@ async function full(p: Places, o: Options): Promise<number> {
     await measureGroup(p, plan, g, rows, samples);
   }
   const withSizes = o.rows.length === 0 || o.rows.includes(SIZES);
-  if (withSizes) await measureSizes(p, { ...plan, engines: here.filter((e) => e.family !== 'runc' && e.name !== 'runsc ptrace') }, samples);
+  if (withSizes) await measureSizes(p, { ...plan, engines: here.filter((e) => AMONG.includes(e.name)) }, samples);
   const naming: Naming = { engines: wanted.map((e) => e.name), absent, ours: OURS, runsc: RUNSC };
-  const among = { ...naming, engines: naming.engines.filter((e) => e === 'native' || e === RUNSC || e.startsWith('ringfence')) };
+  const among = { ...naming, engines: naming.engines.filter((e) => AMONG.includes(e)) };
   const results: Results = {
     command: commandLine(process.argv.slice(3)),
     date: new Date().toISOString().slice(0, 16).replace('T', ' '),

@@ -73,7 +73,7 @@ function normalise(c: Command, words: readonly string[], all: boolean, foreign: 
 }
 
 /** Commands whose arguments may look like flags: theirs end at the first word that is none. */
-const PASSING = new Set(['do', 'exec', 'ps']);
+const PASSING = new Set(['do', 'exec', 'ps', 'compat run', 'compat trace']);
 
 /** Where --log and --log-format point, found before anything is checked: also a wrong flag is told there. */
 export function logOptions(program: Command, words: readonly string[]): { log?: string; logFormat?: string } {
@@ -97,7 +97,16 @@ export function goArguments(program: Command, words: readonly string[]): string[
   if (name === undefined) return out;
   out.push(name);
   const command = program.commands.find((c) => c.name() === name);
-  const rest = words.slice(n + 1);
-  const m = command === undefined ? 0 : normalise(command, rest, !PASSING.has(name), false, out);
-  return [...out, ...rest.slice(m)];
+  return [...out, ...commandArguments(command, name, words.slice(n + 1))];
+}
+
+/** The words behind a command's name; a command with others below it ends its own at the name of one. */
+function commandArguments(command: Command | undefined, name: string, words: readonly string[]): string[] {
+  if (command === undefined) return [...words];
+  const out: string[] = [];
+  const group = command.commands.length > 0;
+  const n = normalise(command, words, !group && !PASSING.has(name), false, out);
+  const below = group ? command.commands.find((c) => c.name() === words[n]) : undefined;
+  if (below === undefined) return [...out, ...words.slice(n)];
+  return [...out, below.name(), ...commandArguments(below, `${name} ${below.name()}`, words.slice(n + 1))];
 }

@@ -14,10 +14,10 @@ import { CliError, EXIT_OWN } from './errors.ts';
 import { Foreground, type HostTerminal } from './foreground.ts';
 import { hasEarlyHooks, runHooks, runHooksWarning } from './hooks.ts';
 import { check, host } from './host.ts';
-import { addNotifySocket } from './notify.ts';
 import { type AttachSource, type ContainerRequest, type HostStdio, type StartedContainer, startContainer, startSandbox } from './launch.ts';
-import { spacesOf } from './spaces.ts';
+import { addNotifySocket } from './notify.ts';
 import { adaptToPod, enterPod, namespaceWords, podOf } from './pod.ts';
+import { spacesOf } from './spaces.ts';
 import { convertProcess, convertSpec } from './spec/convert.ts';
 import { checkCommand } from './spec/lookup.ts';
 import type { Spec } from './spec/types.ts';
@@ -108,12 +108,14 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
   const pod = podOf(root, spec, id);
   config.namespaces = namespaceWords(root, pod, spec, id);
   if (pod !== null) adaptToPod(config, spec, id);
+  const engine = pod === null ? engineOptions(globals) : null;
   const container = root.claim(id);
   const closing: number[] = [];
   let standin: Standin | undefined;
   const state = newState(id, spec, bundle, rootfs);
   state.namespaces = config.namespaces;
   if (pod !== null) state.sandbox = pod.id;
+  state.platform = engine?.parts.name ?? pod?.container.read()?.platform;
   try {
     const groups = await planCgroup(spec, id, cgroupMode(globals));
     // On record before they are there, so that a delete finds them whenever this command is cut off.
@@ -153,7 +155,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
       guestOom: oomLead(config.limits),
     };
     let started: StartedContainer | undefined;
-    if (pod === null) {
+    if (engine !== null) {
       const listener = listenIn(container.folder, CONTROL_NAME);
       closing.push(listener);
       standin = startSandbox({
@@ -167,7 +169,7 @@ export async function createContainer(id: string, o: CreateOptions, globals: Glo
         straceFd: logs.strace,
         straceOnly: logs.only,
         debug: globals.debug === true,
-        engine: engineOptions(globals),
+        engine,
       });
       for (const fd of closing.splice(0)) host().close(fd);
     } else {

@@ -1,8 +1,10 @@
 // The options that stand before the command, and what follows from them.
 
 import { closeSync, lstatSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import type { PlatformName } from '../src/wire/boot.ts';
 import { CliError, codeOf } from './errors.ts';
 import { callerVariable } from './host.ts';
+import { chooseEngine, type EngineParts } from './platforms.ts';
 
 export interface GlobalOptions {
   root?: string;
@@ -12,7 +14,8 @@ export interface GlobalOptions {
   debugLog?: string;
   strace?: boolean;
   jitless?: boolean;
-  platform?: string;
+  platform?: PlatformName | 'auto';
+  platform_device_path?: string;
   platformOption?: string[];
   cpuMode?: string;
   network?: string;
@@ -26,13 +29,6 @@ export interface GlobalOptions {
   systemdCgroup?: boolean;
   ignoreCgroups?: boolean;
   rootless?: string;
-}
-
-/** --platform, checked. */
-export function platformName(text: string): string {
-  if (text === 'systrap' || text === '') return 'systrap';
-  if (text === 'kvm' || text === 'ptrace') throw new CliError(`--platform ${text} does not exist yet: there is only systrap`);
-  throw new CliError(`unknown platform "${text}": there is only systrap`);
 }
 
 /** --rootless, checked. */
@@ -75,11 +71,13 @@ export function overlayKind(options: GlobalOptions): OverlayKind {
 export interface EngineOptions {
   /** What is done with processors that nobody needs. */
   cpuMode: string;
-  /** Call sites are rewritten. */
+  /** Call sites are rewritten, where the engine can. */
   patch: boolean;
+  /** What traps system calls. */
+  parts: EngineParts;
 }
 
-/** What --cpu-mode and --platform-option say. */
+/** What --platform, --cpu-mode and --platform-option say. Throws one line if that engine cannot be used here; nothing was started then. */
 export function engineOptions(options: GlobalOptions, status = 1): EngineOptions {
   let patch = true;
   for (const word of options.platformOption ?? []) {
@@ -87,7 +85,8 @@ export function engineOptions(options: GlobalOptions, status = 1): EngineOptions
     if (m === null) throw new CliError(`unknown platform option "${word}": there is patch=on and patch=off`, status);
     patch = m[1] === 'on';
   }
-  return { cpuMode: options.cpuMode ?? 'balanced', patch };
+  const parts = chooseEngine(options.platform ?? 'auto', options.platform_device_path ?? '', status);
+  return { cpuMode: options.cpuMode ?? 'balanced', patch, parts };
 }
 
 export type Network = 'none' | 'host' | 'sandbox';

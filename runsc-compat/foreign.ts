@@ -44,7 +44,6 @@ const VALUES = [
   'network-processors-per-channel',
   'num-network-channels',
   'panic-signal',
-  'platform_device_path',
   'ref-leak-mode',
   'restore-spec-validation',
   'strace-log-size',

@@ -211,7 +211,7 @@ export function startSandbox(r: SandboxRequest): Standin {
   const counter = SENTRY.extra + r.stdio.extra.length + r.controlClients.length;
   const boot: BootConfig = {
     sandboxId: r.id,
-    platform: 'systrap',
+    platform: r.engine.parts.name,
     network: r.network,
     controlFd: sentryFd(r.controlFd, SENTRY.control),
     controlClients: r.controlClients.map((fd, i) => sentryFd(fd, SENTRY.extra + r.stdio.extra.length + i)),
@@ -230,7 +230,9 @@ export function startSandbox(r: SandboxRequest): Standin {
     stdio,
   };
   containerPlan(r, passed, plan);
-  plan.push('stub', `${DIST_IN_ROOT}/native/stub`);
+  const { program, device } = r.engine.parts;
+  plan.push('stub', `${DIST_IN_ROOT}/native/${program}`);
+  if (device !== '') plan.push('stub-device', device);
   for (const a of [NODE_IN_ROOT, ...nodeFlags.sentry, ...engineFlags(r.jitless), `${DIST_IN_ROOT}/sentry.cjs`]) plan.push('sentry-arg', a);
   plan.push('sentry-config', JSON.stringify(boot));
   return start('sandbox', r.container.process.args, plan, passed, r.crashFd, r.lifeline);

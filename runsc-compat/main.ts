@@ -3,6 +3,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { goArguments, logOptions } from './arguments.ts';
 import { defineCheckpoint } from './cmd/checkpoint.ts';
+import { defineCompat } from './cmd/compat.ts';
 import { defineCompletion } from './cmd/completion.ts';
 import { defineCreate } from './cmd/create.ts';
 import { defineDebug } from './cmd/debug.ts';
@@ -23,12 +24,14 @@ import { defineStart } from './cmd/start.ts';
 import { defineState } from './cmd/state.ts';
 import { defineUpdate } from './cmd/update.ts';
 import { defineWait } from './cmd/wait.ts';
-import { fileAccess, type GlobalOptions, platformName, rootlessKind } from './context.ts';
+import { EXIT_USAGE } from './compat/status.ts';
+import { fileAccess, type GlobalOptions, rootlessKind } from './context.ts';
 import { CliError, EXIT_OWN, messageOf } from './errors.ts';
 import { leave } from './host.ts';
 import { logFailure } from './log.ts';
-import { SPEC_VERSION, VERSION } from './version.ts';
 import { complain } from './output.ts';
+import { platformName } from './platforms.ts';
+import { SPEC_VERSION, VERSION } from './version.ts';
 
 /** commander's message as ours: one line. */
 function oneLine(text: string): string {
@@ -56,7 +59,8 @@ function build(): Command {
     .option('--strace', 'log every system call')
     .option('--strace-syscalls <names>', 'with --strace: only these, separated by commas')
     .option('--jitless', 'run Sentry and Gofer without compiled JavaScript: slower, and nothing in them becomes executable')
-    .option('--platform <name>', 'how system calls are trapped: systrap', platformName, 'systrap')
+    .option('--platform <name>', 'how system calls are trapped: systrap, ptrace, kvm, or auto: what works here', platformName, 'auto')
+    .addOption(new Option('--platform_device_path <file>', 'of kvm').hideHelp())
     .option(
       '--platform-option <name=value>',
       'patch=off: call sites are not rewritten, every call traps',
@@ -116,10 +120,16 @@ Examples:
   defineFeatures(program);
   defineDoctor(program, globals);
   defineInstall(program);
+  defineCompat(program, globals);
   defineCompletion(program);
-  for (const c of program.commands)
+  for (const c of program.commands.flatMap((x) => [x, ...x.commands]))
     c.exitOverride().configureOutput({ outputError: (text, write) => write(`ringfence: ${oneLine(text)}\n`) });
   return program;
+}
+
+/** The status of a command that was not understood; those of `do` and of tests must not look like a result. */
+function ownStatus(name: string | undefined): number {
+  return name === 'do' ? EXIT_OWN : name === 'compat' ? EXIT_USAGE : 1;
 }
 
 async function main(): Promise<void> {
@@ -131,8 +141,8 @@ async function main(): Promise<void> {
     const commander = e instanceof CommanderError;
     if (commander && e.exitCode === 0) process.exitCode = 0;
     else {
-      // Commander has printed its text; usage errors of `do` must not look like a status of the command.
-      const own = words.find((w) => program.commands.some((c) => c.name() === w)) === 'do' ? EXIT_OWN : 1;
+      // Commander has printed its text.
+      const own = ownStatus(words.find((w) => program.commands.some((c) => c.name() === w)));
       const message = commander ? oneLine(e.message) : messageOf(e);
       if (!commander) complain(message);
       process.exitCode = e instanceof CliError && e.exitCode !== 1 ? e.exitCode : own;

@@ -10,10 +10,10 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { NamespaceWords, PlatformName } from '../src/wire/boot.ts';
 import type { CgroupRecord } from './cgroups/cgroup.ts';
 import { CliError, codeOf } from './errors.ts';
 import { host } from './host.ts';
-import type { NamespaceWords } from '../src/wire/boot.ts';
 import type { Spec } from './spec/types.ts';
 
 const LOCK_EX = 2;
@@ -44,6 +44,8 @@ export interface State {
   sandbox?: string;
   /** By which words the Sentry knows its namespaces. */
   namespaces?: NamespaceWords;
+  /** What traps its system calls. */
+  platform?: PlatformName | undefined;
   /** Its groups; absent: it has none. */
   cgroups?: CgroupRecord;
 }

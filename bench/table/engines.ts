@@ -45,6 +45,13 @@ function missing(program: string, asRoot: boolean): string | undefined {
   return asRoot && process.getuid?.() !== 0 ? `${program} needs root here` : undefined;
 }
 
+/** Why a command that does nothing does not even do that: its last line. */
+function refusal(command: string[]): string | undefined {
+  const r = spawnSync(command[0]!, command.slice(1), { encoding: 'utf8', env: environment, timeout: 30_000 });
+  if (r.status === 0) return undefined;
+  return r.stderr?.trim().split('\n').at(-1) || `${command.join(' ')} fails`;
+}
+
 const native: Engine = {
   name: 'native',
   family: 'native',
@@ -119,7 +126,7 @@ function ringfence(platform: string): Engine {
   return {
     name: `ringfence ${platform}`,
     family: 'ringfence',
-    absent: () => undefined,
+    absent: (p) => refusal([...program(p), 'do', '--', '/bin/true']),
     inside: (p, command) => [...program(p), 'do', '--', ...command],
     scratch: inTmp,
     oci: (p) => [...program(p), '--root', join(p.work, `ringfence-${platform}`)],
@@ -127,7 +134,7 @@ function ringfence(platform: string): Engine {
 }
 
 /** All engines, in the order of the columns. The first of ringfence's is the default, which the goals are for. */
-export const engines: readonly Engine[] = [native, runc, runsc('systrap'), runsc('ptrace'), ...['systrap'].map(ringfence)];
+export const engines: readonly Engine[] = [native, runc, runsc('systrap'), runsc('ptrace'), ...['systrap', 'ptrace', 'kvm'].map(ringfence)];
 
 /** The engine that ringfence's goals against gVisor name. */
 export const RUNSC = 'runsc systrap';

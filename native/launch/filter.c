@@ -73,7 +73,7 @@ void confine_init(void) {
 void confine_standin(pid_t box, pid_t gofer) {
   static const int calls[] = {SYS_poll,     SYS_ppoll,  SYS_read,      SYS_write,         SYS_recvfrom,   SYS_sendto,       SYS_pwrite64,
                               SYS_wait4,    SYS_close,  SYS_exit_group, SYS_exit,         SYS_rt_sigreturn, SYS_rt_sigtimedwait, SYS_restart_syscall,
-                              SYS_clock_gettime};
+                              SYS_clock_gettime, SYS_pread64};
   begin();
   allow(calls, sizeof calls / sizeof *calls);
   allow_with(SYS_ioctl, 1, 0x5402 /* TCSETS */);

@@ -90,7 +90,13 @@ static struct stood_for start_programs(struct plan *p, bool box, bool gofer) {
     _exit(125);
   }
   if (box) close(standin_s[0]);
+  if (p->stub_device_fd >= 0) close(p->stub_device_fd);
   return s;
+}
+
+static void open_device(struct plan *p) {
+  p->stub_device_fd = open(p->stub_device, O_RDWR | O_CLOEXEC);
+  if (p->stub_device_fd < 0) die("cannot open %s: %s", p->stub_device, strerror(errno));
 }
 
 static void join_cgroups(struct plan *p) {
@@ -109,6 +115,13 @@ static void show_title(void) {
 // Only the stand-in shows the guest's command.
 void forget_title(void) {
   for (int i = 0; i < title_words; i++) memset(title[i], 0, strlen(title[i]));
+}
+
+// Our parent is the entrypoint.
+static void watch_entrypoint(struct plan *p) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/stat", getppid());
+  p->entrypoint_fd = open(path, O_RDONLY | O_CLOEXEC);
 }
 
 // The entrypoint runs hooks while the container's root is not ours yet. Its end is ours.
@@ -143,7 +156,9 @@ int main(int argc, char **argv) {
   if (gofer && (p->gofer.args.n == 0 || p->gofer.config == NULL)) die("the plan lacks a program");
   if ((!box && p->socket_fd < 0) || (container && p->gofer_socket_fd < 0)) die("the plan lacks a socket");
 
+  if (p->stub_device != NULL) open_device(p); // while our groups and capabilities allow it
   if (gofer && owns_mounts()) open_view(p, false);
+  if (exec && !p->lifeline) watch_entrypoint(p);
   join_cgroups(p);
   if (p->oom_score_adj != NULL) write_file("/proc/self/oom_score_adj", p->oom_score_adj);
   if (gofer && owns_mounts()) {

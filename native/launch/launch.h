@@ -16,6 +16,7 @@ enum {
   SENTRY_FD_READY = 8,
   GOFER_FD_SOCKET = 4,
   STUB_FD_SOCKET = 3,
+  STUB_FD_DEVICE = 5,
   PLAN_FD = 3, // the socket to the entrypoint: the plan comes in, error lines and the ready byte go out
 };
 
@@ -88,7 +89,9 @@ struct contmount {
 struct plan {
   struct program sentry;
   struct program gofer;
-  const char *stub;
+  const char *stub;        // the engine's program
+  const char *stub_device; // a device that it gets; NULL: none
+  int stub_device_fd;
   struct rootitem *items;
   int nitems;
   struct attach *attach;
@@ -123,6 +126,7 @@ struct plan {
   int passed; // descriptors from this number on are not ours
   bool opened; // sources are open already
   bool lifeline;
+  int entrypoint_fd; // exec without a lifeline: the entrypoint's /proc/PID/stat, which cannot be read any more when it has been reaped; -1: none
   int exit_fd;
   int socket_fd;       // the stand-in's socket to the Sentry, where the plan gives it
   int gofer_socket_fd; // the Gofer's, likewise

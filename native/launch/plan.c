@@ -81,7 +81,7 @@ struct plan *read_plan(int fd) {
   struct plan *p = need(sizeof *p);
   p->items = need(sizeof *p->items * MAX_ITEMS);
   p->attach = need(sizeof *p->attach * MAX_ITEMS);
-  p->exit_fd = p->socket_fd = p->gofer_socket_fd = p->tty_fd = p->ctty_fd = -1;
+  p->exit_fd = p->entrypoint_fd = p->socket_fd = p->gofer_socket_fd = p->tty_fd = p->ctty_fd = p->stub_device_fd = -1;
   p->root_tree = p->view_device = p->view_tree = -1;
   p->cont = need(sizeof *p->cont * MAX_ITEMS);
   p->mode = "";
@@ -139,6 +139,7 @@ struct plan *read_plan(int fd) {
       p->join_start = big();
     }
     else if (!strcmp(d, "stub")) p->stub = word();
+    else if (!strcmp(d, "stub-device")) p->stub_device = word();
     else if (!strcmp(d, "sentry-arg")) add(&p->sentry.args, word());
     else if (!strcmp(d, "gofer-arg")) add(&p->gofer.args, word());
     else if (!strcmp(d, "sentry-fd")) add_fd(&p->sentry);

@@ -25,8 +25,8 @@ static void start_stub(struct plan *p, int socket) {
   if (pid > 0) return;
   plain_signals();
   prctl(PR_SET_NAME, "stub", 0, 0, 0);
-  struct fdmap map[1] = {{socket, STUB_FD_SOCKET}};
-  place_fds(map, 1);
+  struct fdmap map[2] = {{socket, STUB_FD_SOCKET}, {p->stub_device_fd, STUB_FD_DEVICE}};
+  place_fds(map, p->stub_device_fd < 0 ? 1 : 2);
   char *const argv[] = {(char *)"stub", NULL};
   char *const envp[] = {NULL};
   execve(p->stub, argv, envp);
@@ -63,6 +63,7 @@ void sandbox_main(struct plan *p, bool privileged, int sync, int stub_sentry, in
   // The stub and all guests, which are its copies, are killed before us.
   oom_set(&oom, p->guest_oom);
   if (p->stub != NULL) start_stub(p, stub_stub);
+  if (p->stub_device_fd >= 0) close(p->stub_device_fd);
   oom_set(&oom, 0);
   if (oom.fd >= 0) close(oom.fd);
   pid_t sentry = fork();

@@ -78,6 +78,14 @@ static bool get_status(int socket, int *status) {
   return true;
 }
 
+// Clients learn a process's pid when the command that started it is over, and some (conmon) know nothing of a child that they reap before:
+// the status would be lost. So whoever has a detached entrypoint outlives it, until its parent has reaped it, and not for ever if nobody does.
+static void outlive_entrypoint(struct plan *p) {
+  char b[8];
+  const long until = now_ms() + GRACE_MS;
+  while (p->entrypoint_fd >= 0 && pread(p->entrypoint_fd, b, sizeof b, 0) >= 0 && now_ms() < until) poll(NULL, 0, 1);
+}
+
 // A line for the entrypoint to show: 'W', text, newline.
 static void warn(int life, const char *text) {
   char line[128];
@@ -97,6 +105,7 @@ static _Noreturn void finish(struct plan *p, int socket, pid_t box, pid_t gofer,
     int n = snprintf(line, sizeof line, "%d%s\n", status, known ? "" : " lost");
     if (pwrite(p->exit_fd, line, (size_t)n, 0) < 0) n = 0;
   }
+  outlive_entrypoint(p);
   _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }
 
@@ -110,9 +119,9 @@ void standin_main(struct plan *p, int socket, pid_t box, pid_t gofer) {
   // Until the entrypoint has written down that a detached sandbox exists, its end is the sandbox's: nobody else would ever find it.
   bool unknown = !p->lifeline && gofer > 0 && !p->recorded;
   int life = p->lifeline || unknown ? report_fd : -1;
-  int keep[] = {sfd, socket, life, p->exit_fd, p->tty_fd};
+  int keep[] = {sfd, socket, life, p->exit_fd, p->tty_fd, p->entrypoint_fd};
   report_fd = -1;
-  close_other_fds(keep, 5);
+  close_other_fds(keep, 6);
   if (chdir("/") < 0) _exit(125);
   drop_all_capabilities();
   no_new_privs();

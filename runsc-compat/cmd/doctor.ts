@@ -5,11 +5,12 @@ import { availableParallelism, freemem, release, tmpdir } from 'node:os';
 import { dirname } from 'node:path';
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
+import { isTerminal } from '../console.ts';
 import { type GlobalOptions, stateRoot } from '../context.ts';
 import { distFile, host } from '../host.ts';
-import { isTerminal } from '../console.ts';
-import { table } from '../table.ts';
 import { print } from '../output.ts';
+import { AUTOMATIC, ENGINES, whyNot } from '../platforms.ts';
+import { table } from '../table.ts';
 
 type Verdict = 'ok' | 'note' | 'missing';
 
@@ -79,14 +80,22 @@ function namespaces(): Finding {
   return finding('other namespaces', lacking.length === 0, 'mount, pid, net, ipc, uts', `the kernel lacks: ${lacking.join(', ')}`);
 }
 
+/** The processes of a sandbox are confined by filters whatever traps its system calls. */
 function seccomp(): Finding {
   const actions = text('/proc/sys/kernel/seccomp/actions_avail');
-  return finding(
-    'seccomp filters',
-    actions.split(' ').includes('trap'),
-    'with trap',
-    'the kernel cannot trap system calls (CONFIG_SECCOMP_FILTER)',
-  );
+  return finding('seccomp filters', actions !== '', actions, 'the kernel has none (CONFIG_SECCOMP_FILTER)');
+}
+
+/** One line an engine: usable, or why not. Something is missing only when none is left that `auto` may take. */
+function engines(device: string): Finding[] {
+  const reasons = ENGINES.map((e) => whyNot(e, e.device === '' || device === '' ? e.device : device));
+  const automatic = ENGINES.findIndex((e, i) => AUTOMATIC.includes(e.name) && reasons[i] === null);
+  return ENGINES.map((e, i) => {
+    const what = `platform ${e.name}`;
+    const reason = reasons[i] ?? null;
+    if (reason === null) return ok(what, i === automatic ? 'usable, taken by auto' : 'usable');
+    return { what, verdict: automatic < 0 && AUTOMATIC.includes(e.name) ? 'missing' : 'note', detail: reason };
+  });
 }
 
 function yama(): Finding {
@@ -153,6 +162,7 @@ export function examine(globals: GlobalOptions): Finding[] {
     userNamespaces(privileged),
     namespaces(),
     seccomp(),
+    ...engines(globals.platform_device_path ?? ''),
     yama(),
     writable('state folder', stateRoot(globals), 'name another with --root'),
     writable('temporary folder', tmpdir(), 'set TMPDIR'),

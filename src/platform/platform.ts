@@ -20,31 +20,7 @@ export const EVENT_RESTART = 5; // as EVENT_SYSCALL, but the engine carried the 
 export const NATIVE_FUTEX = 1; // operations on private futexes
 export const NATIVE_MADVISE = 2; // advice that changes pages alone
 
-/** Indices of general registers, in the order of struct user_regs_struct (arch/x86/include/asm/user_64.h). */
-export const REG_R15 = 0;
-export const REG_R14 = 1;
-export const REG_R13 = 2;
-export const REG_R12 = 3;
-export const REG_RBP = 4;
-export const REG_RBX = 5;
-export const REG_R11 = 6;
-export const REG_R10 = 7;
-export const REG_R9 = 8;
-export const REG_R8 = 9;
-export const REG_RAX = 10;
-export const REG_RCX = 11;
-export const REG_RDX = 12;
-export const REG_RSI = 13;
-export const REG_RDI = 14;
-export const REG_ORIG_RAX = 15;
-export const REG_RIP = 16;
-export const REG_CS = 17;
-export const REG_EFLAGS = 18;
-export const REG_RSP = 19;
-export const REG_SS = 20;
-export const REG_FS_BASE = 21;
-export const REG_GS_BASE = 22;
-export const REG_COUNT = 23;
+export * from '../abi/registers.ts';
 
 /** What a thread or a process has used (getrusage(2)). The guest could forge it. */
 export interface HostUsage {
@@ -78,15 +54,16 @@ export interface Context {
   readonly regs: Uint32Array;
   /** EVENT_*: why it stopped; EVENT_NONE while it runs. */
   event: number;
-  /** For EVENT_FAULT: host signal number, si_code, address (double), trap number and page-fault error code (bit 1: write). */
+  /** For EVENT_FAULT: host signal number, si_code, address (a double: those of the kernel's half are negative, so that they are exact),
+   * trap number and page-fault error code (bit 1: write). */
   faultSignal: number;
   faultCode: number;
   faultAddress: number;
   faultTrap: number;
   faultError: number;
 
-  /** Takes the six arguments of the call that EVENT_SYSCALL or EVENT_RESTART shows, as 12 words; its number, or -1 beyond 32 bits. To be
-   * called before anything else is asked of the context: commands use the same words. */
+  /** Takes the six arguments of the call that EVENT_SYSCALL or EVENT_RESTART shows, as 12 words; its number, an int (the
+   * upper half of rax does not count). To be called before anything else is asked of the context: commands use the same words. */
   takeCall(args: Uint32Array): number;
   /** The call site of this EVENT_SYSCALL traps again and again: patch() may make it cheap. */
   readonly wantsPatch: boolean;

@@ -147,15 +147,18 @@ export interface StdioFds {
   extra: number[];
 }
 
+/** What traps system calls. */
+export type PlatformName = 'systrap' | 'ptrace' | 'kvm';
+
 export interface BootConfig {
   sandboxId: string;
-  platform: 'systrap';
+  platform: PlatformName;
   network: 'none' | 'host' | 'sandbox';
   /** Listening SOCK_SEQPACKET unix socket of the control protocol (src/wire/control.ts); -1: none. */
   controlFd: number;
   /** Connections of the control protocol that exist already. */
   controlClients: number[];
-  /** SOCK_SEQPACKET socket to the pristine stub that native/launch started. */
+  /** SOCK_SEQPACKET socket to the engine's program (the pristine stub) that native/launch started. */
   stubFd: number;
   /** SOCK_SEQPACKET socket to the container's gofer. */
   goferFd: number;

@@ -1,7 +1,8 @@
 // Many containers at once and one after the other, through containerd: all of them work, and nothing of them is left behind.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runtimes, unhurried } from './containerd/machine.ts';
+import { unhurried } from './containerd/machine.ts';
+import { runtimes, several } from './kit/machine.ts';
 import { type Pod, Pods } from './containerd/pods.ts';
 
 /** How many times a container is made and removed by each client; 500 take a quarter of an hour. */
@@ -16,15 +17,6 @@ beforeAll(async () => {
   p = await Pods.start();
 });
 afterAll(() => p?.stop());
-
-/** Calls `work` for 0 to n - 1, a few at a time. */
-async function several(n: number, work: (i: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    while (next < n) await work(next++);
-  };
-  await Promise.all(Array.from({ length: 4 }, worker));
-}
 
 describe.each(runtimes)('$name', ({ name: handler, path }) => {
   test(`${PODS * CONTAINERS} containers in ${PODS} pods at once`, async () => {

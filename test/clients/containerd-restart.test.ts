@@ -1,7 +1,8 @@
 // containerd crashes and comes back while containers and pods run: they go on, are found again, and can be driven on.
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { runtimes, unhurried } from './containerd/machine.ts';
+import { unhurried } from './containerd/machine.ts';
+import { runtimes } from './kit/machine.ts';
 import { Pods } from './containerd/pods.ts';
 
 let p: Pods;

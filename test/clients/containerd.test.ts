@@ -4,10 +4,11 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { busybox } from './kit/images.ts';
-import { Machine, type Result, runtimes, unhurried } from './containerd/machine.ts';
+import { ContainerdMachine, unhurried } from './containerd/machine.ts';
+import { type Result, runtimes } from './kit/machine.ts';
 
 const IMAGE = 'localhost/bb:latest';
-let m: Machine;
+let m: ContainerdMachine;
 /** A root of its own with busybox. */
 const unpacked = (name: string): string => {
   const dir = mkdtempSync(join(m.dir, `${name}-`));
@@ -15,7 +16,7 @@ const unpacked = (name: string): string => {
   return dir;
 };
 beforeAll(async () => {
-  m = await Machine.start();
+  m = await ContainerdMachine.start();
 });
 afterAll(() => m?.stop());
 

@@ -1,7 +1,7 @@
 // Exec and attach as `kubectl` has them: streams over the streaming server of containerd's CRI plugin, on runc and on ringfence.
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { runtimes } from './containerd/machine.ts';
+import { runtimes } from './kit/machine.ts';
 import { Pods } from './containerd/pods.ts';
 import { Streams } from './containerd/spdy.ts';
 

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFile
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Message } from './containerd/cri.ts';
-import { runtimes } from './containerd/machine.ts';
+import { runtimes } from './kit/machine.ts';
 import { type ContainerOptions, type Pod, Pods } from './containerd/pods.ts';
 
 let p: Pods;

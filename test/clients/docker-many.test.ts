@@ -1,8 +1,9 @@
 // Many containers at once and one after the other, through docker: all of them work, and nothing of them is left behind.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { DockerMachine, runtimes } from './docker/machine.ts';
+import { DockerMachine } from './docker/machine.ts';
 import { busybox } from './kit/images.ts';
+import { runtimes, several } from './kit/machine.ts';
 
 /** How many times a container is made and removed. */
 const CYCLES = Number(process.env['RINGFENCE_TEST_CYCLES'] ?? 20);
@@ -16,15 +17,6 @@ beforeAll(async () => {
   m = await DockerMachine.start(busybox());
 }, 300_000);
 afterAll(() => m?.stop());
-
-/** Calls `work` for 0 to n - 1, a few at a time. */
-async function several(n: number, work: (i: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    while (next < n) await work(next++);
-  };
-  await Promise.all(Array.from({ length: 4 }, worker));
-}
 
 describe.each(runtimes)('$name', ({ name: runtime }) => {
   const base = ['run', '--runtime', runtime, '--network', 'none', '-d'];

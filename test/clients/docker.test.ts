@@ -3,7 +3,8 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { DockerMachine, type Result, runtimes } from './docker/machine.ts';
+import { DockerMachine } from './docker/machine.ts';
+import { type Result, runtimes } from './kit/machine.ts';
 import { busybox, nginx, python, setuid } from './kit/images.ts';
 
 const IMAGE = busybox().reference;

@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { until } from './kit/folder.ts';
+import { until } from '../support/until.ts';
 import * as images from './kit/images.ts';
 import { Podman } from './kit/podman.ts';
 import { crun, ringfence, runc, statesNamed } from './kit/runtimes.ts';

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { withPodman } from './kit/each.ts';
-import { until } from './kit/folder.ts';
+import { until } from '../support/until.ts';
 import { busybox } from './kit/images.ts';
 
 const BB = 'localhost/bb';

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { withPodman } from './kit/each.ts';
-import { until } from './kit/folder.ts';
+import { until } from '../support/until.ts';
 import { busybox, setuid } from './kit/images.ts';
 
 const BB = 'localhost/bb';

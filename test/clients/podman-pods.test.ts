@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { type Subject, withPodman } from './kit/each.ts';
-import { until } from './kit/folder.ts';
+import { until } from '../support/until.ts';
 import { busybox, pause } from './kit/images.ts';
 
 const BB = 'localhost/bb';

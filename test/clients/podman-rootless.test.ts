@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } f
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { repository } from '../support/build.ts';
+import { ringfenceIn } from '../support/platform.ts';
 import type { RunResult } from '../support/run.ts';
 import { Folder } from './kit/folder.ts';
 import { busybox } from './kit/images.ts';
@@ -37,7 +38,7 @@ events_logger = "file"
 runtime = "${runtime}"
 runtime_supports_json = ["runc", "ringfence"]
 [engine.runtimes]
-ringfence = ["${f('ringfence/bin/ringfence')}"]
+ringfence = ["${ringfenceIn(f('ringfence'))}"]
 `,
     );
     writeFileSync(f('policy.json'), '{"default":[{"type":"insecureAcceptAnything"}]}');

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { testEngine } from './engines.ts';
 import type { MiniKernel, Task } from './kernel.ts';
 
 const GUESTS = ['guest', 'hello', 'sites', 'traffic'];
@@ -9,13 +10,23 @@ const GUESTS = ['guest', 'hello', 'sites', 'traffic'];
 /** Builds the native halves and compiles the guests; the answer is where they are. */
 export function buildEngine(root: string, directory: string): string {
   mkdirSync(directory, { recursive: true });
-  for (const part of ['platform', 'systrap']) execFileSync(path.join(root, 'native', part, 'build.sh'), [directory], { stdio: 'inherit' });
+  for (const part of testEngine().parts) execFileSync(path.join(root, 'native', part, 'build.sh'), [directory], { stdio: 'inherit' });
   for (const name of GUESTS) {
     const source = path.join(root, 'test/engine/guests', `${name}.c`);
     const flags = ['-O1', '-Wall', '-Wextra', '-Werror', '-mno-red-zone', '-static', '-pthread'];
     execFileSync('gcc', [...flags, '-o', path.join(directory, name), source], { stdio: 'inherit' });
   }
   return directory;
+}
+
+/** Compiles a guest of guests/bare.h to `directory`. Its path. */
+export function buildBare(root: string, directory: string, name: string): string {
+  const guests = path.join(root, 'test/engine/guests');
+  const program = path.join(directory, `bare-${name}`);
+  const plain = ['-O1', '-static', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-mgeneral-regs-only', '-mno-red-zone'];
+  const flags = [...plain, '-fcf-protection=none', '-fno-pic', '-no-pie', '-Wall', '-Wextra', '-Werror'];
+  execFileSync('gcc', [...flags, '-o', program, path.join(guests, `${name}.c`), path.join(guests, 'bare.c')], { stdio: 'inherit' });
+  return program;
 }
 
 /** The answers to SYS_ASK of guest.c. */

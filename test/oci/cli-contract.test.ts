@@ -4,6 +4,7 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ringfence } from '../support/platform.ts';
 import { Rig } from './kit/runtimes.ts';
 
 const log = (rig: Rig): string => join(rig.dir, `log-${rig.id()}`);
@@ -221,7 +222,7 @@ describe.each(['runc', 'ringfence'] as const)('%s', (name) => {
       [0, ''],
     ] as const) {
       const bundle = rig.bundle(['sh', '-c', 'cat <&3; ls /proc/self/fd | wc -l']);
-      const runtime = name === 'runc' ? '/usr/sbin/runc' : `${process.cwd()}/bin/ringfence`;
+      const runtime = name === 'runc' ? '/usr/sbin/runc' : ringfence;
       const script = `exec 3< ${file} 9< ${file}; exec ${runtime} --root ${rig.states} run --preserve-fds ${n} --bundle ${bundle} ${rig.id()}`;
       const r = await rig.reaper.run(['/bin/bash', '-c', script]);
       expect(r.stdout).toBe(`${wanted}${4 + n}\n`);
@@ -272,9 +273,8 @@ describe('flags of runsc', () => {
   });
 
   test.each([
-    [['--platform=kvm'], /--platform kvm does not exist yet: there is only systrap/],
-    [['-platform', 'ptrace'], /--platform ptrace does not exist yet/],
-    [['--platform=nosuch'], /unknown platform "nosuch"/],
+    [['-platform', 'nosuch'], /unknown platform "nosuch": there are systrap, ptrace, kvm and auto/],
+    [['--platform=kvm', '--platform_device_path=/no/such'], /--platform kvm: .*(\/no\/such is not there|was not built)/],
     [['--network=plugin'], /--network takes none, host or sandbox/],
     [['--overlay2=nosuch:memory'], /--overlay2 takes/],
     [['--host-uds=all'], /--host-uds=all cannot be honoured/],

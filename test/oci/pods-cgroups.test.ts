@@ -8,6 +8,7 @@ import type { Resources } from '../../runsc-compat/cgroups/resources.ts';
 import { childrenOf, kill9, sandboxOf } from '../security/support.ts';
 import { type Member, Pod } from './kit/pod.ts';
 import { Rig, type RuntimeName, type TestSpec } from './kit/runtimes.ts';
+import { until } from '../support/until.ts';
 import { lives } from './support.ts';
 
 const BOTH: RuntimeName[] = ['runc', 'ringfence'];
@@ -52,14 +53,6 @@ function descends(pid: number, from: number): boolean {
 }
 
 const oomScoreAdj = (pid: number): number => Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8'));
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const end = Date.now() + 40_000;
-  while (!holds()) {
-    if (Date.now() > end) throw new Error(`not in time: ${what}`);
-    await new Promise((done) => setTimeout(done, 50));
-  }
-}
 
 function limited(resources: Resources, adj?: number): { change: (spec: TestSpec) => void } {
   return {

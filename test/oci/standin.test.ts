@@ -267,7 +267,8 @@ describe.each(['runc', 'ringfence'] as const)('%s', (name) => {
     });
   });
 
-  test.runIf(name === 'ringfence')('it has no privilege, and nothing that it shows gives one', async () => {
+  const own = name === 'ringfence' ? test : () => undefined;
+  own('it has no privilege, and nothing that it shows gives one', async () => {
     const c = await created(['sleep', '1000']);
     const line = (field: string): string =>
       new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readFileSync(`/proc/${c.pid}/status`, 'latin1'))?.[1] ?? '';

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { defaultSpec } from '../../runsc-compat/cmd/spec.ts';
 import type { Spec } from '../../runsc-compat/spec/types.ts';
-import { repository } from '../support/build.ts';
+import { ringfence } from '../support/platform.ts';
 
-export const ringfence: string = join(repository, 'bin/ringfence');
+export { ringfence };
 
 export interface Result {
   status: number;
@@ -106,6 +106,11 @@ export class Bench {
   /** The state of a container. */
   state(id: string): { status: string; pid: number; bundle: string; annotations: Record<string, string> } {
     return JSON.parse(this.run(['state', id]).stdout);
+  }
+
+  /** What the commands have on record of a container (runsc-compat/state.ts). */
+  recorded(id: string): Record<string, unknown> {
+    return JSON.parse(readFileSync(join(this.states, id, 'state.json'), 'utf8'));
   }
 
   /** Waits until `test` holds; false after `ms`. */

@@ -141,7 +141,7 @@ describe('do on a terminal', () => {
     const before = terminal.settings();
     terminal.type(`${ringfence} do -- sh -c 'echo up; exec sleep 4321'\n`);
     await terminal.expect(/\nup\r\n/);
-    for (const pid of processesWith('ringfence.cjs do', 'sleep 4321')) process.kill(pid, 'SIGKILL');
+    for (const pid of processesWith('ringfence.cjs', ' do -- ', 'sleep 4321')) process.kill(pid, 'SIGKILL');
     await terminal.expect(/Killed/);
     const end = Date.now() + 2000;
     while (terminal.settings() !== before && Date.now() < end) await new Promise((done) => setTimeout(done, 20));

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { repository } from '../support/build.ts';
+import { ringfence } from '../support/platform.ts';
 import { plainEnvironment } from '../support/run.ts';
 
 /** A detached tmux server of our own with one window, 80 by 24. */
@@ -58,7 +58,7 @@ class Terminal {
 
 const places: [string, string][] = [
   ['host', ''],
-  ['sandbox', `${join(repository, 'bin/ringfence')} do -- `],
+  ['sandbox', `${ringfence} do -- `],
 ];
 
 describe.each(places)('in a terminal on the %s', (_place, prefix) => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import nodeFlags from '../../runsc-compat/nodeflags.json' with { type: 'json' };
 import { repository } from '../support/build.ts';
+import { ringfence, ringfenceIn } from '../support/platform.ts';
 import {
   GOFER_FATAL,
   GOFER_REFUSED,
@@ -222,7 +223,6 @@ function probe(pid: number, probes: readonly Probe[]): [string, string][] {
 const wanted = (probes: readonly Probe[]): [string, string][] => probes.map((p) => [p.call, String(p.answer)]);
 
 describe('posture', () => {
-  const ringfence = join(repository, 'bin/ringfence');
   let root: Running;
   let user: Running;
   let copy: string;
@@ -234,7 +234,7 @@ describe('posture', () => {
     cpSync(join(repository, 'bin'), join(copy, 'bin'), { recursive: true });
     cpSync(join(repository, 'dist'), join(copy, 'dist'), { recursive: true, filter: (path) => !path.includes('/dist/test') });
     root = await start(ringfence, 0);
-    user = await start(join(copy, 'bin/ringfence'), ORDINARY);
+    user = await start(ringfenceIn(copy), ORDINARY);
   });
   afterAll(async () => {
     const pids = [root, user].flatMap((r) => (r === undefined ? [] : all(r.sandbox)));

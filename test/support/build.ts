@@ -67,8 +67,8 @@ export interface GuestCase {
 
 /** A guest program's cases. */
 export function listCases(program: GuestProgram): GuestCase[] {
-  const r = spawnSync(program.path, ['--list'], { encoding: 'utf8' });
-  if (r.status !== 0) throw new Error(`${program.path} --list: ${r.stderr}`);
+  const r = spawnSync(program.path, ['--calls'], { encoding: 'utf8' });
+  if (r.status !== 0) throw new Error(`${program.path} --calls: ${r.stderr}`);
   const lines = r.stdout.split('\n').filter((line) => line !== '');
   return lines.map((line) => {
     const [name = '', calls = ''] = line.split('\t');

@@ -1,8 +1,7 @@
 // Runs a program with a bound on its time, on the host or in a sandbox.
 
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
-import { repository } from './build.ts';
+import { ringfence } from './platform.ts';
 
 export interface RunOptions {
   /** Bytes for standard input; without them it is /dev/null. */
@@ -74,7 +73,7 @@ export function runOnHost(argv: string[], options: RunOptions = {}): Promise<Run
 
 /** Runs a command by `ringfence do`. */
 export function runInSandbox(argv: string[], options: RunOptions = {}): Promise<RunResult> {
-  return runOnHost([join(repository, 'bin/ringfence'), 'do', ...(options.options ?? []), '--', ...argv], options);
+  return runOnHost([ringfence, 'do', ...(options.options ?? []), '--', ...argv], options);
 }
 
 function killGroup(pid: number | undefined): void {

@@ -1,7 +1,9 @@
 // A tiny harness for guest programs: each case runs in a forked child, in a fresh directory, under a time limit.
 // The same program runs on the host and in the sandbox. Its output is TAP:
 //   PROGRAM [--limit SECONDS] [--refuse NUMBER] [PATTERN...]     runs all cases, or those whose name matches one of the patterns (glob(7))
-//   PROGRAM --list [PATTERN...]                                  one line a case: its name, a tab, the system calls that it is about
+//   PROGRAM --list [PATTERN...]                                  their names
+//   PROGRAM --calls [PATTERN...]                                 one line a case: its name, a tab, the system calls that it is about
+// `--only PATTERN` is the same as PATTERN: so a runner that knows only names goes on behind a case that hangs.
 // With --refuse, system call NUMBER answers ENOSYS in the cases: one that is about that call fails then.
 #ifndef TEST_H
 #define TEST_H
@@ -357,12 +359,12 @@ static bool test_wanted(char **patterns, const char *name) {
   return false;
 }
 
-static int test_list(char **patterns) {
+static int test_list(char **patterns, bool calls) {
   for (int i = 0; i < test_count; i++) {
     struct test_case *c = &test_cases[i];
     if (!test_wanted(patterns, c->name)) continue;
-    printf("%s\t", c->name);
-    for (const char *p = c->calls; *p; p++)
+    printf(calls ? "%s\t" : "%s", c->name);
+    for (const char *p = c->calls; calls && *p; p++)
       if (*p != ',') putchar(*p);
     putchar('\n');
   }
@@ -375,24 +377,28 @@ static int test_helper(int argc, char **argv);
 #endif
 
 int main(int argc, char **argv) {
-  (void)argc;
-  bool good = true, list = false;
-  int chosen = 0, done = 0;
+  bool good = true, list = false, calls = false;
+  int chosen = 0, done = 0, words = 0;
+  char *patterns[argc + 1];
 #ifdef TEST_HELPER
   if (argc > 1 && !strcmp(argv[1], "--helper")) return test_helper(argc - 2, argv + 2);
 #endif
   if (!realpath(argv[0], test_self)) snprintf(test_self, sizeof test_self, "%s", argv[0]);
-  for (argv++; *argv && !strncmp(*argv, "--", 2); argv++) {
-    if (!strcmp(*argv, "--list")) list = true;
+  while (*++argv) {
+    if (strncmp(*argv, "--", 2)) patterns[words++] = *argv;
+    else if (!strcmp(*argv, "--only") && argv[1]) patterns[words++] = *++argv;
+    else if (!strcmp(*argv, "--list")) list = true;
+    else if (!strcmp(*argv, "--calls")) calls = true;
     else if (!strcmp(*argv, "--limit") && argv[1]) test_limit = atoi(*++argv);
     else if (!strcmp(*argv, "--refuse") && argv[1]) test_refused = atoi(*++argv);
     else {
-      fprintf(stderr, "%s: no option %s; there are --list, --limit SECONDS, --refuse NUMBER\n", test_self, *argv);
+      fprintf(stderr, "%s: no option %s; there are --list, --calls, --only NAME, --limit SECONDS, --refuse NUMBER\n", test_self, *argv);
       return 2;
     }
   }
-  if (list) return test_list(argv);
-  for (int i = 0; i < test_count; i++) chosen += test_wanted(argv, test_cases[i].name);
+  patterns[words] = NULL;
+  if (list || calls) return test_list(patterns, calls);
+  for (int i = 0; i < test_count; i++) chosen += test_wanted(patterns, test_cases[i].name);
   if (chosen == 0) {
     fprintf(stderr, "%s: no case has such a name\n", test_self);
     return 2;
@@ -403,7 +409,7 @@ int main(int argc, char **argv) {
   printf("TAP version 13\n1..%d\n", chosen);
   for (int i = 0; i < test_count; i++) {
     char why[1200] = "";
-    if (!test_wanted(argv, test_cases[i].name)) continue;
+    if (!test_wanted(patterns, test_cases[i].name)) continue;
     bool ok = test_run(&test_cases[i], why);
     good &= ok;
     printf("%s %d - %s\n", ok ? "ok" : "not ok", ++done, test_cases[i].name);

@@ -82,32 +82,6 @@ stub_exit_end:
   popf
   jmp 1b
 
-// long stub_wait_call(long nr, const u64 args[6], const u32 *want_interrupt): a host call that may wait. -EINTR at once if an interrupt is
-// wanted; a signal that arrives between that look and the call goes to stub_wait_interrupted.
-  .globl stub_wait_call, stub_wait_start, stub_wait_end, stub_wait_interrupted
-stub_wait_call:
-  push %rbx
-  mov %rdx, %rbx
-  mov %rdi, %rax
-  mov %rsi, %r11
-  mov (%r11), %rdi
-  mov 8(%r11), %rsi
-  mov 16(%r11), %rdx
-  mov 24(%r11), %r10
-  mov 32(%r11), %r8
-  mov 40(%r11), %r9
-stub_wait_start:
-  cmpl $0, (%rbx)
-  jne stub_wait_interrupted
-  syscall
-stub_wait_end:
-  pop %rbx
-  ret
-stub_wait_interrupted:
-  mov $-4, %rax
-  pop %rbx
-  ret
-
 // From C that was entered above into the handler of a signal: what follows needs a signal frame.
   .section .trap, "ax"
   .globl stub_escape, stub_escaped

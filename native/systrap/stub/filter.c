@@ -1,6 +1,7 @@
 // The seccomp filter of every guest process. Guest code cannot make a host system call: only instructions of the stub's own text may,
 // and a guest that jumps there finds calls that reach its own address space, its socket to the Sentry and the doorbell, nothing else.
-#include "sys.h"
+#include "../../stub/sys.h"
+#include "systrap.h"
 
 #include <linux/audit.h>
 #include <linux/bpf_common.h>

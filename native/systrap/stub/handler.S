@@ -54,35 +54,6 @@ stub_return_to:
   mov %rdi, %rsp
   jmp stub_restorer
 
-// long stub_copy(to, from, bytes): 0, or -EFAULT when either side faults.
-  .globl stub_copy, stub_copy_start, stub_copy_end, stub_copy_failed
-stub_copy:
-  mov %rdx, %rcx
-stub_copy_start:
-  rep movsb
-stub_copy_end:
-  xor %eax, %eax
-  ret
-stub_copy_failed:
-  mov $-14, %rax
-  ret
-
-// long stub_copy_string(to, from, limit): bytes copied, with the NUL if there is one among `limit`; fewer when `from` faults.
-  .globl stub_copy_string, stub_copy_string_failed
-stub_copy_string:
-  xor %eax, %eax
-1:
-  cmp %rdx, %rax
-  jae 2f
-  movzbl (%rsi,%rax), %ecx
-  mov %cl, (%rdi,%rax)
-  inc %rax
-  test %cl, %cl
-  jnz 1b
-2:
-stub_copy_string_failed:
-  ret
-
 // The deliberate trap of a new address space: this instruction lies outside what the filter admits.
   .section .trap, "ax"
   .globl stub_first_trap

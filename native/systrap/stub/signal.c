@@ -1,5 +1,6 @@
 // Every signal of a guest thread: traps of the guest that become events, and what happens to the stub itself.
-#include "sys.h"
+#include "../../stub/sys.h"
+#include "systrap.h"
 
 #include <linux/audit.h>
 
@@ -29,7 +30,9 @@ static void save_regs(struct rf_block *b, const struct rf_thread *t, const struc
   r[19] = m->rsp;
   r[20] = m->ss;
   r[21] = get_base(0);
-  r[22] = t->gs_base;
+  // What the guest has loaded by itself (wrgsbase) is its own from now on.
+  const u64 gs = HAS_FSGSBASE ? get_base(1) : (u64)t;
+  r[22] = gs != (u64)t ? gs : t->gs_base;
 }
 
 // Selectors stay; rt_sigreturn(2) keeps the privileged flags away.
@@ -170,10 +173,11 @@ static enum found at_the_door(struct rf_block *b, struct rf_thread *t, int signa
   return FOUND_GUEST;
 }
 
-static void fill_fault(struct rf_block *b, int signal, const struct stub_siginfo *info, struct sigcontext *m) {
+// `ip`: where the signal was raised, which may be a copy of what `m` shows by now.
+static void fill_fault(struct rf_block *b, int signal, const struct stub_siginfo *info, struct sigcontext *m, u64 ip) {
   b->fault_signal = (u32)signal;
   b->fault_code = info->code;
-  b->fault_address = info->address;
+  b->fault_address = info->address == ip ? m->rip : info->address;
   b->fault_trap = (u32)m->trapno;
   b->fault_error = (u32)m->err;
   if (signal != SIGSYS) return;
@@ -213,6 +217,7 @@ static int enter_call(struct rf_block *b, struct rf_thread *t, u32 index, u32 fl
 // C's own stack is the thread's area, so its address tells the context.
 void stub_signal(int signal, const struct stub_siginfo *info, struct stub_ucontext *uc) {
   struct sigcontext *m = &uc->mcontext;
+  const u64 ip = m->rip;
   const u32 index = (u32)(((u64)uc - RF_AREA_BASE) / RF_AREA_SIZE);
   struct rf_block *b = block_of(index);
   struct rf_thread *t = thread_of(index);
@@ -240,7 +245,7 @@ void stub_signal(int signal, const struct stub_siginfo *info, struct stub_uconte
     save_regs(b, t, m);
     show(b, RF_EVENT_INTERRUPTED);
   } else {
-    fill_fault(b, signal, info, m);
+    fill_fault(b, signal, info, m, ip);
     save_regs(b, t, m);
     show(b, RF_EVENT_FAULT);
   }

@@ -168,7 +168,7 @@ export class HostContext extends Commander implements Context, Runner {
     } else if (event === EVENT_FAULT && this.takeFaultSignal()) {
       this.event = event;
       this.faultCode = w[base + W_FAULT_CODE] as number;
-      this.faultAddress = this.unsigned(W_FAULT_ADDRESS);
+      this.faultAddress = (w[base + W_FAULT_ADDRESS + 1] as number) * TWO32 + ((w[base + W_FAULT_ADDRESS] as number) >>> 0);
       this.faultTrap = w[base + W_FAULT_TRAP] as number;
       this.faultError = w[base + W_FAULT_ERROR] as number;
     } else {

@@ -13,7 +13,6 @@ import { installFilter } from '../../host/seccomp.ts';
 import type { PlatformAddon } from '../../platform/common/addon.ts';
 import { CPU_MODES, type CpuMode } from '../../platform/common/engine.ts';
 import { NATIVE_FUTEX, NATIVE_MADVISE } from '../../platform/platform.ts';
-import { SystrapPlatform } from '../../platform/systrap/platform.ts';
 import type { BootConfig } from '../../wire/boot.ts';
 import { Donated } from '../control/process.ts';
 import { Sandbox, type SandboxParts } from '../control/sandbox.ts';
@@ -29,6 +28,7 @@ import { Strace } from '../syscalls/strace.ts';
 import { handlers, names } from '../syscalls/table.ts';
 import { installTimers } from '../syscalls/timers.ts';
 import { donatedFiles } from './donated.ts';
+import { makePlatform } from './engines.ts';
 import { SENTRY_PROGRAMS } from './filter.gen.ts';
 import { openLog } from './log.ts';
 import { buildFiles, registerParts } from './mounts.ts';
@@ -84,7 +84,7 @@ function boot(): number {
 
   const log = openLog(host, config.logFd, config.debug);
   const addon = loadAddon(join(native, 'platform.node'));
-  const platform = new SystrapPlatform({
+  const platform = makePlatform(config.platform, {
     addon,
     stubFd: config.stubFd,
     mode: CPU_MODES[config.cpuMode ?? 'balanced'] as CpuMode,

@@ -75,7 +75,7 @@ function takeTracedCall(t: Task): void {
     a[2 * i] = r[n]!;
     a[2 * i + 1] = r[n + 1]!;
   }
-  t.nr = r[2 * REG_ORIG_RAX + 1] === 0 ? r[2 * REG_ORIG_RAX]! : -1;
+  t.nr = r[2 * REG_ORIG_RAX]! | 0; // an int: do_syscall_64 of the kernel
   t.rs.reset();
 }
 

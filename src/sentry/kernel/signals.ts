@@ -247,7 +247,7 @@ function rewind(t: Task, nr: number): void {
 /** Registers that a tracer put back may be those of an interrupted call: then the guest makes it again. */
 export function restartRestored(t: Task): void {
   const r = t.ctx.regs;
-  if (r[2 * REG_RAX + 1] !== 0xffffffff || r[2 * REG_ORIG_RAX + 1] !== 0) return;
+  if (r[2 * REG_RAX + 1] !== 0xffffffff || (r[2 * REG_ORIG_RAX]! | 0) === -1) return;
   if (restarts(-(r[2 * REG_RAX]! | 0))) rewind(t, r[2 * REG_ORIG_RAX]!);
 }
 

@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Cri, type Message } from './cri.ts';
-import { Machine } from './machine.ts';
+import { ContainerdMachine } from './machine.ts';
 
 /** What is said of a container; anything else of the CRI's ContainerConfig comes by `more`. */
 export interface ContainerOptions {
@@ -73,17 +73,17 @@ function security(s: Message): Message {
 
 /** A machine, a connection to its CRI plugin, and the pods that were made. */
 export class Pods {
-  readonly machine: Machine;
+  readonly machine: ContainerdMachine;
   readonly cri: Cri;
   private count = 0;
 
-  private constructor(machine: Machine) {
+  private constructor(machine: ContainerdMachine) {
     this.machine = machine;
     this.cri = new Cri(machine.socket);
   }
 
   static async start(): Promise<Pods> {
-    const pods = new Pods(await Machine.start());
+    const pods = new Pods(await ContainerdMachine.start());
     await pods.ready();
     return pods;
   }

@@ -5,7 +5,7 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { constants, createDeflate, type Deflate } from 'node:zlib';
-import type { Machine } from './machine.ts';
+import type { Machine } from '../kit/machine.ts';
 
 const SYN_STREAM = 1;
 const RST_STREAM = 3;

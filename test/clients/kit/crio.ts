@@ -8,7 +8,8 @@ import { defaultSpec } from '../../../runsc-compat/cmd/spec.ts';
 import type { Spec } from '../../../runsc-compat/spec/types.ts';
 import { buildTool } from '../../support/build.ts';
 import { plainEnvironment, type RunResult } from '../../support/run.ts';
-import { Folder, until } from './folder.ts';
+import { Folder } from './folder.ts';
+import { until } from '../../support/until.ts';
 import { busybox } from './images.ts';
 import { cgroupsNamed } from './leftovers.ts';
 import type { Runtime } from './runtimes.ts';
@@ -147,7 +148,7 @@ export class Crio {
     const c = this.conmon(words);
     c.go();
     const said = await c.lines;
-    // conmon says nothing of a command that is over before its runtime has returned. runc's now and then is; ringfence's must not be.
+    // conmon says nothing of a command that is over before its runtime has returned. runc's now and then is; ringfence's must never be.
     if ((said.at(-1) ?? '') === '' && this.runtime.name === 'runc') return await this.exec(id, args, more, change);
     return { status: pidIn(said.at(-1) ?? ''), output: existsSync(log) ? parseLog(log) : [] };
   }

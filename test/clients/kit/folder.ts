@@ -8,6 +8,7 @@ import { buildTool } from '../../support/build.ts';
 import { plainEnvironment, type RunOptions, type RunResult, runOnHost } from '../../support/run.ts';
 import { cgroupsNamed, endProcesses, mountsBelow, processesOf, socketsNamed } from './leftovers.ts';
 import { Terminal } from './terminal.ts';
+import { sleep } from '../../support/until.ts';
 
 /** Milliseconds that what ends asynchronously gets: a client's clean-up after a container's end, on a machine with other work. */
 const SETTLE_MS = 20_000;
@@ -114,19 +115,5 @@ function killQuietly(pid: number, signal: NodeJS.Signals): void {
     process.kill(pid, signal);
   } catch {
     // it has ended
-  }
-}
-
-/** Waits. */
-export function sleep(ms: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, ms));
-}
-
-/** Waits until `test` holds; an error that names `what` after `ms`. */
-export async function until(what: string, test: () => boolean | Promise<boolean>, ms: number = 30_000): Promise<void> {
-  const end = Date.now() + ms;
-  while (!(await test())) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await sleep(50);
   }
 }

@@ -2,7 +2,8 @@
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { plainEnvironment, type RunOptions, type RunResult } from '../../support/run.ts';
-import { Folder, sleep } from './folder.ts';
+import { Folder } from './folder.ts';
+import { sleep } from '../../support/until.ts';
 import type { Image } from './images.ts';
 import { type Runtime, statesNamed } from './runtimes.ts';
 import type { Terminal } from './terminal.ts';

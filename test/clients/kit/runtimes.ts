@@ -2,7 +2,7 @@
 
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { repository } from '../../support/build.ts';
+import { ringfence as ringfenceProgram } from '../../support/platform.ts';
 import type { Folder } from './folder.ts';
 
 export interface Runtime {
@@ -17,7 +17,7 @@ export interface Runtime {
 export const runc: Runtime = { name: 'runc', path: '/usr/sbin/runc', states: '/run/runc' };
 
 /** This checkout's ringfence, unwrapped. */
-export const ringfence: Runtime = { name: 'ringfence', path: join(repository, 'bin/ringfence'), states: '/run/ringfence' };
+export const ringfence: Runtime = { name: 'ringfence', path: ringfenceProgram, states: '/run/ringfence' };
 
 /**
  * Debian's crun. It takes no host with both kinds of cgroups, so there it runs behind a script, in a mount namespace in which the second

@@ -291,7 +291,7 @@ static void native_site(void) {
 
 static void cold(void) {
   rewrite();
-  for (int round = 0; round < 20; round++) {
+  for (int round = 0; round < 500; round++) {
     const double until = now() + 0.03;
     while (now() < until) {
     }

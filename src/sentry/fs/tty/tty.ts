@@ -22,7 +22,8 @@ import type { ControllingTty, ProcessGroup, Session } from '../../kernel/session
 import { SigInfo, sigIn } from '../../kernel/siginfo.ts';
 import { signalGroup, signalPgrp } from '../../kernel/signals.ts';
 import type { Task } from '../../kernel/task.ts';
-import { LineDiscipline, type TtyPort } from './ldisc.ts';
+import { LineDiscipline } from './ldisc.ts';
+import type { TtyPort } from './output.ts';
 import type { Termios } from './termios.ts';
 
 const SI_KERNEL = 0x80;

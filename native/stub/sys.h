@@ -2,24 +2,17 @@
 #ifndef RINGFENCE_STUB_SYS_H
 #define RINGFENCE_STUB_SYS_H
 
-#include "../../include/context.h"
+#include "../common/common.h"
 
 #include <asm/sigcontext.h>
-#include <asm/unistd_64.h>
 
 // One program: addresses are computed from rip, not looked up.
 #pragma GCC visibility push(hidden)
-
-typedef uint64_t u64;
-typedef uint32_t u32;
-typedef int64_t s64;
 
 #define NR_mseal 462 // younger than many header files
 
 #define EPERM 1
 #define EINTR 4
-#define EFAULT 14
-#define EINVAL 22
 #define ENOSPC 28
 #define EPROTO 71
 
@@ -31,8 +24,6 @@ typedef int64_t s64;
 #define MAP_FIXED 0x10
 #define MAP_ANONYMOUS 0x20
 #define MAP_NORESERVE 0x4000
-#define MREMAP_MAYMOVE 1
-#define MREMAP_FIXED 2
 #define MADV_DONTNEED 4
 #define MADV_DONTFORK 10
 #define MADV_NOHUGEPAGE 15
@@ -107,26 +98,6 @@ struct rf_thread {
 #define PHASE_SHOWN 2     // it is shown: the Sentry may have answered
 #define PHASE_FINISHED 3  // carried out by the stub alone: the block holds the registers to return with
 
-static inline s64 sys6(s64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) {
-  register u64 r10 __asm__("r10") = d;
-  register u64 r8 __asm__("r8") = e;
-  register u64 r9 __asm__("r9") = f;
-  s64 result;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                   : "rcx", "r11", "memory");
-  return result;
-}
-
-static inline s64 sys3(s64 nr, u64 a, u64 b, u64 c) {
-  s64 result;
-  __asm__ volatile("syscall" : "=a"(result) : "0"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
-  return result;
-}
-
-static inline s64 sys1(s64 nr, u64 a) { return sys3(nr, a, 0, 0); }
-
 static inline struct rf_block *block_of(u32 index) {
   return (struct rf_block *)(RF_REGION_BASE + (u64)index * RF_BLOCK_SIZE);
 }
@@ -148,27 +119,37 @@ static inline u32 load(const u32 *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CS
 
 #define CONTROL ((const struct rf_control *)RF_CONTROL_BASE)
 
-// main.c: what gcc may call, freestanding or not.
-void *memset(void *to, int value, size_t n);
-void *memcpy(void *to, const void *from, size_t n);
+// main.c
+void die(int code) __attribute__((noreturn));
+void catch_signal(int signal, u64 handler, u64 flags, u64 mask);
 
-// handler.S
-void stub_signal_entry(void);
+// What each engine's stub does in its own way. engine_start: the descriptors beside the socket, before anything else; engine_prepare: all
+// that copies of the pristine stub inherit, before the filter; engine_info: what the Sentry is told; engine_first_thread: the only thread of a
+// fresh copy, whose region is mapped.
+void engine_start(const u64 *stack);
+void engine_prepare(u64 vdso_data, u64 vdso, u64 vdso_size);
+void engine_info(struct rf_info *info);
+void engine_first_thread(void) __attribute__((noreturn));
+s64 install_filter(void);
+
+// A call that changes the address space, in the guest's name.
+#ifdef STUB_KVM
+s64 memory_call(s64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f);
+#else
+#define memory_call sys6
+#endif
+
+// Of each engine's assembler
 void stub_restorer(void);
-void stub_first_trap(void) __attribute__((noreturn));
-void stub_return_to(u64 rsp) __attribute__((noreturn));
+
+// copy.S
 s64 stub_copy(void *to, const void *from, u64 bytes);
 s64 stub_copy_string(void *to, const void *from, u64 limit);
 extern const char stub_copy_start[], stub_copy_end[], stub_copy_failed[], stub_copy_string_failed[];
-
-// entry.S
-extern const char stub_entry[], stub_entry_switched[], stub_exit_switched[], stub_exit_end[];
-void stub_escape(void) __attribute__((noreturn));
-extern const char stub_escaped[];
 s64 stub_wait_call(s64 nr, const u64 *args, const u32 *want_interrupt);
 extern const char stub_wait_start[], stub_wait_end[], stub_wait_interrupted[];
 
-// process.c
+// messages.c
 struct descriptors {
   u32 kind;
   int count;
@@ -176,56 +157,29 @@ struct descriptors {
 };
 int receive(struct descriptors *out, u64 flags);
 void enter_address_space(const struct descriptors *d);
-s64 start_thread(u32 index, const struct stub_ucontext *uc);
-s64 fork_process(u32 index, int others);
-void set_altstack(u32 index);
 s64 map_received(void);
 s64 usage(struct rf_block *b, int process);
 void last_usage(struct rf_block *b, u64 nr);
 
-// signal.c
-void stub_thread_main(u32 index, struct stub_ucontext *uc) __attribute__((noreturn));
-
-// commands.c
-u64 get_base(int gs);
-void set_base(int gs, u64 base);
-void set_guest_gs(struct rf_thread *t, u64 base);
-void enter_thread(u32 index);
+// talk.c
 void show_call(struct rf_block *b, u32 index, u32 event);
 void show(struct rf_block *b, u32 event);
 void wait_command(struct rf_block *b);
 void answer(struct rf_block *b, s64 result);
-s64 carry_out(struct rf_block *b, u32 command);
 void deliver(struct rf_block *b, u32 command);
-int prepare_full(struct rf_block *b, u32 command, char *fp);
-u64 jump_target(const struct rf_thread *t, u64 rip);
-
-// fetch.c
-u32 fetch(struct rf_block *b, u32 index);
+s64 copy_out(const struct rf_block *b, u32 count);
+s64 mmap_received(const struct rf_block *b);
 
 // native.c
 int is_native(const struct rf_block *b);
 int native_call(struct rf_block *b, struct rf_thread *t, int in_signal);
 
 // fp.c
-void fp_learn(const char *fp);
-s64 fp_save(const char *fp, u64 address);
-s64 fp_load(char *fp, u64 address);
 s64 fp_save_live(u64 address);
 s64 fp_load_live(u64 address);
-u32 fp_bytes(const char *fp);
 
-// patch.c
-s64 patch_site(u64 site, u64 prot, int threads, u64 nr);
-u32 site_event(u64 rip);
-void forget_sites(void);
-// What a trapped instruction pointer means to the guest. See patch.c.
-enum place { PLACE_GUEST, PLACE_CALL, PLACE_TAIL, PLACE_AGAIN };
-enum place place_of(struct sigcontext *m, int signal, int code);
-
-// filter.c, stub.lds
+// The linker's script
 extern const char stub_text_start[], stub_text_end[], stub_sealed_end[];
-s64 install_filter(void);
 
 // main.c: whether rdfsbase and its kin may be used; the same in every process.
 extern u32 stub_hwcap2;

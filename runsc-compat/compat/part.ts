@@ -1,0 +1,3 @@
+// What `ringfence compat` does: a bundle of its own, so that other commands do not load it.
+
+export { runCompat } from './run.ts';
