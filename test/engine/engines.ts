@@ -1,5 +1,7 @@
 // The engines that the suites of this folder can drive: what starts one's native half, and its Platform. A further engine is a row here.
 import type { HostOptions, HostPlatform } from '../../src/platform/common/platform.ts';
+import { KvmPlatform } from '../../src/platform/kvm/platform.ts';
+import { PtracePlatform } from '../../src/platform/ptrace/platform.ts';
 import { SystrapPlatform } from '../../src/platform/systrap/platform.ts';
 
 /** An engine as the suites start it. */
@@ -32,6 +34,22 @@ const engines: readonly TestEngine[] = [
     files: [],
     without: ['GS bases by instruction beside rewritten call sites'],
     platform: (o) => new SystrapPlatform(o),
+  },
+  {
+    name: 'ptrace',
+    parts: ['platform', 'ptrace'],
+    program: 'tracer',
+    files: [],
+    without: ['rewriting of call sites', 'calls of its own', 'a region in guest memory'],
+    platform: (o) => new PtracePlatform(o),
+  },
+  {
+    name: 'kvm',
+    parts: ['platform', 'kvm'],
+    program: 'kvmstub',
+    files: ['/dev/kvm'],
+    without: ['rewriting of call sites', 'a region in guest memory'],
+    platform: (o) => new KvmPlatform(o),
   },
 ];
 
