@@ -5,21 +5,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { loadTable } from './table.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const target = join(root, 'docs/syscalls.md');
 
-const { outputFiles } = await build({
-  absWorkingDir: root,
-  entryPoints: ['src/sentry/syscalls/table.ts'],
-  bundle: true,
-  write: false,
-  format: 'esm',
-  platform: 'neutral',
-  target: 'node20',
-});
-const { table, names } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
+const { table, names } = await loadTable();
 
 const rows = table.filter((r) => r !== undefined);
 const count = (support) => rows.filter((r) => r.support === support).length;

@@ -16,18 +16,6 @@ void die(int code) {
   for (;;) sys1(__NR_exit_group, (u64)code);
 }
 
-void *memset(void *to, int value, size_t n) {
-  void *start = to;
-  __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(value) : "memory");
-  return start;
-}
-
-void *memcpy(void *to, const void *from, size_t n) {
-  void *start = to;
-  __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-  return start;
-}
-
 // struct sigaction of the kernel.
 struct kernel_sigaction {
   u64 handler;
@@ -63,7 +51,6 @@ static void prepare(const u64 *stack) {
   u64 stack_end = 0;
   read_auxv(stack, &stack_end);
   const u64 stack_page = (u64)stack & ~4095ULL;
-  sys3(__NR_close_range, 0, 2, 0);
   engine_start(stack);
   const u64 none[2] = {0, 0};
   sys6(__NR_prlimit64, 0, 4 /* RLIMIT_CORE */, (u64)none, 0, 0, 0);
