@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { RunRequest } from '../compat/run.ts';
+import type { Support, TableRequest } from '../compat/table.ts';
 import { EXIT_USAGE } from '../compat/status.ts';
 import { type GlobalOptions, networkKind } from '../context.ts';
 import { CliError } from '../errors.ts';
@@ -43,7 +44,23 @@ Examples:
   ringfence compat run --case 'Mmap*.Shared*' --args '--quick' -- ./mmap_test
   ringfence compat run --strict -- date`;
 
+const TABLE_HELP = `
+PATTERN is a name with * and ?, or a number. Support: full; partial: something is missing that Linux has; none: it answers an error.
+
+Examples:
+  ringfence compat table --support partial
+  ringfence compat table '*xattr*' 'io_*'
+  ringfence compat table --format json 157`;
+
 const list = (value: string, all: string[]): string[] => [...all, value];
+
+const SUPPORTS: readonly Support[] = ['full', 'partial', 'none'];
+
+function oneOfSupports(value: string, all: Support[]): Support[] {
+  const found = SUPPORTS.find((s) => s === value);
+  if (found === undefined) throw new CliError(`--support takes ${SUPPORTS.join(', ')}, not "${value}"`, EXIT_USAGE);
+  return [...all, found];
+}
 
 /** A number of at least `least`; whole ones only. */
 function number(option: string, least: number): (text: string) => number {
@@ -117,6 +134,18 @@ export function defineCompat(program: Command, globals: () => GlobalOptions): vo
     .summary('system call compatibility: what there is, and what programs see of it')
     .description('Tells how far the kernel surface goes, and compares what programs do in a sandbox with what they do on the host.')
     .enablePositionalOptions();
+  compat
+    .command('table')
+    .summary('print all system calls and how far they are supported')
+    .description('Prints every system call of x86-64 Linux, how far it is supported, and what is missing.')
+    .argument('[pattern...]', 'only these')
+    .addOption(new Option('--format <format>', 'of the table').choices(['text', 'json', 'markdown']).default('text'))
+    .option('--support <kind>', `${SUPPORTS.join(', ')}: only such calls; repeatable`, oneOfSupports, [])
+    .addHelpText('after', TABLE_HELP)
+    .action(async (patterns: string[], o: { format: TableRequest['format']; support: Support[] }) => {
+      const request: TableRequest = { format: o.format, support: o.support, patterns, env: environment() };
+      process.exitCode = await asOurs(async () => (await import('../compat/part.ts')).printTable(request));
+    });
   compat
     .command('run')
     .summary('run test programs on the host and in sandboxes, and compare')
