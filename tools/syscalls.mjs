@@ -10,11 +10,7 @@ export async function syscallRows() {
   const { build } = await import('esbuild');
   const { outputFiles } = await build({
     absWorkingDir: root,
-    stdin: {
-      contents: "export { names, table } from './src/sentry/syscalls/table.ts'; export { absent } from './src/sentry/syscalls/absent.ts';",
-      resolveDir: root,
-      loader: 'ts',
-    },
+    entryPoints: ['tools/table.ts'],
     bundle: true,
     write: false,
     format: 'esm',

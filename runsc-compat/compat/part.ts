@@ -2,3 +2,4 @@
 
 export { runCompat } from './run.ts';
 export { printTable } from './table.ts';
+export { printTrace, readPipe } from './trace.ts';

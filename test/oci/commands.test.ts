@@ -38,6 +38,7 @@ describe('what is printed', () => {
       'spec',
       'features',
       'doctor',
+      'compat',
       'completion',
     ];
     const all = bench.run(['--help']).stdout;

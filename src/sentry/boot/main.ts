@@ -24,6 +24,8 @@ import { installDeviceRules, Limits, quotaCpus } from '../kernel/limits.ts';
 import { Loop } from '../kernel/run.ts';
 import { installSignals } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
+import { noteCall } from '../kernel/unsupported.ts';
+import { Counter } from '../syscalls/counts.ts';
 import { Strace } from '../syscalls/strace.ts';
 import { handlers, names } from '../syscalls/table.ts';
 import { installTimers } from '../syscalls/timers.ts';
@@ -51,6 +53,15 @@ function readAll(host: ReturnType<typeof loadHost>, fd: number): string {
     parts.push(b.subarray(0, n));
   }
   return Buffer.concat(parts).toString('utf8');
+}
+
+/** Writes to a pipe until all is there or nobody reads. */
+function writeAll(fd: number, b: Uint8Array): void {
+  for (let at = 0; at < b.length; ) {
+    const n = host.write(fd, b, at, b.length - at);
+    if (n <= 0) return;
+    at += n;
+  }
 }
 
 /** From here on this process can do no more than its filter says. */
@@ -91,7 +102,7 @@ function boot(): number {
     patch: config.patch ?? true,
     // Looking for each other would only use up a quota.
     cpus: Math.min(addon.cpus(), config.container.limits === undefined ? Infinity : quotaCpus(config.container.limits)),
-    native: config.straceFd < 0 ? NATIVE_FUTEX | NATIVE_MADVISE : 0,
+    native: config.straceFd < 0 && config.countsFd === undefined ? NATIVE_FUTEX | NATIVE_MADVISE : 0,
   });
   const kernel = new Kernel(host, platform, log);
   kernel.bootNs = monotonicNs();
@@ -116,12 +127,7 @@ function boot(): number {
   };
   const loop = new Loop(kernel, { wait }, handlers);
   loop.nameOf = (nr) => names.get(nr) ?? String(nr);
-  loop.unknown = (t: Task, nr: number): void => {
-    const name = names.get(nr) ?? String(nr);
-    if (kernel.unsupported.has(name)) return;
-    kernel.unsupported.add(name);
-    log.warn('unsupported system call', { call: name, program: t.name });
-  };
+  loop.unknown = (t: Task, nr: number): void => noteCall(t, names.get(nr) ?? String(nr));
   if (config.straceFd >= 0) {
     const only = (config.straceOnly ?? []).length === 0 ? null : new Set(config.straceOnly);
     loop.tracer = new Strace((line) => {
@@ -129,6 +135,8 @@ function boot(): number {
       host.write(config.straceFd, b, 0, b.length);
     }, only);
   }
+  const counter = config.countsFd === undefined ? null : new Counter();
+  if (counter !== null) loop.tracer = counter;
   const parts: SandboxParts = {
     hostFile: donatedFiles(kernel, host),
     files: (c, goferFd, ns) => buildFiles(kernel, c, goferFd, ns, (e) => booted || lastWords(e)),
@@ -149,6 +157,7 @@ function boot(): number {
     host.close(config.readyFd);
   }
   loop.run();
+  if (counter !== null) writeAll(config.countsFd as number, Buffer.from(JSON.stringify(counter.total(kernel.unsupported))));
   sandbox.finish();
   platform.shutdown();
   return 0;

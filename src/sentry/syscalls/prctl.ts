@@ -51,6 +51,7 @@ import { REG_FS_BASE, REG_GS_BASE } from '../../platform/platform.ts';
 import { watchCpuLimit } from '../kernel/cputimers.ts';
 import type { Task } from '../kernel/task.ts';
 import { type CapSet, hasCap } from '../vfs/creds.ts';
+import { unknownOption } from './options.ts';
 import { full, partial, type Row } from './row.ts';
 import { prctlSetSeccomp } from './seccomp.ts';
 
@@ -190,12 +191,10 @@ export function sys_prctl(t: Task): number {
     case PR_SET_THP_DISABLE:
     case PR_GET_THP_DISABLE:
     case PR_MCE_KILL:
-      return -EINVAL;
     case PR_SET_VMA:
-      // Names of anonymous areas: as a kernel without CONFIG_ANON_VMA_NAME.
-      return -EINVAL;
+    // Names of anonymous areas: as a kernel without CONFIG_ANON_VMA_NAME.
     default:
-      return -EINVAL;
+      return unknownOption(t, 'prctl', op, EINVAL);
   }
 }
 
@@ -229,7 +228,7 @@ export function sys_arch_prctl(t: Task): number {
     case ARCH_SET_CPUID:
       return -ENODEV;
     default:
-      return -EINVAL;
+      return unknownOption(t, 'arch_prctl', t.argI(0), EINVAL);
   }
 }
 
