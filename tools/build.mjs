@@ -3,7 +3,7 @@
 //   node tools/build.mjs [--force] [--quiet] [native|bundles|generate]
 //
 // Each step notes its input files (size and mtime) in dist/.build.json and is skipped when none of them changed. Outputs:
-//   dist/native/*            what native/{host,platform,systrap,launch}/build.sh OUTDIR make
+//   dist/native/*            what native/{host,platform,systrap,ptrace,launch}/build.sh OUTDIR make
 //   dist/NAME.cjs            a small loader, the file to hand to node
 //   dist/NAME.bundle.js      the program (esbuild, CommonJS, names kept)
 //   dist/NAME-HASH.cache     its V8 code cache; only a node with the same V8 and flags uses it, others compile as usual
@@ -27,6 +27,7 @@ const nativeParts = [
   { name: 'host', target: join(dist, 'native'), outputs: ['dist/native/host.node'] },
   { name: 'platform', target: join(dist, 'native'), outputs: ['dist/native/platform.node'] },
   { name: 'systrap', target: join(dist, 'native'), outputs: ['dist/native/stub'] },
+  { name: 'ptrace', target: join(dist, 'native'), outputs: ['dist/native/tracer'] },
   { name: 'launch', target: dist, outputs: ['dist/native/launch', 'bin/ringfence', 'bin/.node'] },
 ];
 
@@ -115,7 +116,8 @@ async function buildNative(part, stamps, problems) {
   const key = `native:${part.name}`;
   if (stamps[key]?.node === process.execPath && upToDate(stamps[key], part.outputs)) return;
   const started = Date.now();
-  const stamp = { ...stampAll([...filesBelow(folder), ...filesBelow('native/include'), nodeFlagsFile]), node: process.execPath };
+  const sources = [folder, 'native/include', 'native/common', 'native/stub'].flatMap(filesBelow);
+  const stamp = { ...stampAll([...sources, nodeFlagsFile]), node: process.execPath };
   const { code, text } = await run('bash', [join(root, script), part.target], { cwd: join(root, folder) });
   if (text.trim() !== '') say(text.trimEnd());
   if (code !== 0) {
@@ -285,8 +287,11 @@ async function buildCaches(stamps, problems) {
 function missingTools() {
   const problems = [];
   if (Number(process.versions.node.split('.')[0]) < 20) problems.push(`Node 20 or newer is needed, this is ${process.version}`);
-  if (process.platform !== 'linux' || process.arch !== 'x64')
-    problems.push(`Linux on x86-64 is needed, this is ${process.platform} ${process.arch}`);
+  if (process.platform !== 'linux') problems.push(`Linux is needed, this is ${process.platform}`);
+  else if (process.arch !== 'x64')
+    problems.push(
+      `x86-64 is needed, this is ${process.arch}: a port adds src/abi/${process.arch} and native/*/${process.arch} (docs/platforms.md)`,
+    );
   const cc = process.env.CC ?? 'gcc';
   if (spawnSync(cc, ['--version']).status !== 0) problems.push(`${cc} is needed for the native parts (Debian: apt-get install make g++)`);
   const include = [resolve(process.execPath, '../../include/node'), '/usr/include/node'];

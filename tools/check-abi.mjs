@@ -1,4 +1,5 @@
-// Compares src/abi with the headers of this machine: every constant that they know, and every layout of src/abi/layouts.ts.
+// Compares src/abi with the headers of this machine: every constant that they know, and every layout of its files named layouts.ts. What
+// an architecture has its own way stands in a folder with its name.
 //
 //   node tools/check-abi.mjs [-v]      -v names the constants that no header here knows (newer than the headers, or the kernel's own)
 //
@@ -12,7 +13,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const abi = join(root, 'src/abi');
+const folders = ['src/abi', 'src/abi/x86_64'];
 const verbose = process.argv.includes('-v');
 const work = mkdtempSync(join(tmpdir(), 'check-abi-'));
 const cc = process.env.CC ?? 'gcc';
@@ -103,12 +104,14 @@ function valuesIn(world, head, names) {
   return values;
 }
 
-async function constants(problems) {
+function constants(problems) {
   const ours = [];
-  for (const file of readdirSync(abi).sort()) {
-    if (!file.endsWith('.ts') || file === 'layouts.ts') continue;
-    const module = await importConstants(join(abi, file));
-    for (const [name, value] of module) ours.push({ file: `src/abi/${file}`, name, value });
+  for (const folder of folders) {
+    for (const file of readdirSync(join(root, folder)).sort()) {
+      if (!file.endsWith('.ts') || file === 'layouts.ts' || file === 'registers.ts') continue;
+      const module = importConstants(join(root, folder, file));
+      for (const [name, value] of module) ours.push({ file: `${folder}/${file}`, name, value });
+    }
   }
   const names = [...new Set(ours.map((c) => c.name))];
   const kernelHead = '#define __EXPORTED_HEADERS__\n#include <linux/types.h>\n';
@@ -146,11 +149,13 @@ function importConstants(path) {
 }
 
 function layouts(problems) {
-  const text = readFileSync(join(abi, 'layouts.ts'), 'utf8');
   const all = [];
-  for (const m of text.matchAll(/\/\*\* ([^<\n]+) <([^>\n]+)>[^\n]*\*\/\nexport const (\w+) = \{([^}]*)\} as const;/g)) {
-    const fields = [...m[4].matchAll(/(\w+): (\d+)/g)].map((f) => [f[1], Number(f[2])]);
-    all.push({ type: m[1], header: m[2], name: m[3], fields });
+  for (const file of folders.map((f) => `${f}/layouts.ts`)) {
+    const text = readFileSync(join(root, file), 'utf8');
+    for (const m of text.matchAll(/\/\*\* ([^<\n]+) <([^>\n]+)>[^\n]*\*\/\nexport const (\w+) = \{([^}]*)\} as const;/g)) {
+      const fields = [...m[4].matchAll(/(\w+): (\d+)/g)].map((f) => [f[1], Number(f[2])]);
+      all.push({ file, type: m[1], header: m[2], name: m[3], fields });
+    }
   }
   let count = 0;
   for (const world of ['kernel', 'libc']) {
@@ -177,21 +182,33 @@ function layouts(problems) {
       continue;
     }
     const values = new Map(out.split('\n').map((l) => [l.slice(0, l.lastIndexOf(' ')), Number(l.slice(l.lastIndexOf(' ') + 1))]));
-    for (const { name, fields } of group) {
+    for (const { file, name, fields } of group) {
       for (const [field, value] of fields) {
         count++;
         const theirs = values.get(`${name} ${field}`);
-        if (theirs !== value) problems.push(`src/abi/layouts.ts: ${name}.${field} is ${value}, the headers say ${theirs}`);
+        if (theirs !== value) problems.push(`${file}: ${name}.${field} is ${value}, the headers say ${theirs}`);
       }
     }
   }
   process.stdout.write(`${count} sizes and offsets of ${all.length} layouts agree with the headers\n`);
 }
 
+/** Registers stand in the order of struct user_regs_struct, whose layout is checked above; the C library has other things of these names. */
+function registers(problems) {
+  const layout = /export const USER_REGS = \{([^}]*)\}/.exec(readFileSync(join(root, 'src/abi/x86_64/layouts.ts'), 'utf8'))[1];
+  const offsets = new Map([...layout.matchAll(/(\w+): (\d+)/g)].map((f) => [f[1], Number(f[2])]));
+  const file = 'src/abi/x86_64/registers.ts';
+  for (const [name, value] of importConstants(join(root, file))) {
+    const offset = offsets.get(name.slice('REG_'.length).toLowerCase());
+    if (name !== 'REG_COUNT' && offset !== 8 * value) problems.push(`${file}: ${name} is ${value}, USER_REGS says ${offset} bytes`);
+  }
+}
+
 const problems = [];
 try {
-  await constants(problems);
+  constants(problems);
   layouts(problems);
+  registers(problems);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

@@ -7,7 +7,11 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const abi = readdirSync(join(root, 'src/abi')).map((f) => `src/abi/${f}`);
+const abi = ['src/abi', 'src/abi/x86_64'].flatMap((d) =>
+  readdirSync(join(root, d))
+    .filter((f) => f.endsWith('.ts'))
+    .map((f) => `${d}/${f}`),
+);
 const inputs = [
   'src/sentry/boot/filter.ts',
   'src/gofer/filter.ts',

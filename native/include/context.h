@@ -128,7 +128,8 @@ struct rf_block {
   uint32_t native;      // RF_NATIVE_*
   uint32_t native_wait; // 1 while the thread waits in a call of its own
   uint32_t usage_ready; // `out` holds struct rf_usage of the process: left there by a call that ends it or its program
-  uint32_t reserved[2];
+  uint32_t tracer;      // of the ptrace engine: the host pid of the process that sleeps in the place of this thread
+  uint32_t reserved;
   uint64_t regs[RF_REGS];
   uint64_t reserved2[9];
   struct rf_range out[RF_OUT_RANGES]; // to be copied by the stub when it resumes
@@ -160,6 +161,7 @@ struct rf_control {
 #define RF_MESSAGE_HELLO 0x52460005 // from a new address space; the pid comes from SCM_CREDENTIALS
 #define RF_MESSAGE_INFO 0x52460006
 #define RF_MESSAGE_STUB 0x52460008 // to the pristine stub: a region (not used), and the socket of another pristine stub
+#define RF_MESSAGE_REFUSED 0x52460009 // in the place of RF_MESSAGE_INFO: hwcap2 is why (errno)
 #define RF_MESSAGE_MAPS 0x52460007 // struct rf_maps with descriptors, to a stub that is told RF_COMMAND_MAPS
 
 struct rf_message {

@@ -264,6 +264,14 @@ static napi_value wake(napi_env env, napi_callback_info info) {
   return answer_int(env, checked(futex(&block_at(number(env, &a, 0))->state, FUTEX_WAKE, 1, NULL)));
 }
 
+// wakeTracer(block): wakes the process that sleeps in the place of the thread of this block, and says in it which it is. All that it can be
+// sent is a signal that nobody minds.
+static napi_value wake_tracer(napi_env env, napi_callback_info info) {
+  const struct args a = arguments(env, info);
+  const pid_t pid = (pid_t)__atomic_load_n(&block_at(number(env, &a, 0))->tracer, __ATOMIC_RELAXED);
+  return answer_int(env, pid <= 0 ? -ESRCH : checked(syscall(SYS_tgkill, pid, pid, RF_INTERRUPT_SIGNAL)));
+}
+
 // yieldCpu(): lets whoever waits for this processor go first.
 static napi_value yield_cpu(napi_env env, napi_callback_info info) {
   (void)info;
@@ -431,7 +439,8 @@ static napi_value init(napi_env env, napi_value exports) {
   } calls[] = {
       {"arena", arena},         {"control", control},     {"space", space},         {"unmapSpace", unmap_space},
       {"send", send_message}, {"sendMaps", send_maps},   {"receive", receive_message}, {"pidfdOpen", pidfd_open_}, {"pidfdKill", pidfd_kill},
-      {"interrupt", interrupt}, {"close", close_},        {"wake", wake}, {"yieldCpu", yield_cpu},  {"moveAway", move_away},
+      {"interrupt", interrupt}, {"close", close_},        {"wake", wake}, {"wakeTracer", wake_tracer},
+      {"yieldCpu", yield_cpu},  {"moveAway", move_away},
       {"settle", settle},       {"cpuTime", cpu_time},
       {"vmRead", vm_read},      {"vmWrite", vm_write},    {"epollCreate", epoll_new}, {"epollAdd", epoll_add},
       {"epollDrain", epoll_drain}, {"waitReady", wait_ready},   {"eventfd", eventfd_new}, {"cpus", cpus},        {"socketpair", socketpair_},

@@ -1,106 +1,17 @@
-// Vector state: what stands in a signal frame or in the processor, to guest memory and back.
+// Vector state of the processor, which is that of the guest thread that stands here, to guest memory and back. See vectors.c.
 #include "sys.h"
-
-#define FP_MAGIC1 0x46505853U
-#define FP_MAGIC2 0x46505845U
-#define FP_LEGACY 512
-#define FP_HEADER 64
-#define FP_SW_OFFSET 464 // struct _fpx_sw_bytes
-#define FP_LIMIT 16384   // more than any processor's state
-#define MXCSR_OFFSET 24
-#define MXCSR_INITIAL 0x1f80U
-#define MXCSR_MASK_OFFSET 28
-
-struct fp_software {
-  u32 magic1;
-  u32 extended_size;
-  u64 features;
-  u32 state_size;
-  u32 padding[7];
-};
-
-// The trailer that this processor's frames have, learnt from the first of them. Zero: FXSAVE alone.
-static struct fp_software known;
-
-// Bytes of the vector state in a frame at `fp`, with its trailer.
-u32 fp_bytes(const char *fp) {
-  const struct fp_software *sw = (const struct fp_software *)(fp + FP_SW_OFFSET);
-  return sw->magic1 == FP_MAGIC1 ? sw->extended_size : FP_LEGACY;
-}
-
-void fp_learn(const char *fp) {
-  const struct fp_software *sw = (const struct fp_software *)(fp + FP_SW_OFFSET);
-  if (sw->magic1 == FP_MAGIC1 && known.magic1 == 0 && sw->extended_size <= FP_LIMIT) known = *sw;
-}
-
-// The state at `fp` as a frame has it, to guest memory.
-s64 fp_save(const char *fp, u64 address) { return stub_copy((void *)address, fp, fp_bytes(fp)); }
-
-static void fp_reset(char *fp, u64 bytes) {
-  u32 mask;
-  __builtin_memcpy(&mask, fp + MXCSR_MASK_OFFSET, 4);
-  memset(fp, 0, FP_SW_OFFSET);
-  if (bytes > FP_LEGACY) memset(fp + FP_LEGACY, 0, bytes - FP_LEGACY);
-  fp[0] = 0x7f;
-  fp[1] = 0x03;
-  const u32 mxcsr = MXCSR_INITIAL;
-  __builtin_memcpy(fp + MXCSR_OFFSET, &mxcsr, 4);
-  __builtin_memcpy(fp + MXCSR_MASK_OFFSET, &mask, 4);
-}
-
-// Loads the frame's vector state as rt_sigreturn(2) does: with a whole extended area if its marks are right, else only the 512 bytes
-// of FXSAVE. What would make the processor refuse the state is -EINVAL. The frame's own marks never change.
-s64 fp_load(char *fp, u64 address) {
-  const struct fp_software own = *(const struct fp_software *)(fp + FP_SW_OFFSET);
-  const u64 bytes = own.magic1 == FP_MAGIC1 ? own.state_size : FP_LEGACY;
-  u32 own_mask;
-  __builtin_memcpy(&own_mask, fp + MXCSR_MASK_OFFSET, 4);
-  if (address == 0) {
-    fp_reset(fp, bytes);
-    return 0;
-  }
-  struct fp_software sw;
-  u32 magic2 = 0;
-  u64 header[8];
-  if (stub_copy(&sw, (const void *)(address + FP_SW_OFFSET), sizeof sw) < 0) return -EFAULT;
-  int extended = bytes > FP_LEGACY && sw.magic1 == FP_MAGIC1 && sw.state_size == own.state_size && sw.extended_size == own.extended_size;
-  if (extended && stub_copy(&magic2, (const void *)(address + bytes), 4) < 0) return -EFAULT;
-  if (magic2 != FP_MAGIC2) extended = 0;
-  if (extended) {
-    if (stub_copy(header, (const void *)(address + FP_LEGACY), FP_HEADER) < 0) return -EFAULT;
-    if (header[0] & ~own.features) return -EINVAL;
-    for (int i = 1; i < 8; i++) {
-      if (header[i] != 0) return -EINVAL;
-    }
-  }
-  u32 mxcsr;
-  if (stub_copy(&mxcsr, (const void *)(address + MXCSR_OFFSET), 4) < 0) return -EFAULT;
-  if (mxcsr & ~(own_mask ? own_mask : 0xffbfU)) return -EINVAL;
-  s64 r = stub_copy(fp, (const void *)address, FP_SW_OFFSET);
-  if (r == 0 && extended) r = stub_copy(fp + FP_LEGACY + FP_HEADER, (const void *)(address + FP_LEGACY + FP_HEADER), bytes - FP_LEGACY - FP_HEADER);
-  if (!extended) {
-    memset(header, 0, sizeof header);
-    header[0] = 3; // x87 and SSE
-  }
-  if (bytes > FP_LEGACY) memcpy(fp + FP_LEGACY, header, FP_HEADER);
-  // Another thread may have changed guest memory meanwhile: what counts is what was checked.
-  __builtin_memcpy(fp + MXCSR_OFFSET, &mxcsr, 4);
-  __builtin_memcpy(fp + MXCSR_MASK_OFFSET, &own_mask, 4);
-  if (r < 0) fp_reset(fp, bytes);
-  return r;
-}
 
 // Writes the processor's state to `fp` as the kernel would put it into a frame.
 static void save_live(char *fp) {
-  if (known.magic1 == 0) {
+  if (fp_known.magic1 == 0) {
     __asm__ volatile("fxsave64 (%0)" : : "r"(fp) : "memory");
     return;
   }
   memset(fp + FP_LEGACY, 0, FP_HEADER); // XSAVE reads the header's reserved bytes back
-  __asm__ volatile("xsave64 (%0)" : : "r"(fp), "a"((u32)known.features), "d"((u32)(known.features >> 32)) : "memory");
-  memcpy(fp + FP_SW_OFFSET, &known, sizeof known);
+  __asm__ volatile("xsave64 (%0)" : : "r"(fp), "a"((u32)fp_known.features), "d"((u32)(fp_known.features >> 32)) : "memory");
+  memcpy(fp + FP_SW_OFFSET, &fp_known, sizeof fp_known);
   const u32 magic2 = FP_MAGIC2;
-  __builtin_memcpy(fp + known.state_size, &magic2, 4);
+  __builtin_memcpy(fp + fp_known.state_size, &magic2, 4);
 }
 
 // The processor's state, that of the guest thread that stands here, to guest memory as a frame has it. 0 or -EFAULT.
@@ -115,10 +26,10 @@ s64 fp_load_live(u64 address) {
   char buffer[FP_LIMIT] __attribute__((aligned(64)));
   save_live(buffer);
   const s64 r = fp_load(buffer, address);
-  if (known.magic1 == 0) {
+  if (fp_known.magic1 == 0) {
     __asm__ volatile("fxrstor64 (%0)" : : "r"(buffer) : "memory");
   } else {
-    __asm__ volatile("xrstor64 (%0)" : : "r"(buffer), "a"((u32)known.features), "d"((u32)(known.features >> 32)) : "memory");
+    __asm__ volatile("xrstor64 (%0)" : : "r"(buffer), "a"((u32)fp_known.features), "d"((u32)(fp_known.features >> 32)) : "memory");
   }
   return r;
 }

@@ -10,7 +10,7 @@
 
 u32 stub_hwcap2;
 u32 stub_yama;
-static u64 vdso_address, vdso_size, data_address;
+static u64 vdso_address;
 
 void die(int code) {
   for (;;) sys1(__NR_exit_group, (u64)code);
@@ -40,53 +40,6 @@ struct kernel_sigaction {
 void catch_signal(int signal, u64 handler, u64 flags, u64 mask) {
   const struct kernel_sigaction sa = {handler, flags | SA_RESTORER, (u64)stub_restorer, mask};
   sys6(__NR_rt_sigaction, (u64)signal, (u64)&sa, 0, 8, 0, 0);
-}
-
-struct elf_header {
-  unsigned char ident[16];
-  uint16_t type, machine;
-  u32 version;
-  u64 entry, phoff, shoff;
-  u32 flags;
-  uint16_t ehsize, phentsize, phnum;
-};
-
-struct program_header {
-  u32 type, flags;
-  u64 offset, vaddr, paddr, filesz, memsz, align;
-};
-
-static int mapped(u64 page) {
-  unsigned char resident;
-  return sys3(__NR_mincore, page, 4096, (u64)&resident) == 0;
-}
-
-// Moves the vDSO and the data pages before it out of the guests' address range, mapping by mapping: they keep their distances. A host
-// that seals them leaves them where they are, and the Sentry keeps guests off that place.
-static void move_vdso(void) {
-  if (vdso_address == 0) return;
-  const struct elf_header *elf = (const struct elf_header *)vdso_address;
-  const struct program_header *ph = (const struct program_header *)(vdso_address + elf->phoff);
-  for (u32 i = 0; i < elf->phnum; i++) {
-    if (ph[i].type == 1 && ph[i].memsz > vdso_size) vdso_size = ph[i].memsz;
-  }
-  vdso_size = (vdso_size + 4095) & ~4095ULL;
-  u64 from = vdso_address;
-  for (u32 i = 0; i < 16 && mapped(from - 4096); i++) from -= 4096;
-  data_address = from;
-  const u64 end = vdso_address + vdso_size;
-  const u64 first = from;
-  while (from < end) {
-    u64 length = end - from;
-    for (; length > 0; length -= 4096) {
-      const s64 r = sys6(__NR_mremap, from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, RF_VDSO_BASE + (from - first), 0);
-      if (r >= 0) break;
-    }
-    if (length == 0) return; // nothing moved yet, or a half that cannot serve: main checks that it is out of the way
-    from += length;
-  }
-  vdso_address = RF_VDSO_BASE + (vdso_address - first);
-  data_address = RF_VDSO_BASE;
 }
 
 // `stack` is what the kernel left in rsp: argc, argv, envp, auxiliary vector.
@@ -120,13 +73,12 @@ static void prepare(const u64 *stack) {
   catch_signal(SIGCHLD, 1, 0, 0);
   catch_signal(SIGPIPE, 1, 0, 0);
   sys3(__NR_munmap, stack_page - (8 << 20), stack_end - stack_page + (8 << 20), 0);
-  move_vdso();
-  if (vdso_address + vdso_size > RF_STUB_BASE && data_address < RF_VDSO_BASE) die(70); // in the way: as likely as 1 to 1000, and sealed
+  if (!move_vdso(vdso_address)) die(70); // in the way: as likely as 1 to 1000, and sealed
   const u64 length = (u64)RF_CONTEXTS * RF_AREA_SIZE;
   const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
   if (sys6(__NR_mmap, RF_AREA_BASE, length, PROT_READ | PROT_WRITE, flags, (u64)-1, 0) < 0) die(71);
   sys3(__NR_madvise, RF_AREA_BASE, length, MADV_NOHUGEPAGE);
-  engine_prepare(vdso_address == 0 ? 0 : data_address, vdso_address, vdso_size);
+  engine_prepare(vdso.data, vdso.address, vdso.size);
   seal((u64)stub_text_start & ~4095ULL, (u64)stub_sealed_end - ((u64)stub_text_start & ~4095ULL));
   if (sys6(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) < 0) die(72);
   if (install_filter() < 0) die(73);
@@ -141,7 +93,7 @@ static void initialise(const struct descriptors *d) {
   }
   seal(RF_CONTROL_BASE, RF_CONTROL_SIZE);
   sys1(__NR_close, (u64)d->fd[0]);
-  struct rf_info info = {RF_MESSAGE_INFO, stub_hwcap2, vdso_address, vdso_size, data_address};
+  struct rf_info info = {RF_MESSAGE_INFO, stub_hwcap2, vdso.address, vdso.size, vdso.data};
   engine_info(&info);
   sys3(__NR_write, RF_SOCKET_FD, (u64)&info, sizeof info);
 }
@@ -155,6 +107,12 @@ static void become_pristine(const struct descriptors *d) {
   const struct rf_message hello = {RF_MESSAGE_HELLO, 0};
   if (sys3(__NR_write, RF_SOCKET_FD, (u64)&hello, sizeof hello) != sizeof hello) die(79);
 }
+
+s64 guest_read(void *to, u64 from, u64 bytes) { return stub_copy(to, (const void *)from, bytes); }
+
+s64 guest_write(u64 to, const void *from, u64 bytes) { return stub_copy((void *)to, from, bytes); }
+
+u64 guest_read_string(void *to, u64 from, u64 limit) { return (u64)stub_copy_string(to, (const void *)from, limit); }
 
 __attribute__((noreturn)) void stub_main(const u64 *stack) {
   prepare(stack);

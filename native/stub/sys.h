@@ -2,24 +2,17 @@
 #ifndef RINGFENCE_STUB_SYS_H
 #define RINGFENCE_STUB_SYS_H
 
-#include "../include/context.h"
+#include "../common/common.h"
 
 #include <asm/sigcontext.h>
-#include <asm/unistd_64.h>
 
 // One program: addresses are computed from rip, not looked up.
 #pragma GCC visibility push(hidden)
-
-typedef uint64_t u64;
-typedef uint32_t u32;
-typedef int64_t s64;
 
 #define NR_mseal 462 // younger than many header files
 
 #define EPERM 1
 #define EINTR 4
-#define EFAULT 14
-#define EINVAL 22
 #define ENOSPC 28
 #define EPROTO 71
 
@@ -31,8 +24,6 @@ typedef int64_t s64;
 #define MAP_FIXED 0x10
 #define MAP_ANONYMOUS 0x20
 #define MAP_NORESERVE 0x4000
-#define MREMAP_MAYMOVE 1
-#define MREMAP_FIXED 2
 #define MADV_DONTNEED 4
 #define MADV_DONTFORK 10
 #define MADV_NOHUGEPAGE 15
@@ -107,26 +98,6 @@ struct rf_thread {
 #define PHASE_SHOWN 2     // it is shown: the Sentry may have answered
 #define PHASE_FINISHED 3  // carried out by the stub alone: the block holds the registers to return with
 
-static inline s64 sys6(s64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) {
-  register u64 r10 __asm__("r10") = d;
-  register u64 r8 __asm__("r8") = e;
-  register u64 r9 __asm__("r9") = f;
-  s64 result;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                   : "rcx", "r11", "memory");
-  return result;
-}
-
-static inline s64 sys3(s64 nr, u64 a, u64 b, u64 c) {
-  s64 result;
-  __asm__ volatile("syscall" : "=a"(result) : "0"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
-  return result;
-}
-
-static inline s64 sys1(s64 nr, u64 a) { return sys3(nr, a, 0, 0); }
-
 static inline struct rf_block *block_of(u32 index) {
   return (struct rf_block *)(RF_REGION_BASE + (u64)index * RF_BLOCK_SIZE);
 }
@@ -147,10 +118,6 @@ static inline char *window_of(u32 index) {
 static inline u32 load(const u32 *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
 
 #define CONTROL ((const struct rf_control *)RF_CONTROL_BASE)
-
-// main.c: what gcc may call, freestanding or not.
-void *memset(void *to, int value, size_t n);
-void *memcpy(void *to, const void *from, size_t n);
 
 // main.c
 void die(int code) __attribute__((noreturn));
@@ -203,20 +170,13 @@ void deliver(struct rf_block *b, u32 command);
 s64 copy_out(const struct rf_block *b, u32 count);
 s64 mmap_received(const struct rf_block *b);
 
-// fetch.c
-u32 fetch(struct rf_block *b, u32 index);
-
 // native.c
 int is_native(const struct rf_block *b);
 int native_call(struct rf_block *b, struct rf_thread *t, int in_signal);
 
 // fp.c
-void fp_learn(const char *fp);
-s64 fp_save(const char *fp, u64 address);
-s64 fp_load(char *fp, u64 address);
 s64 fp_save_live(u64 address);
 s64 fp_load_live(u64 address);
-u32 fp_bytes(const char *fp);
 
 // The linker's script
 extern const char stub_text_start[], stub_text_end[], stub_sealed_end[];

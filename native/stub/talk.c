@@ -21,7 +21,7 @@ void show(struct rf_block *b, u32 event) {
 // Shows the call in b->regs. The stores to the block's first line stand together: the Sentry polls that line.
 void show_call(struct rf_block *b, u32 index, u32 event) {
   const u64 *r = b->regs;
-  const u32 fetched = fetch(b, index);
+  const u32 fetched = fetch(b, window_of(index));
   const u64 nr = r[15];
   last_usage(b, nr);
   b->call_nr = (u32)nr;

@@ -1,4 +1,4 @@
-// Linux numbers of capabilities(7), x86-64.
+// Linux numbers of capabilities(7).
 
 export const _LINUX_CAPABILITY_U32S_1 = 1;
 export const _LINUX_CAPABILITY_U32S_2 = 2;

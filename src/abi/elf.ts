@@ -1,4 +1,6 @@
-// Linux numbers of elf(5), getauxval(3), x86-64.
+// Linux numbers of elf(5), getauxval(3).
+
+export * from './x86_64/elf.ts';
 
 export const AT_NULL = 0;
 export const AT_IGNORE = 1;
@@ -47,7 +49,6 @@ export const AT_L3_CACHEGEOMETRY = 0x2f;
 export const AT_MINSIGSTKSZ = 0x33;
 export const ELFCLASS64 = 2;
 export const ELFDATA2LSB = 1;
-export const EM_X86_64 = 0x3e;
 export const ET_NONE = 0;
 export const ET_REL = 1;
 export const ET_EXEC = 2;

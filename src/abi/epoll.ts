@@ -1,4 +1,4 @@
-// Linux numbers of epoll(7), x86-64.
+// Linux numbers of epoll(7).
 
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;

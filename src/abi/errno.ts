@@ -1,4 +1,4 @@
-// Linux numbers of errno(3), x86-64.
+// Linux numbers of errno(3).
 
 export const E2BIG = 7;
 export const EACCES = 13;

@@ -1,4 +1,4 @@
-// Linux numbers of eventfd(2), timerfd_create(2), signalfd(2), inotify(7), x86-64.
+// Linux numbers of eventfd(2), timerfd_create(2), signalfd(2), inotify(7).
 
 export const EFD_SEMAPHORE = 1;
 export const EFD_NONBLOCK = 0x800;

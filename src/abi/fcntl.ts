@@ -1,4 +1,6 @@
-// Linux numbers of fcntl(2), open(2), openat2(2), x86-64.
+// Linux numbers of fcntl(2), open(2), openat2(2).
+
+export * from './x86_64/fcntl.ts';
 
 export const AT_FDCWD = -100;
 export const AT_STATX_SYNC_AS_STAT = 0;
@@ -72,7 +74,6 @@ export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const LOCK_UN = 8;
-export const O_LARGEFILE = 0;
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
@@ -86,16 +87,12 @@ export const O_NDELAY = 0x800;
 export const O_NONBLOCK = 0x800;
 export const O_DSYNC = 0x1000;
 export const O_ASYNC = 0x2000;
-export const O_DIRECT = 0x4000;
-export const O_DIRECTORY = 0x10000;
-export const O_NOFOLLOW = 0x20000;
 export const O_NOATIME = 0x40000;
 export const O_CLOEXEC = 0x80000;
 export const O_FSYNC = 0x101000;
 export const O_RSYNC = 0x101000;
 export const O_SYNC = 0x101000;
 export const O_PATH = 0x200000;
-export const O_TMPFILE = 0x410000;
 export const POSIX_FADV_NORMAL = 0;
 export const POSIX_FADV_RANDOM = 1;
 export const POSIX_FADV_SEQUENTIAL = 2;

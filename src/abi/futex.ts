@@ -1,4 +1,4 @@
-// Linux numbers of futex(2), get_robust_list(2), x86-64.
+// Linux numbers of futex(2), get_robust_list(2).
 
 export const FUTEX_CMD_MASK = -385;
 export const FUTEX_OP_CMP_EQ = 0;

@@ -1,4 +1,4 @@
-// Linux numbers of ioctl_tty(2), ioctl(2), termios(3), x86-64.
+// Linux numbers of ioctl_tty(2), ioctl(2), termios(3).
 
 export const B0 = 0;
 export const B50 = 1;

@@ -1,4 +1,4 @@
-// Linux numbers of sysvipc(7), mq_overview(7), x86-64.
+// Linux numbers of sysvipc(7), mq_overview(7).
 
 export const GETALL = 0xd;
 export const GETNCNT = 0xe;

@@ -1,4 +1,6 @@
-// Linux numbers of mmap(2), madvise(2), memfd_create(2), x86-64.
+// Linux numbers of mmap(2), madvise(2), memfd_create(2).
+
+export * from './x86_64/mman.ts';
 
 export const MADV_NORMAL = 0;
 export const MADV_RANDOM = 1;
@@ -34,7 +36,6 @@ export const MAP_HUGE_SHIFT = 0x1a;
 export const MAP_ANON = 0x20;
 export const MAP_ANONYMOUS = 0x20;
 export const MAP_HUGE_MASK = 0x3f;
-export const MAP_32BIT = 0x40;
 export const MAP_GROWSDOWN = 0x100;
 export const MAP_DENYWRITE = 0x800;
 export const MAP_EXECUTABLE = 0x1000;

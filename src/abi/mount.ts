@@ -1,4 +1,4 @@
-// Linux numbers of mount(2), statfs(2), umount2(2), x86-64.
+// Linux numbers of mount(2), statfs(2), umount2(2).
 
 export const AAFS_MAGIC = 0x5a3c69f0;
 export const ADFS_SUPER_MAGIC = 0xadf5;

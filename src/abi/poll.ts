@@ -1,4 +1,4 @@
-// Linux numbers of poll(2), x86-64.
+// Linux numbers of poll(2).
 
 export const POLLERR = 8;
 export const POLLHUP = 0x10;

@@ -1,4 +1,6 @@
-// Linux numbers of ptrace(2), x86-64.
+// Linux numbers of ptrace(2).
+
+export * from './x86_64/ptrace.ts';
 
 export const PTRACE_TRACEME = 0;
 export const PTRACE_PEEKTEXT = 1;
@@ -10,10 +12,6 @@ export const PTRACE_POKEUSR = 6;
 export const PTRACE_CONT = 7;
 export const PTRACE_KILL = 8;
 export const PTRACE_SINGLESTEP = 9;
-export const PTRACE_GETREGS = 12;
-export const PTRACE_SETREGS = 13;
-export const PTRACE_GETFPREGS = 14;
-export const PTRACE_SETFPREGS = 15;
 export const PTRACE_ATTACH = 16;
 export const PTRACE_DETACH = 17;
 export const PTRACE_SYSCALL = 24;
@@ -45,5 +43,3 @@ export const PTRACE_O_SUSPEND_SECCOMP = 0x200000;
 export const PTRACE_O_MASK = 0x3000ff;
 export const NT_PRSTATUS = 1;
 export const NT_PRFPREG = 2;
-export const NT_X86_XSTATE = 0x202;
-export const AUDIT_ARCH_X86_64 = 0xc000003e;

@@ -1,4 +1,4 @@
-// Linux numbers of reboot(2), getrandom(2), membarrier(2), close_range(2), kcmp(2), rseq(2), x86-64.
+// Linux numbers of reboot(2), getrandom(2), membarrier(2), close_range(2), kcmp(2), rseq(2).
 
 export const CLOSE_RANGE_UNSHARE = 2;
 export const CLOSE_RANGE_CLOEXEC = 4;

@@ -1,4 +1,4 @@
-// Linux numbers of getrlimit(2), getrusage(2), getpriority(2), x86-64.
+// Linux numbers of getrlimit(2), getrusage(2), getpriority(2).
 
 export const PRIO_MIN = -20;
 export const PRIO_PROCESS = 0;

@@ -1,4 +1,4 @@
-// Linux numbers of clone(2), sched(7), x86-64.
+// Linux numbers of clone(2), sched(7).
 
 export const CLONE_NEWTIME = 0x80;
 export const CLONE_VM = 0x100;

@@ -1,6 +1,7 @@
-// Linux numbers of seccomp(2), bpf(2), x86-64.
+// Linux numbers of seccomp(2), bpf(2).
 
-export const AUDIT_ARCH_X86_64 = 0xc000003e;
+export * from './x86_64/seccomp.ts';
+
 export const BPF_ADD = 0;
 export const BPF_IMM = 0;
 export const BPF_JA = 0;

@@ -1,4 +1,6 @@
-// Linux numbers of signal(7), sigaction(2), x86-64.
+// Linux numbers of signal(7), sigaction(2).
+
+export * from './x86_64/signal.ts';
 
 export const BUS_ADRALN = 1;
 export const BUS_ADRERR = 2;
@@ -30,12 +32,10 @@ export const ILL_PRVREG = 6;
 export const ILL_COPROC = 7;
 export const ILL_BADSTK = 8;
 export const ILL_BADIADDR = 9;
-export const MINSIGSTKSZ = 2048;
 export const SA_NOCLDSTOP = 1;
 export const SA_NOCLDWAIT = 2;
 export const SA_SIGINFO = 4;
 export const SA_UNSUPPORTED = 1024;
-export const SA_RESTORER = 67108864;
 export const SA_ONSTACK = 134217728;
 export const SA_STACK = 134217728;
 export const SA_RESTART = 268435456;
@@ -86,7 +86,6 @@ export const SIGRTMAX = 64;
 export const SIGRTMIN = 32;
 export const SIGSEGV = 11;
 export const SIGSTKFLT = 16;
-export const SIGSTKSZ = 8192;
 export const SIGSTOP = 19;
 export const SIGSYS = 31;
 export const SIGTERM = 15;

@@ -1,4 +1,4 @@
-// Linux numbers of socket(7), unix(7), ip(7), ipv6(7), tcp(7), netlink(7), x86-64.
+// Linux numbers of socket(7), unix(7), ip(7), ipv6(7), tcp(7), netlink(7).
 
 export const AF_UNSPEC = 0;
 export const AF_FILE = 1;

@@ -1,4 +1,4 @@
-// Linux numbers of stat(2), statx(2), inode(7), x86-64.
+// Linux numbers of stat(2), statx(2), inode(7).
 
 export const S_IXOTH = 1;
 export const S_IWOTH = 2;

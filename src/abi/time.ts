@@ -1,4 +1,4 @@
-// Linux numbers of time(7), clock_gettime(2), timer_create(2), x86-64.
+// Linux numbers of time(7), clock_gettime(2), timer_create(2).
 
 export const ADJ_OFFSET = 1;
 export const ADJ_FREQUENCY = 2;

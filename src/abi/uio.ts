@@ -1,4 +1,4 @@
-// Linux numbers of readv(2), preadv2(2), process_vm_readv(2), x86-64.
+// Linux numbers of readv(2), preadv2(2), process_vm_readv(2).
 
 export const NAME_MAX = 0xff;
 export const PATH_MAX = 0x1000;

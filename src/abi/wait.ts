@@ -1,4 +1,4 @@
-// Linux numbers of wait(2), waitid(2), x86-64.
+// Linux numbers of wait(2), waitid(2).
 
 export const __WORDSIZE = 64;
 export const __WCOREFLAG = 128;

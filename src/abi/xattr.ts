@@ -1,4 +1,4 @@
-// Linux numbers of xattr(7), x86-64.
+// Linux numbers of xattr(7).
 
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;

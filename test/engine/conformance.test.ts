@@ -12,7 +12,7 @@ import { MiniKernel } from './kernel.ts';
 import { Signals } from './signals.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
-const GUESTS = ['calls', 'faults'];
+const GUESTS = ['calls', 'faults', 'vectors', 'segments', 'code', 'processes', 'storms'];
 const directory = buildEngine(root, mkdtempSync(path.join(os.tmpdir(), 'ringfence-conformance-')));
 const engine = testEngine();
 const LIMIT = 50_000; // milliseconds, of one guest
@@ -42,6 +42,16 @@ async function run(program: string, name: string, cpus: number | undefined, patc
   }
 }
 
+/** What comes of a guest that does what the engine cannot do by nature: output and status. Null: the engine can. */
+function declared(name: string, patch: boolean): [string, number] | null {
+  // SECURITY.md, "What a compromised process can do": the process ends with SIGSEGV.
+  if (name === 'gs_by_instruction' && patch && engine.without.includes('GS bases by instruction beside rewritten call sites'))
+    return ['', 11];
+  return null;
+}
+
+console.log(`engine ${engine.name}; by its nature it is without: ${engine.without.join(', ') || 'nothing'}`);
+
 for (const guest of GUESTS) {
   const program = buildBare(root, directory, guest);
   const names = spawnSync(program, [], { encoding: 'latin1' }).stdout.trim().split('\n');
@@ -51,7 +61,7 @@ for (const guest of GUESTS) {
     });
     describe.each(modes)(`${engine.name}, %s`, (_mode, cpus, patch) => {
       test.each(names)('%s', async (name) => {
-        expect(await run(program, name, cpus, patch)).toEqual([`ok ${name}\n`, 0]);
+        expect(await run(program, name, cpus, patch)).toEqual(declared(name, patch) ?? [`ok ${name}\n`, 0]);
       });
     });
   });

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { testEngine } from './engines.ts';
 import { answer, buildEngine } from './harness.ts';
 import { MiniKernel } from './kernel.ts';
 
@@ -121,8 +122,9 @@ test('a guest that calls into the stub gets nothing', async () => {
   const k = await run(['hostile']);
   expect(k.output).toBe('ok hostile\n');
   expect(k.fromStub.length).toBe(30);
-  expect(k.faults.map((f) => f.address)).toEqual([0x7ff000100000, 0x7ff000001000]);
-  expect(k.gone).toBe(1);
+  const region = testEngine().without.includes('a region in guest memory') ? [0x7ff000200000] : [];
+  expect(k.faults.map((f) => f.address)).toEqual([0x7ff000100000, 0x7ff000001000, ...region]);
+  expect(k.gone).toBe(1 - region.length);
 });
 
 test('a killed guest process shows as gone, even while the Sentry sleeps', async () => {

@@ -1,5 +1,6 @@
 // The engines that the suites of this folder can drive: what starts one's native half, and its Platform. A further engine is a row here.
 import type { HostOptions, HostPlatform } from '../../src/platform/common/platform.ts';
+import { PtracePlatform } from '../../src/platform/ptrace/platform.ts';
 import { SystrapPlatform } from '../../src/platform/systrap/platform.ts';
 
 /** An engine as the suites start it. */
@@ -17,7 +18,12 @@ export interface TestEngine {
 }
 
 /** Things that an engine may lack and still be right: they change what a call costs, not what it does. */
-export type Without = 'rewriting of call sites' | 'calls of its own' | 'cold contexts' | 'a region in guest memory';
+export type Without =
+  | 'rewriting of call sites'
+  | 'calls of its own'
+  | 'cold contexts'
+  | 'a region in guest memory'
+  | 'GS bases by instruction beside rewritten call sites';
 
 const engines: readonly TestEngine[] = [
   {
@@ -25,8 +31,16 @@ const engines: readonly TestEngine[] = [
     parts: ['platform', 'systrap'],
     program: 'stub',
     files: [],
-    without: [],
+    without: ['GS bases by instruction beside rewritten call sites'],
     platform: (o) => new SystrapPlatform(o),
+  },
+  {
+    name: 'ptrace',
+    parts: ['platform', 'ptrace'],
+    program: 'tracer',
+    files: [],
+    without: ['rewriting of call sites', 'calls of its own', 'a region in guest memory'],
+    platform: (o) => new PtracePlatform(o),
   },
 ];
 

@@ -24,6 +24,7 @@ import { testEngine } from './engines.ts';
 import { codeProtection, load, protect, reg, STACK_TOP, setReg } from './program.ts';
 
 const MAP_PRIVATE = 2;
+const PROT_RW = 3;
 export const BLOCKED = -100000;
 
 export interface FaultRecord {
@@ -47,7 +48,7 @@ export interface Process {
   threads: number;
   status: number; // -1: runs
   reaped: boolean;
-  waiter: Task | null;
+  waiters: Task[];
 }
 
 export interface Task {
@@ -57,6 +58,7 @@ export interface Task {
   clearTid: number;
   vforkParent: Task | null;
   futex: number;
+  waitPid: number;
   waitStatus: number;
 }
 
@@ -146,7 +148,7 @@ export class MiniKernel {
       threads: 1,
       status: -1,
       reaped: false,
-      waiter: null,
+      waiters: [],
     };
     this.processes.push(process);
     const t = this.addTask(c, process, process.pid);
@@ -177,7 +179,7 @@ export class MiniKernel {
   }
 
   addTask(context: Context, process: Process, tid: number): Task {
-    const t: Task = { tid, context, process, clearTid: 0, vforkParent: null, futex: 0, waitStatus: 0 };
+    const t: Task = { tid, context, process, clearTid: 0, vforkParent: null, futex: 0, waitPid: 0, waitStatus: 0 };
     context.owner = t;
     this.tasks.add(t);
     return t;
@@ -283,10 +285,11 @@ export class MiniKernel {
     c.exit();
     if (--t.process.threads > 0) return;
     t.process.status = status;
-    const waiter = t.process.parent?.waiter;
-    if (waiter) {
-      t.process.parent!.waiter = null;
-      waiter.context.resumeSyscall(this.reap(waiter, waiter.waitStatus));
+    const waiters = t.process.parent?.waiters.splice(0) ?? [];
+    for (const waiter of waiters) {
+      if (!this.tasks.has(waiter)) continue;
+      const r = this.reap(waiter, waiter.waitPid, waiter.waitStatus);
+      if (r !== BLOCKED) waiter.context.resumeSyscall(r);
     }
   }
 
@@ -296,12 +299,14 @@ export class MiniKernel {
     t.vforkParent = null;
   }
 
-  private reap(t: Task, statusAt: number): number {
-    const children = this.processes.filter((p) => p.parent === t.process && !p.reaped);
+  private reap(t: Task, pid: number, statusAt: number): number {
+    const any = pid <= 0 || pid > 0x7fffffff;
+    const children = this.processes.filter((p) => p.parent === t.process && !p.reaped && (any || p.pid === pid));
     if (children.length === 0) return -10;
     const done = children.find((p) => p.status >= 0);
     if (done === undefined) {
-      t.process.waiter = t;
+      t.process.waiters.push(t);
+      t.waitPid = pid;
       t.waitStatus = statusAt;
       return BLOCKED;
     }
@@ -342,7 +347,7 @@ export class MiniKernel {
         threads: 0,
         status: -1,
         reaped: false,
-        waiter: null,
+        waiters: [],
       };
       this.processes.push(process);
     }
@@ -361,6 +366,14 @@ export class MiniKernel {
     c.resumeFull();
     if ((flags & 0x4000) === 0) return id;
     return BLOCKED;
+  }
+
+  /** mremap(2) to a given address. */
+  private remap(t: Task, from: number, old: number, length: number, to: number): number {
+    const prot = codeProtection(t.process, from + 64);
+    const r = t.context.hostcall(25, from, old, length, 3, to, 0);
+    if (r === to) t.process.code.push({ start: to, end: to + length, prot: prot >= 0 ? prot : PROT_RW });
+    return r;
   }
 
   private syscall(t: Task, nr: number, args: number[]): number {
@@ -388,6 +401,7 @@ export class MiniKernel {
       case 28:
         return c.hostcall(nr, a0, a1, a2, 0, 0, 0);
       case 25: {
+        if ((a3 & 2) !== 0) return this.remap(t, a0, a1, a2, a4);
         const r = c.hostcall(25, a0, a1, a2, 3, p.next, 0);
         p.next += Math.ceil(a2 / 4096) * 4096 + 65536;
         return r;
@@ -414,7 +428,7 @@ export class MiniKernel {
         this.exitProcess(p, (a0 & 255) << 8);
         return BLOCKED;
       case 61:
-        return this.reap(t, a1);
+        return this.reap(t, a0, a1);
       case 158:
         return c.hostcall(158, a0, a1, 0, 0, 0, 0);
       case 186:

@@ -4,6 +4,8 @@ import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import {
   EVENT_NONE,
   REG_COUNT,
+  REG_FS_BASE,
+  REG_GS_BASE,
   REG_EFLAGS,
   REG_ORIG_RAX,
   REG_RAX,
@@ -26,6 +28,9 @@ const AT_INFO = 312;
 const RED_ZONE = 128;
 const MAP_FIXED = 16;
 const MAP_ANONYMOUS = 32;
+const ARCH_SET_FS = 0x1002;
+const ARCH_GET_FS = 0x1003;
+const ARCH_GET_GS = 0x1004;
 const UC_FP_XSTATE = 1;
 const UC_SIGCONTEXT_SS = 2;
 const UC_STRICT_RESTORE_SS = 4;
@@ -77,6 +82,7 @@ export class Signals {
       [15, (t) => this.sigreturn(t)],
       [38, (t, a) => this.setitimer(t, a)],
       [77, (_t, a) => this.truncate(a)],
+      [158, (t, a) => this.archPrctl(t, a)],
       [96, (t, a) => this.timeOfDay(t, a)],
       [131, (t, a) => this.alternateStack(t, a)],
       [201, () => Math.floor(Date.now() / 1000)],
@@ -182,7 +188,8 @@ export class Signals {
     r[REG_EFLAGS] = (flags & ~FIX_FLAGS) | ((r[REG_EFLAGS] as bigint) & FIX_FLAGS);
     r[REG_ORIG_RAX] = ~0n;
     const fpstate = Number(this.frame.readBigUInt64LE(AT_SELECTORS + 8 + 32));
-    if (c.fpLoad(fpstate) < 0) return this.refuse(t);
+    // What fails with the resume comes back as a fault.
+    if ((this.returned % 2 === 0 ? c.fpLoadLater(fpstate) : c.fpLoad(fpstate)) < 0) return this.refuse(t);
     c.resumeFull();
     return BLOCKED;
   }
@@ -234,6 +241,17 @@ export class Signals {
     // Only private pages may be rewritten.
     if (r === 0) p.code.push({ start: at, end: at + a1, prot: (a3 & 1) !== 0 ? a2 | 2 : a2 });
     return r < 0 ? r : at;
+  }
+
+  private archPrctl(t: Task, [what, value]: number[]): number {
+    const reg = what === ARCH_SET_FS || what === ARCH_GET_FS ? REG_FS_BASE : REG_GS_BASE;
+    if (what === ARCH_GET_FS || what === ARCH_GET_GS) {
+      const b = Buffer.alloc(8);
+      b.writeBigUInt64LE(registers(t)[reg] as bigint);
+      return this.k.put(t.context, value as number, b);
+    }
+    if ((value as number) >= 2 ** 47) return -1; // EPERM
+    return t.context.hostcall(158, what as number, value as number, 0, 0, 0, 0);
   }
 
   private memoryFile(): number {

@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Asks } from './asks.ts';
+import { testEngine } from './engines.ts';
 import { buildEngine } from './harness.ts';
 import { BLOCKED, MiniKernel } from './kernel.ts';
 import { compareWindows } from './window.ts';
@@ -59,12 +60,18 @@ function stepsIn(steps: readonly number[]): string {
     .join('');
 }
 
-const modes: [string, number | undefined, boolean][] = [
+const engine = testEngine();
+const rewrites = !engine.without.includes('rewriting of call sites');
+const calls = !engine.without.includes('calls of its own');
+
+const allModes: [string, number | undefined, boolean][] = [
   ['spinning', undefined, true],
   ['sleeping', 1, true],
   ['spinning, nothing is rewritten', undefined, false],
   ['sleeping, nothing is rewritten', 1, false],
 ];
+const modes = allModes.filter(([, , patch]) => rewrites || !patch);
+if (engine.without.length > 0) console.log(`${engine.name} is not asked for: ${engine.without.join(', ')}`);
 
 test.each(['shapes', 'lookalike', 'crowd', 'storm', 'fault', 'forks', 'gs'])('on the host: %s', (name) => {
   expect(host('sites', name)).toBe(`ok ${name}\n`);
@@ -103,20 +110,20 @@ describe.each(modes)('call sites, %s', (_name, cpus, patch) => {
 });
 
 describe.each(modes)('bytes and calls of the engine, %s', (_name, cpus, patch) => {
-  test.each(['window', 'waiters', 'state', 'vectors', 'frame', 'native_site'])('%s', async (name) => {
+  test.each(['window', 'state', 'vectors', 'frame', ...(calls ? ['waiters', 'native_site'] : [])])('%s', async (name) => {
     const { k, asks } = await run('traffic', name, cpus, patch);
     expect(k.output).toBe(`ok ${name}\n`);
     expect(asks.strange).toEqual([]);
   });
 
-  test('interrupts at any moment of calls that the engine makes itself', async () => {
+  test.runIf(calls)('interrupts at any moment of calls that the engine makes itself', async () => {
     const { k, asks } = await run('traffic', 'native_storm', cpus, patch);
     expect(k.output).toBe('ok native_storm\n');
     expect(asks.strange).toEqual([]);
     expect(k.restarts).toBe(0); // FUTEX_WAKE cannot be interrupted
   });
 
-  test('futex', async () => {
+  test.runIf(calls)('futex', async () => {
     const { k } = await run('traffic', 'futex', cpus, patch);
     expect(k.output).toBe('ok futex\n');
     // pthread_join waits for a word that the kernel wakes: not private, and not the engine's.

@@ -30,7 +30,9 @@ static void save_regs(struct rf_block *b, const struct rf_thread *t, const struc
   r[19] = m->rsp;
   r[20] = m->ss;
   r[21] = get_base(0);
-  r[22] = t->gs_base;
+  // What the guest has loaded by itself (wrgsbase) is its own from now on.
+  const u64 gs = HAS_FSGSBASE ? get_base(1) : (u64)t;
+  r[22] = gs != (u64)t ? gs : t->gs_base;
 }
 
 // Selectors stay; rt_sigreturn(2) keeps the privileged flags away.

@@ -26,6 +26,8 @@ export interface PlatformAddon {
   moveAway(): number;
   /** Wakes the stub that sleeps on the state word of the block at this address. */
   wake(block: number): number;
+  /** Wakes the process that the block names as the one that sleeps in its thread's place. */
+  wakeTracer(block: number): number;
   /** Waits for the end of a block's command: the new state, -ESRCH (process died) or -ETIMEDOUT. */
   settle(block: number, pidfd: number, spins: number, milliseconds: number): number;
   /** process_vm_readv(2), process_vm_writev(2): bytes copied. */

@@ -39,6 +39,11 @@ export class EngineKind {
     return engine.addon.vmWrite(pid, address, buf, off, len);
   }
 
+  /** The native half cannot work on this host, for the reason `errno`: what to tell people. */
+  refused(errno: number): string {
+    return `${this.name}: the host refuses what this engine needs (errno ${errno})`;
+  }
+
   /** What it has done so far, by name, besides what all engines count. */
   statistics(_engine: Engine): Readonly<Record<string, number>> {
     return {};

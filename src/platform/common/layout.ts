@@ -58,6 +58,7 @@ export const MESSAGE_FORK = 0x52460003;
 export const MESSAGE_MAP = 0x52460004;
 export const MESSAGE_HELLO = 0x52460005;
 export const MESSAGE_INFO = 0x52460006;
+export const MESSAGE_REFUSED = 0x52460009;
 export const MESSAGE_MAPS = 0x52460007;
 export const MESSAGE_STUB = 0x52460008;
 export const MAPS = 0x20;

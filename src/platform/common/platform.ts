@@ -5,7 +5,7 @@ import type { HostContext } from './context.ts';
 import { newSpace } from './context.ts';
 import { CPU_MODES, type CpuMode, Engine, type Runner } from './engine.ts';
 import type { EngineKind } from './kind.ts';
-import { MESSAGE_INFO, MESSAGE_INIT, MIN_ADDRESS, STATE_GUEST, STUB_BASE } from './layout.ts';
+import { MESSAGE_INFO, MESSAGE_INIT, MESSAGE_REFUSED, MIN_ADDRESS, STATE_GUEST, STUB_BASE } from './layout.ts';
 import { HostOrigin } from './nursery.ts';
 
 /** How many calls of poll() may pass between two looks for dead processes and at cold contexts while the Sentry does not sleep. */
@@ -61,6 +61,7 @@ export class HostPlatform implements Platform {
     let r = addon.send(stubFd, MESSAGE_INIT, engine.controlFd, engine.doorbell);
     if (r >= 0) r = addon.receive(stubFd, INFO_LIMIT, new Uint8Array(info.buffer));
     addon.close(engine.controlFd);
+    if (r >= 0 && info[0] === MESSAGE_REFUSED) throw new Error(kind.refused(info[1] as number));
     if (r < 0 || info[0] !== MESSAGE_INFO) throw new Error(`${kind.name}: its program does not answer: error ${r}`);
     this.vdsoAddress = (info[3] as number) * 4294967296 + (info[2] as number);
     this.vdsoSize = info[4] as number;

@@ -1,11 +1,13 @@
 // The engines that this program can run on, by the name that the configuration gives.
 
 import type { HostOptions, HostPlatform } from '../../platform/common/platform.ts';
+import { PtracePlatform } from '../../platform/ptrace/platform.ts';
 import { SystrapPlatform } from '../../platform/systrap/platform.ts';
 import type { PlatformName } from '../../wire/boot.ts';
 
 const ENGINES: Partial<Record<PlatformName, new (options: HostOptions) => HostPlatform>> = {
   systrap: SystrapPlatform,
+  ptrace: PtracePlatform,
 };
 
 /** The engine of that name. Throws one line where there is none, or where its program does not answer. */

@@ -3,7 +3,7 @@
 // the address that it needs and reads guest memory itself if it is not here.
 //
 // Nothing may be fetched whose value counts at a later moment (the word of a futex).
-#include "sys.h"
+#include "common.h"
 
 enum kind { NONE, STRING, FIXED, COUNTED, VECTOR, MESSAGE, FRAME };
 
@@ -105,8 +105,8 @@ static int add(struct fill *f, u64 address, u64 length, int string) {
   if (length > RF_STUB_BASE - address || length > FETCH_MOST || length > RF_WINDOW_SIZE - f->used) return 0;
   char *to = f->window + f->used;
   if (string) {
-    length = (u64)stub_copy_string(to, (const void *)address, length);
-  } else if (stub_copy(to, (const void *)address, length) < 0) {
+    length = guest_read_string(to, address, length);
+  } else if (guest_read(to, address, length) < 0) {
     return 0;
   }
   if (length == 0) return 0;
@@ -162,18 +162,19 @@ static void add_shape(struct fill *f, const struct shape *s, const u64 *args) {
 static int fetch_inline(struct rf_block *b, u64 address, u64 length) {
   if (length == 0 || length > RF_IN_INLINE || address < RF_MIN_ADDRESS || address > RF_STUB_BASE - RF_IN_INLINE) return 0;
   u64 data[RF_IN_INLINE / 8] = {0, 0, 0};
-  if (stub_copy(data, (const void *)address, length) < 0) return 0;
+  if (guest_read(data, address, length) < 0) return 0;
   for (u32 i = 0; i < RF_IN_INLINE / 8; i++) b->call_args[3 + i] = data[i];
   return 1;
 }
 
-// Brings along what the call in the block points at: bits of the event, the count of ranges that it filled or RF_EVENT_INLINE.
-u32 fetch(struct rf_block *b, u32 index) {
+// Brings along what the call in the block points at, to its data window (NULL: it has none). Bits of the event: the count of ranges that it
+// filled, or RF_EVENT_INLINE.
+u32 fetch(struct rf_block *b, char *window) {
   const u64 nr = b->regs[15];
   if (nr >= sizeof shapes / sizeof shapes[0]) return 0;
   const struct shape *s = shapes[nr];
   if (s[0].kind == NONE) return 0;
-  struct fill f = {b, window_of(index), sizeof(struct rf_window), 0};
+  struct fill f = {b, window, sizeof(struct rf_window), 0};
   if (f.window == 0) return 0;
   const u64 *r = b->regs;
   const u64 args[8] = {r[14], r[13], r[12], r[7], r[9], r[8], 0, 0};

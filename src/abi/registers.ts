@@ -1,0 +1,3 @@
+// The general registers of a guest thread, as engines show them.
+
+export * from './x86_64/registers.ts';
