@@ -28,6 +28,7 @@ const nativeParts = [
   { name: 'platform', target: join(dist, 'native'), outputs: ['dist/native/platform.node'] },
   { name: 'systrap', target: join(dist, 'native'), outputs: ['dist/native/stub'] },
   { name: 'ptrace', target: join(dist, 'native'), outputs: ['dist/native/tracer'] },
+  { name: 'kvm', target: join(dist, 'native'), outputs: ['dist/native/kvmstub'] },
   { name: 'launch', target: dist, outputs: ['dist/native/launch', 'bin/ringfence', 'bin/.node'] },
 ];
 

@@ -18,6 +18,7 @@ const checks = [
   { name: 'layers', argv: [process.execPath, tool('check-layers.mjs')] },
   { name: 'abi', argv: [process.execPath, tool('check-abi.mjs')] },
   { name: 'docs', argv: [process.execPath, tool('gen-syscalls.mjs'), '--check'] },
+  { name: 'cases', argv: [process.execPath, tool('check-cases.mjs')] },
   { name: 'text', argv: [process.execPath, tool('check-text.mjs')] },
   { name: 'deadcode', argv: [bin('knip'), '--no-progress'] },
 ];

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { syscallRows } from './syscalls.mjs';
+import { syscallRows } from './table.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const output = join(root, 'runsc-compat/compat/syscalls.gen.ts');
@@ -14,7 +14,8 @@ const inputs = [
   ...readdirSync(join(root, folder)).map((f) => `${folder}/${f}`),
   'src/abi/nr.ts',
   'tools/gen-table.mjs',
-  'tools/syscalls.mjs',
+  'tools/table.mjs',
+  'tools/table.ts',
 ];
 const hash = createHash('sha256');
 for (const f of inputs) hash.update(f).update(readFileSync(join(root, f)));

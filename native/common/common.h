@@ -67,6 +67,8 @@ struct fp_software {
 extern struct fp_software fp_known;
 void fp_learn(const char *fp);
 u32 fp_bytes(const char *fp);
+void fp_mark(char *fp);
+u32 fp_frame_bytes(void);
 s64 fp_save(const char *fp, u64 address);
 s64 fp_load(char *fp, u64 address);
 

@@ -19,6 +19,17 @@ void fp_learn(const char *fp) {
   if (sw->magic1 == FP_MAGIC1 && fp_known.magic1 == 0 && sw->extended_size <= FP_LIMIT) fp_known = *sw;
 }
 
+// Makes the plain XSAVE area at `fp` what a frame has.
+void fp_mark(char *fp) {
+  if (fp_known.magic1 == 0) return;
+  memcpy(fp + FP_SW_OFFSET, &fp_known, sizeof fp_known);
+  const u32 magic2 = FP_MAGIC2;
+  __builtin_memcpy(fp + fp_known.state_size, &magic2, 4);
+}
+
+// Bytes of the vector state in a frame.
+u32 fp_frame_bytes(void) { return fp_known.magic1 == 0 ? FP_LEGACY : fp_known.extended_size; }
+
 // The state at `fp` as a frame has it, to guest memory.
 s64 fp_save(const char *fp, u64 address) { return guest_write(address, fp, fp_bytes(fp)); }
 

@@ -161,8 +161,16 @@ struct rf_control {
 #define RF_MESSAGE_HELLO 0x52460005 // from a new address space; the pid comes from SCM_CREDENTIALS
 #define RF_MESSAGE_INFO 0x52460006
 #define RF_MESSAGE_STUB 0x52460008 // to the pristine stub: a region (not used), and the socket of another pristine stub
-#define RF_MESSAGE_REFUSED 0x52460009 // in the place of RF_MESSAGE_INFO: hwcap2 is why (errno)
+#define RF_MESSAGE_REFUSED 0x52460009 // in the place of RF_MESSAGE_INFO: hwcap2 is why (errno, or RF_REFUSED_* of kvm)
 #define RF_MESSAGE_MAPS 0x52460007 // struct rf_maps with descriptors, to a stub that is told RF_COMMAND_MAPS
+
+// Why the KVM engine cannot serve here.
+#define RF_REFUSED_DEVICE 1     // there is no /dev/kvm, or it is something else
+#define RF_REFUSED_CAPABILITY 2 // it lacks something
+#define RF_REFUSED_SLOTS 3      // too few memory slots
+#define RF_REFUSED_VM 4         // no VM or virtual processor can be made
+#define RF_REFUSED_HANGS 5      // a trial did not end
+#define RF_REFUSED_TRIAL 6      // a trial ended otherwise than it must
 
 struct rf_message {
   uint32_t kind;

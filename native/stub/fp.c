@@ -9,9 +9,7 @@ static void save_live(char *fp) {
   }
   memset(fp + FP_LEGACY, 0, FP_HEADER); // XSAVE reads the header's reserved bytes back
   __asm__ volatile("xsave64 (%0)" : : "r"(fp), "a"((u32)fp_known.features), "d"((u32)(fp_known.features >> 32)) : "memory");
-  memcpy(fp + FP_SW_OFFSET, &fp_known, sizeof fp_known);
-  const u32 magic2 = FP_MAGIC2;
-  __builtin_memcpy(fp + fp_known.state_size, &magic2, 4);
+  fp_mark(fp);
 }
 
 // The processor's state, that of the guest thread that stands here, to guest memory as a frame has it. 0 or -EFAULT.

@@ -63,7 +63,6 @@ static void prepare(const u64 *stack) {
   u64 stack_end = 0;
   read_auxv(stack, &stack_end);
   const u64 stack_page = (u64)stack & ~4095ULL;
-  sys3(__NR_close_range, 0, 2, 0);
   engine_start(stack);
   const u64 none[2] = {0, 0};
   sys6(__NR_prlimit64, 0, 4 /* RLIMIT_CORE */, (u64)none, 0, 0, 0);

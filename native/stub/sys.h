@@ -6,6 +6,9 @@
 
 #include <asm/sigcontext.h>
 
+typedef uint16_t u16;
+typedef uint8_t u8;
+
 // One program: addresses are computed from rip, not looked up.
 #pragma GCC visibility push(hidden)
 
@@ -41,6 +44,7 @@
 #define SIGKILL 9
 #define SIGSEGV 11
 #define SIGPIPE 13
+#define SIGALRM 14
 #define SIGCHLD 17
 #define SIGSYS 31
 

@@ -14,7 +14,7 @@ stub=$here/stub
 shared=$root/native/stub
 $cc $warn -ffreestanding -nostdlib -static -no-pie -fpie -mgeneral-regs-only -mno-red-zone -fno-stack-protector \
   -fcf-protection=none -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns \
-  -Wl,-T,"$stub/stub.lds" -Wl,--build-id=none -Wl,-z,noexecstack \
+  -Wl,-T,"$shared/stub.lds" -Wl,--build-id=none -Wl,-z,noexecstack \
   -o "$tmp/stub" "$root"/native/common/*.c "$shared"/*.c "$shared"/*.S "$stub"/*.c "$stub"/*.S
 strip "$tmp/stub"
 mv -f "$tmp/stub" "$out/stub" # a running sandbox keeps its own copy

@@ -1,5 +1,6 @@
 // The engines that the suites of this folder can drive: what starts one's native half, and its Platform. A further engine is a row here.
 import type { HostOptions, HostPlatform } from '../../src/platform/common/platform.ts';
+import { KvmPlatform } from '../../src/platform/kvm/platform.ts';
 import { PtracePlatform } from '../../src/platform/ptrace/platform.ts';
 import { SystrapPlatform } from '../../src/platform/systrap/platform.ts';
 
@@ -41,6 +42,14 @@ const engines: readonly TestEngine[] = [
     files: [],
     without: ['rewriting of call sites', 'calls of its own', 'a region in guest memory'],
     platform: (o) => new PtracePlatform(o),
+  },
+  {
+    name: 'kvm',
+    parts: ['platform', 'kvm'],
+    program: 'kvmstub',
+    files: ['/dev/kvm'],
+    without: ['rewriting of call sites', 'a region in guest memory'],
+    platform: (o) => new KvmPlatform(o),
   },
 ];
 

@@ -59,11 +59,26 @@ function compile(source: string, output: string, variant: Variant): void {
   if (r.status !== 0) throw new Error(`${variant.compiler} ${source}: ${r.error?.message ?? r.stderr}`);
 }
 
+/** A case of a guest program, and the system calls that it is about. */
+export interface GuestCase {
+  name: string;
+  calls: string[];
+}
+
+/** A guest program's cases. */
+export function listCases(program: GuestProgram): GuestCase[] {
+  const r = spawnSync(program.path, ['--calls'], { encoding: 'utf8' });
+  if (r.status !== 0) throw new Error(`${program.path} --calls: ${r.stderr}`);
+  const lines = r.stdout.split('\n').filter((line) => line !== '');
+  return lines.map((line) => {
+    const [name = '', calls = ''] = line.split('\t');
+    return { name, calls: calls.split(' ').filter((call) => call !== '') };
+  });
+}
+
 /** The names of a guest program's cases. */
 export function casesOf(program: GuestProgram): string[] {
-  const r = spawnSync(program.path, ['--list'], { encoding: 'utf8' });
-  if (r.status !== 0) throw new Error(`${program.path} --list: ${r.stderr}`);
-  return r.stdout.split('\n').filter((line) => line !== '');
+  return listCases(program).map((c) => c.name);
 }
 
 /** Compiles one C file of the tests into a static program, if that is out of date; its path. */

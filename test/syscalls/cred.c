@@ -25,7 +25,7 @@ static uint64_t caps(char which) {
 }
 static bool has(uint64_t set, int cap) { return set >> cap & 1; }
 
-TEST(root_setuid_sets_all) {
+TEST(root_setuid_sets_all, capget, getresuid, setuid) {
   CHECK_OK(setuid(1234));
   CHECK(uids(1234, 1234, 1234));
   CHECK_ERRNO(setuid(0), EPERM);
@@ -33,7 +33,7 @@ TEST(root_setuid_sets_all) {
   CHECK_EQ(caps('p'), 0);
 }
 
-TEST(setresuid_matrix) {
+TEST(setresuid_matrix, getresuid, setresuid) {
   CHECK_OK(setresuid(1, 2, 3));
   CHECK(uids(1, 2, 3));
   CHECK_OK(setresuid(2, 3, 1)); // any of the three may go anywhere
@@ -46,7 +46,7 @@ TEST(setresuid_matrix) {
   CHECK_ERRNO(setresuid(2, 2, 2), EPERM);
 }
 
-TEST(setreuid_saves) {
+TEST(setreuid_saves, getresuid, setreuid) {
   CHECK_OK(setreuid(5, 6));
   CHECK(uids(5, 6, 6));
   CHECK_OK(setreuid(-1, 5));
@@ -55,7 +55,7 @@ TEST(setreuid_saves) {
   CHECK_ERRNO(setreuid(7, -1), EPERM);
 }
 
-TEST(effective_root_and_back) {
+TEST(effective_root_and_back, capget, setresuid) {
   CHECK_OK(setresuid(-1, 1234, 0));
   CHECK_EQ(caps('e'), 0);
   CHECK(has(caps('p'), CAP_CHOWN));
@@ -63,7 +63,7 @@ TEST(effective_root_and_back) {
   CHECK(has(caps('e'), CAP_CHOWN));
 }
 
-TEST(setresgid_needs_capability) {
+TEST(setresgid_needs_capability, getresgid, setgid, setresgid, setresuid) {
   gid_t r, e, s;
   CHECK_OK(setresgid(10, 20, 30));
   CHECK_OK(getresgid(&r, &e, &s));
@@ -75,7 +75,7 @@ TEST(setresgid_needs_capability) {
   CHECK_OK(syscall(SYS_setgid, 10));
 }
 
-TEST(groups) {
+TEST(groups, getgroups, setgroups, setresuid) {
   gid_t set[3] = {30, 10, 20}, got[8];
   CHECK_OK(syscall(SYS_setgroups, 3, set));
   CHECK_EQ(getgroups(0, NULL), 3);
@@ -87,7 +87,7 @@ TEST(groups) {
   CHECK_ERRNO(syscall(SYS_setgroups, 1, set), EPERM);
 }
 
-TEST(capget_capset) {
+TEST(capget_capset, capget, capset) {
   struct cap_header h = {0x20080522, 0};
   struct cap_data d[2];
   CHECK_OK(syscall(SYS_capget, &h, d));
@@ -110,7 +110,7 @@ TEST(capget_capset) {
   CHECK_EQ(h.version, 0x20080522);
 }
 
-TEST(dac_override) {
+TEST(dac_override, capget, capset) {
   put_file("f", "x");
   CHECK_OK(chmod("f", 0));
   CHECK_OK(chown("f", 5, 5));
@@ -122,7 +122,7 @@ TEST(dac_override) {
   CHECK_ERRNO(open("f", O_RDONLY), EACCES);
 }
 
-TEST(keepcaps) {
+TEST(keepcaps, capget, prctl, setresuid) {
   CHECK_OK(prctl(PR_SET_KEEPCAPS, 1));
   CHECK_EQ(prctl(PR_GET_KEEPCAPS), 1);
   CHECK_OK(setresuid(1234, 1234, 1234));
@@ -131,7 +131,7 @@ TEST(keepcaps) {
   CHECK_ERRNO(prctl(PR_SET_KEEPCAPS, 2), EINVAL);
 }
 
-TEST(bounding_set) {
+TEST(bounding_set, capget, prctl, pread64) {
   CHECK_EQ(prctl(PR_CAPBSET_READ, CAP_CHOWN), 1);
   CHECK_ERRNO(prctl(PR_CAPBSET_READ, 63), EINVAL);
   CHECK_OK(prctl(PR_CAPBSET_DROP, CAP_CHOWN));
@@ -149,7 +149,7 @@ TEST(bounding_set) {
   CHECK(WIFEXITED(st) && WEXITSTATUS(st) == 1);
 }
 
-TEST(ambient_set) {
+TEST(ambient_set, capget, capset, fchownat, prctl, pread64, setresuid) {
   CHECK_ERRNO(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0), EPERM); // not inheritable yet
   struct cap_header h = {0x20080522, 0};
   struct cap_data d[2];
@@ -176,7 +176,7 @@ TEST(ambient_set) {
   CHECK_EQ(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_CHOWN, 0, 0), 0);
 }
 
-TEST(no_new_privs) {
+TEST(no_new_privs, prctl) {
   CHECK_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
   CHECK_ERRNO(prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0), EINVAL);
   CHECK_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
@@ -188,7 +188,7 @@ TEST(no_new_privs) {
   CHECK(strstr(get_file("/proc/self/status"), "NoNewPrivs:\t1"));
 }
 
-TEST(securebits) {
+TEST(securebits, capget, prctl, setresuid) {
   CHECK_EQ(prctl(PR_GET_SECUREBITS), 0);
   CHECK_OK(prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP));
   CHECK_EQ(prctl(PR_GET_SECUREBITS), SECBIT_NO_SETUID_FIXUP);
@@ -198,7 +198,7 @@ TEST(securebits) {
   CHECK_ERRNO(prctl(PR_SET_SECUREBITS, 0), EPERM);
 }
 
-TEST(dumpable_follows_ids) {
+TEST(dumpable_follows_ids, prctl) {
   CHECK_EQ(prctl(PR_GET_DUMPABLE), 1);
   CHECK_OK(prctl(PR_SET_DUMPABLE, 0));
   CHECK_EQ(prctl(PR_GET_DUMPABLE), 0);
@@ -206,7 +206,7 @@ TEST(dumpable_follows_ids) {
   CHECK_OK(prctl(PR_SET_DUMPABLE, 1));
 }
 
-TEST(status_shows_ids) {
+TEST(status_shows_ids, setresgid, setresuid) {
   CHECK_OK(setresgid(7, 8, 9));
   CHECK_OK(setresuid(1, 2, 3));
   char *s = get_file("/proc/self/status");

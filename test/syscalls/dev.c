@@ -106,7 +106,7 @@ TEST(fd_links) {
   CHECK_EQ(read(again, b, 10), 3);
 }
 
-TEST(ptmx_gives_new_terminals) {
+TEST(ptmx_gives_new_terminals, access, ioctl) {
   int a = open("/dev/ptmx", O_RDWR | O_NOCTTY), c = open("/dev/ptmx", O_RDWR | O_NOCTTY);
   CHECK(a >= 0 && c >= 0);
   char n1[32], n2[32];

@@ -20,7 +20,7 @@ static int count_entries(const char *path) {
   return n;
 }
 
-TEST(mkdir_modes) {
+TEST(mkdir_modes, mkdir) {
   struct stat st;
   umask(022);
   CHECK_OK(mkdir("a", 0777));
@@ -33,7 +33,7 @@ TEST(mkdir_modes) {
   CHECK_OK(mkdir("c/", 0700));
 }
 
-TEST(mkdir_errors) {
+TEST(mkdir_errors, mkdir) {
   put_file("f", "");
   CHECK_OK(mkdir("d", 0755));
   CHECK_ERRNO(mkdir("d", 0755), EEXIST);
@@ -47,7 +47,7 @@ TEST(mkdir_errors) {
   CHECK_ERRNO(mkdir("s", 0755), EEXIST);
 }
 
-TEST(directory_link_count) {
+TEST(directory_link_count, mkdir, rmdir) {
   struct stat st;
   CHECK_OK(mkdir("d", 0755));
   CHECK_OK(mkdir("d/a", 0755));
@@ -59,7 +59,7 @@ TEST(directory_link_count) {
   CHECK(st.st_nlink == 3 || st.st_nlink == 1);
 }
 
-TEST(rmdir_errors) {
+TEST(rmdir_errors, mkdir, rmdir, unlink) {
   put_file("f", "");
   CHECK_OK(mkdir("d", 0755));
   put_file("d/f", "");
@@ -74,7 +74,7 @@ TEST(rmdir_errors) {
   CHECK_ERRNO(rmdir("d"), ENOENT);
 }
 
-TEST(unlink_directory) {
+TEST(unlink_directory, mkdir, unlink, unlinkat) {
   CHECK_OK(mkdir("d", 0755));
   CHECK_ERRNO(unlink("d"), EISDIR);
   put_file("f", "");
@@ -84,7 +84,7 @@ TEST(unlink_directory) {
   CHECK_ERRNO(unlink("f/"), ENOTDIR);
 }
 
-TEST(getdents64_content) {
+TEST(getdents64_content, getdents64, mkdir, mknodat) {
   CHECK_OK(mkdir("d", 0755));
   put_file("d/file", "");
   CHECK_OK(mkdir("d/dir", 0755));
@@ -116,7 +116,7 @@ TEST(getdents64_content) {
   CHECK_EQ(syscall(SYS_getdents64, fd, buf, sizeof buf), n);
 }
 
-TEST(getdents64_errors) {
+TEST(getdents64_errors, getdents64, mkdir, rmdir) {
   char buf[256];
   put_file("f", "");
   int fd = open("f", O_RDONLY), d = open(".", O_RDONLY);
@@ -130,7 +130,7 @@ TEST(getdents64_errors) {
   CHECK_ERRNO(syscall(SYS_getdents64, d, buf, sizeof buf), ENOENT);
 }
 
-TEST(large_directory_in_small_pieces) {
+TEST(large_directory_in_small_pieces, getdents64, mkdir) {
   CHECK_OK(mkdir("d", 0755));
   char path[64];
   for (int i = 0; i < 500; i++) {
@@ -153,7 +153,7 @@ TEST(large_directory_in_small_pieces) {
   CHECK_EQ(total, 502);
 }
 
-TEST(seekdir_telldir) {
+TEST(seekdir_telldir, getdents64, mkdir) {
   CHECK_OK(mkdir("d", 0755));
   char path[64];
   for (int i = 0; i < 20; i++) {
@@ -174,7 +174,7 @@ TEST(seekdir_telldir) {
   CHECK_EQ(n, 22);
 }
 
-TEST(deleting_while_reading) {
+TEST(deleting_while_reading, getdents64, mkdir, rmdir, unlink) {
   CHECK_OK(mkdir("d", 0755));
   char path[300];
   for (int i = 0; i < 300; i++) {
@@ -191,7 +191,7 @@ TEST(deleting_while_reading) {
   CHECK_OK(rmdir("d"));
 }
 
-TEST(chdir_getcwd) {
+TEST(chdir_getcwd, chdir, fchdir, getcwd, mkdir) {
   char a[PATH_MAX], b[PATH_MAX], want[PATH_MAX + 8];
   CHECK(getcwd(a, sizeof a));
   CHECK_OK(mkdir("d", 0755));
@@ -214,7 +214,7 @@ TEST(chdir_getcwd) {
   CHECK_ERRNO(fchdir(-1), EBADF);
 }
 
-TEST(getcwd_of_removed_directory) {
+TEST(getcwd_of_removed_directory, chdir, getcwd, mkdir, rmdir) {
   char b[PATH_MAX];
   CHECK_OK(mkdir("d", 0755));
   CHECK_OK(chdir("d"));
@@ -225,7 +225,7 @@ TEST(getcwd_of_removed_directory) {
   CHECK_OK(chdir(".."));
 }
 
-TEST(rename_files) {
+TEST(rename_files, access, mkdir, rename) {
   put_file("a", "A");
   put_file("b", "B");
   CHECK_OK(rename("a", "b"));
@@ -240,7 +240,7 @@ TEST(rename_files) {
   CHECK_OK(rename("e", "e"));
 }
 
-TEST(rename_directories) {
+TEST(rename_directories, access, mkdir, rename) {
   CHECK_OK(mkdir("a", 0755));
   CHECK_OK(mkdir("a/in", 0755));
   CHECK_OK(mkdir("empty", 0755));
@@ -260,7 +260,7 @@ TEST(rename_directories) {
   CHECK_OK(rename("empty", "y/"));
 }
 
-TEST(rename_moves_the_cwd) {
+TEST(rename_moves_the_cwd, chdir, getcwd, mkdir, rename) {
   char b[PATH_MAX];
   CHECK_OK(mkdir("a", 0755));
   CHECK_OK(mkdir("a/b", 0755));
@@ -270,7 +270,7 @@ TEST(rename_moves_the_cwd) {
   CHECK(strlen(b) > 4 && !strcmp(b + strlen(b) - 4, "/z/b"));
 }
 
-TEST(renameat2_flags) {
+TEST(renameat2_flags, mkdir, renameat2) {
   put_file("a", "A");
   put_file("b", "B");
   CHECK_ERRNO(renameat2(AT_FDCWD, "a", AT_FDCWD, "b", RENAME_NOREPLACE), EEXIST);
@@ -288,7 +288,7 @@ TEST(renameat2_flags) {
   CHECK(S_ISDIR(st.st_mode));
 }
 
-TEST(rename_over_open_file) {
+TEST(rename_over_open_file, rename) {
   put_file("a", "A");
   put_file("b", "old");
   int fd = open("b", O_RDONLY);
@@ -301,7 +301,7 @@ TEST(rename_over_open_file) {
   CHECK_EQ(st.st_nlink, 0);
 }
 
-TEST(rename_across_mounts) {
+TEST(rename_across_mounts, rename) {
   put_file("a", "");
   CHECK_ERRNO(rename("a", "/dev/shm/rf-x"), EXDEV);
   CHECK_ERRNO(link("a", "/dev/shm/rf-x"), EXDEV);
@@ -315,7 +315,7 @@ TEST(dot_dot_of_root) {
   CHECK_EQ(a.st_dev, b.st_dev);
 }
 
-TEST(names_are_bytes) {
+TEST(names_are_bytes, getdents64) {
   const char *odd = "\xff\xfe caf\xc3\xa9\n\t*";
   put_file(odd, "odd");
   DIR *d = opendir(".");

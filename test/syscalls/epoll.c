@@ -11,7 +11,7 @@ static void add(int fd, uint32_t events, uint64_t data) {
 static struct epoll_event out[16];
 static int wait_now(void) { return epoll_wait(ep, out, 16, 0); }
 
-TEST(create) {
+TEST(create, epoll_create, epoll_create1) {
   int fd = epoll_create1(EPOLL_CLOEXEC);
   CHECK(fd >= 0);
   CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
@@ -20,7 +20,7 @@ TEST(create) {
   CHECK_OK(epoll_create(1));
 }
 
-TEST(ctl_errors) {
+TEST(ctl_errors, epoll_create1, epoll_ctl, epoll_wait) {
   ep = epoll_create1(0);
   int p[2];
   CHECK_OK(pipe(p));
@@ -42,7 +42,7 @@ TEST(ctl_errors) {
   CHECK_OK(epoll_ctl(ep, EPOLL_CTL_DEL, p[0], NULL));
 }
 
-TEST(level_triggered) {
+TEST(level_triggered, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2];
   char c;
   ep = epoll_create1(0);
@@ -61,7 +61,7 @@ TEST(level_triggered) {
   CHECK_EQ(out[0].events, EPOLLHUP);
 }
 
-TEST(edge_triggered) {
+TEST(edge_triggered, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2];
   char c;
   ep = epoll_create1(0);
@@ -76,7 +76,7 @@ TEST(edge_triggered) {
   CHECK_EQ(wait_now(), 0);
 }
 
-TEST(edge_triggered_out) {
+TEST(edge_triggered_out, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2];
   static char b[65536];
   ep = epoll_create1(0);
@@ -90,7 +90,7 @@ TEST(edge_triggered_out) {
   CHECK_EQ(wait_now(), 1);
 }
 
-TEST(one_shot) {
+TEST(one_shot, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2];
   ep = epoll_create1(0);
   CHECK_OK(pipe(p));
@@ -106,7 +106,7 @@ TEST(one_shot) {
   CHECK_EQ(out[0].data.u64, 2);
 }
 
-TEST(modify_reports_at_once) {
+TEST(modify_reports_at_once, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2];
   ep = epoll_create1(0);
   CHECK_OK(pipe(p));
@@ -118,7 +118,7 @@ TEST(modify_reports_at_once) {
   CHECK(out[0].events == EPOLLOUT && out[0].data.u64 == 9);
 }
 
-TEST(nested) {
+TEST(nested, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2], inner = epoll_create1(0);
   CHECK_OK(pipe(p));
   ep = inner;
@@ -138,7 +138,7 @@ TEST(nested) {
   CHECK_EQ(wait_now(), 0);
 }
 
-TEST(closing_removes) {
+TEST(closing_removes, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2];
   ep = epoll_create1(0);
   CHECK_OK(pipe(p));
@@ -151,7 +151,7 @@ TEST(closing_removes) {
   CHECK_EQ(wait_now(), 0);
 }
 
-TEST(two_descriptors_of_one_description) {
+TEST(two_descriptors_of_one_description, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2];
   ep = epoll_create1(0);
   CHECK_OK(pipe(p));
@@ -163,7 +163,7 @@ TEST(two_descriptors_of_one_description) {
   CHECK_EQ(out[0].data.u64 + out[1].data.u64, 3);
 }
 
-TEST(max_events_rotates) {
+TEST(max_events_rotates, epoll_create1, epoll_ctl, epoll_wait, eventfd2) {
   ep = epoll_create1(0);
   for (int i = 0; i < 5; i++) add(eventfd(1, 0), EPOLLIN, i);
   int seen = 0;
@@ -174,7 +174,7 @@ TEST(max_events_rotates) {
   CHECK_EQ(seen, 31);
 }
 
-TEST(timeout) {
+TEST(timeout, epoll_create1, epoll_pwait2, epoll_wait) {
   ep = epoll_create1(0);
   double start = now();
   CHECK_EQ(epoll_wait(ep, out, 1, 40), 0);
@@ -188,7 +188,7 @@ TEST(timeout) {
 
 static volatile sig_atomic_t hits;
 static void hit(int sig) { (void)sig, hits++; }
-TEST(pwait_mask_and_eintr) {
+TEST(pwait_mask_and_eintr, epoll_create1, epoll_pwait) {
   ep = epoll_create1(0);
   on_signal(SIGUSR1, hit, SA_RESTART);
   block_signal(SIGUSR1);
@@ -199,7 +199,7 @@ TEST(pwait_mask_and_eintr) {
   CHECK_EQ(hits, 1);
 }
 
-TEST(waiter_is_woken) {
+TEST(waiter_is_woken, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2];
   ep = epoll_create1(0);
   CHECK_OK(pipe(p));
@@ -215,7 +215,7 @@ TEST(waiter_is_woken) {
   WAIT_OK(pid);
 }
 
-TEST(add_while_waiting) {
+TEST(add_while_waiting, epoll_create1, epoll_ctl, epoll_wait, eventfd2) {
   ep = epoll_create1(0);
   pid_t pid = fork();
   if (!pid) {
@@ -227,7 +227,7 @@ TEST(add_while_waiting) {
   WAIT_OK(pid);
 }
 
-TEST(exclusive_flags) {
+TEST(exclusive_flags, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2];
   ep = epoll_create1(0);
   CHECK_OK(pipe(p));
@@ -242,7 +242,7 @@ TEST(exclusive_flags) {
   CHECK_EQ(wait_now(), 1);
 }
 
-TEST(rdhup_and_err_are_reported) {
+TEST(rdhup_and_err_are_reported, epoll_create1, epoll_ctl, epoll_wait) {
   int p[2];
   ep = epoll_create1(0);
   CHECK_OK(pipe(p));

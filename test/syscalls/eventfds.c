@@ -4,7 +4,7 @@
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 
-TEST(eventfd_counter) {
+TEST(eventfd_counter, eventfd2) {
   uint64_t v = 5;
   int fd = eventfd(3, EFD_NONBLOCK);
   CHECK_EQ(write(fd, &v, 8), 8);
@@ -28,7 +28,7 @@ TEST(eventfd_counter) {
   CHECK_ERRNO(syscall(SYS_eventfd2, 0, 0x10), EINVAL);
 }
 
-TEST(eventfd_semaphore) {
+TEST(eventfd_semaphore, eventfd2) {
   uint64_t v;
   int fd = eventfd(2, EFD_SEMAPHORE | EFD_NONBLOCK);
   for (int i = 0; i < 2; i++) {
@@ -38,7 +38,7 @@ TEST(eventfd_semaphore) {
   CHECK_ERRNO(read(fd, &v, 8), EAGAIN);
 }
 
-TEST(eventfd_wakes_reader) {
+TEST(eventfd_wakes_reader, eventfd2) {
   int fd = eventfd(0, 0);
   pid_t pid = fork();
   uint64_t v = 9;
@@ -52,7 +52,7 @@ TEST(eventfd_wakes_reader) {
   WAIT_OK(pid);
 }
 
-TEST(timerfd_one_shot) {
+TEST(timerfd_one_shot, timerfd_create, timerfd_gettime, timerfd_settime) {
   int fd = timerfd_create(CLOCK_MONOTONIC, 0);
   CHECK(fd >= 0);
   struct itimerspec it = {{0, 0}, {0, 20000000}}, cur;
@@ -68,7 +68,7 @@ TEST(timerfd_one_shot) {
   CHECK(cur.it_value.tv_sec == 0 && cur.it_value.tv_nsec == 0);
 }
 
-TEST(timerfd_periodic) {
+TEST(timerfd_periodic, timerfd_create, timerfd_settime) {
   int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
   struct itimerspec it = {{0, 5000000}, {0, 5000000}};
   CHECK_OK(timerfd_settime(fd, 0, &it, NULL));
@@ -89,7 +89,7 @@ TEST(timerfd_periodic) {
   CHECK_ERRNO(read(fd, &v, 8), EAGAIN);
 }
 
-TEST(timerfd_absolute) {
+TEST(timerfd_absolute, timerfd_create, timerfd_settime) {
   int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
   CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
   struct itimerspec it = {{0, 0}, {0, 0}};
@@ -101,7 +101,7 @@ TEST(timerfd_absolute) {
   CHECK_EQ(v, 1);
 }
 
-TEST(timerfd_errors) {
+TEST(timerfd_errors, timerfd_create, timerfd_settime) {
   CHECK_ERRNO(timerfd_create(77, 0), EINVAL);
   CHECK_ERRNO(timerfd_create(CLOCK_MONOTONIC, 1), EINVAL);
   int fd = timerfd_create(CLOCK_MONOTONIC, 0);
@@ -113,7 +113,7 @@ TEST(timerfd_errors) {
   CHECK_ERRNO(write(fd, &v, 8), EINVAL);
 }
 
-TEST(signalfd_reads_signals) {
+TEST(signalfd_reads_signals, getuid, rt_sigqueueinfo, signalfd4) {
   sigset_t s;
   sigemptyset(&s);
   sigaddset(&s, SIGUSR1);
@@ -142,7 +142,7 @@ TEST(signalfd_reads_signals) {
   CHECK_EQ(poll(&f, 1, 0), 0);
 }
 
-TEST(signalfd_update_and_errors) {
+TEST(signalfd_update_and_errors, signalfd4) {
   sigset_t s;
   sigemptyset(&s);
   sigaddset(&s, SIGUSR1);
@@ -164,7 +164,7 @@ TEST(signalfd_update_and_errors) {
   CHECK_ERRNO(syscall(SYS_signalfd4, -1, &s, 4, 0), EINVAL);
 }
 
-TEST(signalfd_sigchld_blocks_until_exit) {
+TEST(signalfd_sigchld_blocks_until_exit, signalfd4) {
   sigset_t s;
   sigemptyset(&s);
   sigaddset(&s, SIGCHLD);
@@ -181,7 +181,7 @@ TEST(signalfd_sigchld_blocks_until_exit) {
   WAIT_STATUS(pid, 7 << 8);
 }
 
-TEST(pidfd_open_and_poll) {
+TEST(pidfd_open_and_poll, pidfd_open, pidfd_send_signal, poll) {
   struct gate g = gate_new();
   pid_t pid = fork();
   if (!pid) {
@@ -205,7 +205,7 @@ TEST(pidfd_open_and_poll) {
   CHECK_ERRNO(syscall(SYS_pidfd_open, getpid(), 0x10), EINVAL);
 }
 
-TEST(pidfd_send_signal_and_getfd) {
+TEST(pidfd_send_signal_and_getfd, pidfd_getfd, pidfd_open, pidfd_send_signal) {
   int p[2];
   CHECK_OK(pipe(p));
   struct gate g = gate_new();

@@ -62,13 +62,13 @@ static int status_of;
 
 #define HELPER(...) execl(test_self, "self", "--helper", __VA_ARGS__, NULL)
 
-TEST(arguments) {
+TEST(arguments, execve) {
   CAPTURE(HELPER("args", "one", "", "two words", "\xff\n"));
   CHECK_EQ(status_of, 0);
   CHECK_STR(output, "[one][][two words][\xff\n]");
 }
 
-TEST(environment) {
+TEST(environment, execve) {
   char *const argv[] = {"self", "--helper", "env", NULL}, *const envp[] = {"A=1", "EMPTY=", "odd", NULL};
   CAPTURE(execve(test_self, argv, envp));
   CHECK_STR(output, "<A=1><EMPTY=><odd>");
@@ -77,7 +77,7 @@ TEST(environment) {
   CHECK_STR(output, "");
 }
 
-TEST(exit_code) {
+TEST(exit_code, execve) {
   CAPTURE(HELPER("exit", "37"));
   CHECK_EQ(status_of, 37 << 8);
 }
@@ -89,7 +89,7 @@ TEST(pid_is_kept) {
   CHECK_EQ(waitpid(-1, &st, 0), pid);
 }
 
-TEST(errors) {
+TEST(errors, execve) {
   char *const argv[] = {"x", NULL};
   CHECK_OK(mkdir("d", 0755));
   put_file("plain", "not a program at all");
@@ -110,7 +110,7 @@ TEST(errors) {
   CHECK_ERRNO(execv("", argv), ENOENT);
 }
 
-TEST(argument_list_too_long) {
+TEST(argument_list_too_long, execve) {
   char *big = malloc(200000);
   memset(big, 'a', 200000);
   big[131072] = 0; // one string may hold 128 KiB with its NUL
@@ -121,7 +121,7 @@ TEST(argument_list_too_long) {
   CHECK_STR(output, "2");
 }
 
-TEST(many_arguments) {
+TEST(many_arguments, execve) {
   static char *argv[3005];
   argv[0] = "self";
   argv[1] = "--helper";
@@ -131,7 +131,7 @@ TEST(many_arguments) {
   CHECK_STR(output, "3001");
 }
 
-TEST(etxtbsy) {
+TEST(etxtbsy, execve, pread64) {
   CAPTURE(execl("/bin/cp", "cp", test_self, "copy", NULL));
   CHECK_EQ(status_of, 0);
   int fd = open("copy", O_WRONLY);
@@ -152,7 +152,7 @@ TEST(running_text_is_not_writable) {
   CHECK_ERRNO(open(test_self, O_WRONLY), ETXTBSY);
 }
 
-TEST(script) {
+TEST(script, execve, pread64) {
   char text[PATH_MAX + 64];
   snprintf(text, sizeof text, "#!%s --helper\n", test_self); // the interpreter's one argument
   put_file("script", text);
@@ -167,7 +167,7 @@ TEST(script) {
   CHECK_STR(output, "one  two three ./s3 arg\n");
 }
 
-TEST(script_errors) {
+TEST(script_errors, execve, pread64) {
   char *const argv[] = {"x", NULL};
   put_file("s1", "#!/absent/interpreter\n");
   CHECK_OK(chmod("s1", 0755));
@@ -187,7 +187,7 @@ TEST(script_errors) {
   CHECK_ERRNO(execv("n6", argv), ELOOP);
 }
 
-TEST(close_on_exec) {
+TEST(close_on_exec, close, execve) {
   int a = open("/dev/null", O_RDONLY), b = open("/dev/null", O_RDONLY | O_CLOEXEC);
   char num[16];
   snprintf(num, sizeof num, "%d", a);
@@ -199,7 +199,7 @@ TEST(close_on_exec) {
 }
 
 static void some_handler(int sig) { (void)sig; }
-TEST(signals_over_exec) {
+TEST(signals_over_exec, execve, rt_sigpending) {
   on_signal(SIGUSR1, some_handler, 0);
   signal(SIGUSR2, SIG_IGN);
   block_signal(SIGUSR1);
@@ -207,7 +207,7 @@ TEST(signals_over_exec) {
   CHECK_STR(output, "1 1 1 1"); // mask and pending stay, handlers go, ignored stays
 }
 
-TEST(execveat_variants) {
+TEST(execveat_variants, execveat, pread64) {
   int fd = open(test_self, O_RDONLY | O_CLOEXEC), path = open(test_self, O_PATH | O_CLOEXEC), dir = open("/bin", O_PATH | O_CLOEXEC);
   char *const argv[] = {"self", "--helper", "args", "x", NULL}, *const envp[] = {NULL};
   CAPTURE(syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH));
@@ -223,7 +223,7 @@ TEST(execveat_variants) {
   CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "s", argv, envp, 0x8000), EINVAL);
 }
 
-TEST(fexecve_of_script_with_cloexec) {
+TEST(fexecve_of_script_with_cloexec, execveat, pread64) {
   put_file("s", "#!/bin/sh\necho ran\n");
   CHECK_OK(chmod("s", 0755));
   int fd = open("s", O_RDONLY);
@@ -234,13 +234,13 @@ TEST(fexecve_of_script_with_cloexec) {
   CHECK_ERRNO(syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH), ENOENT);
 }
 
-TEST(comm_is_the_base_name) {
+TEST(comm_is_the_base_name, execve) {
   CHECK_OK(symlink(test_self, "a-rather-long-program-name"));
   CAPTURE(execl("./a-rather-long-program-name", "zero", "--helper", "name", NULL));
   CHECK_STR(output, "a-rather-long-p");
 }
 
-TEST(auxiliary_vector) {
+TEST(auxiliary_vector, execve) {
   CAPTURE(HELPER("auxv"));
   CHECK_STR(output, "4096 0 1 1 0");
   CHECK(getauxval(AT_EXECFN) != 0);
@@ -248,7 +248,7 @@ TEST(auxiliary_vector) {
   CHECK_EQ(getauxval(AT_CLKTCK), 100);
 }
 
-TEST(set_user_id_program) {
+TEST(set_user_id_program, execve, getegid, geteuid, getgid, getuid, pread64) {
   CAPTURE(execl("/bin/cp", "cp", test_self, "copy", NULL));
   CHECK_OK(chown("copy", 1111, 2222));
   CHECK_OK(chmod("copy", 06755));
@@ -260,7 +260,7 @@ TEST(set_user_id_program) {
   CHECK_STR(output, "4096 1 1 1 1234");
 }
 
-TEST(execute_permission) {
+TEST(execute_permission, execve, pread64) {
   CAPTURE(execl("/bin/cp", "cp", test_self, "copy", NULL));
   CHECK_OK(chmod("copy", 0644));
   char *const argv[] = {"copy", NULL};
@@ -270,7 +270,7 @@ TEST(execute_permission) {
   CHECK_STR(output, "[x]");
 }
 
-TEST(proc_self_exe) {
+TEST(proc_self_exe, execve) {
   char b[PATH_MAX] = "";
   CHECK(readlink("/proc/self/exe", b, sizeof b) > 0);
   CHECK_STR(b, test_self);
@@ -279,7 +279,7 @@ TEST(proc_self_exe) {
   CHECK_STR(output, "[again]");
 }
 
-TEST(empty_argv_gets_a_name) {
+TEST(empty_argv_gets_a_name, execve, pread64) {
   // Linux puts an empty string there since 5.18.
   char *const none[] = {NULL};
   pid_t pid = fork();
@@ -290,7 +290,7 @@ TEST(empty_argv_gets_a_name) {
   WAIT_OK(pid);
 }
 
-TEST(posix_spawn_like_vfork_exec) {
+TEST(posix_spawn_like_vfork_exec, execve, pread64, vfork) {
   for (int i = 0; i < 20; i++) {
     pid_t pid = vfork();
     if (!pid) {

@@ -3,7 +3,7 @@
 #include <linux/close_range.h>
 #include <sys/ioctl.h>
 
-TEST(dup_shares_description) {
+TEST(dup_shares_description, dup, fcntl) {
   int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), d = dup(fd);
   CHECK(d > fd);
   CHECK_EQ(fcntl(d, F_GETFD), 0);
@@ -12,7 +12,7 @@ TEST(dup_shares_description) {
   CHECK_ERRNO(dup(-1), EBADF);
 }
 
-TEST(dup2_semantics) {
+TEST(dup2_semantics, dup2, fcntl, pipe2) {
   int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   CHECK_EQ(dup2(fd, 77), 77);
   CHECK_EQ(fcntl(77, F_GETFD), 0);
@@ -28,7 +28,7 @@ TEST(dup2_semantics) {
   CHECK_EQ(read(p[0], &c, 1), 0);
 }
 
-TEST(dup3_semantics) {
+TEST(dup3_semantics, dup3, fcntl) {
   int fd = open("/dev/null", O_RDONLY);
   CHECK_EQ(dup3(fd, 50, O_CLOEXEC), 50);
   CHECK_EQ(fcntl(50, F_GETFD), FD_CLOEXEC);
@@ -37,7 +37,7 @@ TEST(dup3_semantics) {
   CHECK_ERRNO(dup3(-1, 51, 0), EBADF);
 }
 
-TEST(f_dupfd) {
+TEST(f_dupfd, fcntl) {
   int fd = open("/dev/null", O_RDONLY);
   CHECK_EQ(fcntl(fd, F_DUPFD, 40), 40);
   CHECK_EQ(fcntl(fd, F_DUPFD, 40), 41);
@@ -47,7 +47,7 @@ TEST(f_dupfd) {
   CHECK_ERRNO(fcntl(fd, F_DUPFD, 1 << 30), EINVAL);
 }
 
-TEST(f_setfd) {
+TEST(f_setfd, fcntl) {
   int fd = open("/dev/null", O_RDONLY);
   CHECK_OK(fcntl(fd, F_SETFD, FD_CLOEXEC));
   CHECK_EQ(fcntl(fd, F_GETFD), 1);
@@ -61,7 +61,7 @@ TEST(f_setfd) {
   CHECK_ERRNO(fcntl(-1, F_GETFD), EBADF);
 }
 
-TEST(fionbio) {
+TEST(fionbio, pipe2) {
   int p[2], on = 1;
   char c;
   CHECK_OK(pipe(p));
@@ -70,7 +70,7 @@ TEST(fionbio) {
   CHECK(fcntl(p[0], F_GETFL) & O_NONBLOCK);
 }
 
-TEST(close_range_closes) {
+TEST(close_range_closes, close_range, dup2, fcntl) {
   int fd = open("/dev/null", O_RDONLY);
   for (int i = 60; i < 70; i++) CHECK_EQ(dup2(fd, i), i);
   CHECK_OK(close_range(62, 65, 0));
@@ -85,7 +85,7 @@ TEST(close_range_closes) {
   CHECK_OK(close_range(300, ~0u, 0));
 }
 
-TEST(limit_emfile) {
+TEST(limit_emfile, close, dup, dup2, fcntl, pipe2) {
   struct rlimit rl;
   CHECK_OK(getrlimit(RLIMIT_NOFILE, &rl));
   rl.rlim_cur = 300;
@@ -104,7 +104,7 @@ TEST(limit_emfile) {
   CHECK_EQ(open("/dev/null", O_RDONLY), last);
 }
 
-TEST(fork_copies_the_table) {
+TEST(fork_copies_the_table, close) {
   int fd = open("/dev/null", O_RDONLY);
   pid_t pid = fork();
   if (!pid) {
@@ -117,7 +117,7 @@ TEST(fork_copies_the_table) {
   CHECK_EQ(read(fd, &c, 1), 0);
 }
 
-TEST(owner_and_signal_settings) {
+TEST(owner_and_signal_settings, fcntl, pipe2) {
   int p[2];
   CHECK_OK(pipe(p));
   CHECK_EQ(fcntl(p[0], F_GETOWN), 0);
@@ -134,7 +134,7 @@ TEST(owner_and_signal_settings) {
 
 static volatile sig_atomic_t got_io;
 static void on_io(int sig) { (void)sig, got_io++; }
-TEST(sigio_on_pipe) {
+TEST(sigio_on_pipe, fcntl, pipe2) {
   int p[2];
   CHECK_OK(pipe(p));
   on_signal(SIGIO, on_io, 0);
@@ -145,7 +145,7 @@ TEST(sigio_on_pipe) {
   CHECK_EQ(got_io, 1);
 }
 
-TEST(kcmp_files) {
+TEST(kcmp_files, dup) {
   int a = open("/dev/null", O_RDONLY), b = dup(a), c = open("/dev/null", O_RDONLY);
   long same = syscall(SYS_kcmp, getpid(), getpid(), 0, a, b), other = syscall(SYS_kcmp, getpid(), getpid(), 0, a, c);
   // A kernel may be built without kcmp; then it says so.

@@ -3,7 +3,7 @@
 #include <linux/sched.h>
 #include <sys/prctl.h>
 
-TEST(exit_status) {
+TEST(exit_status, clone, wait4) {
   for (int code = 0; code < 300; code += 37) {
     pid_t pid = fork();
     if (!pid) _exit(code);
@@ -11,7 +11,7 @@ TEST(exit_status) {
   }
 }
 
-TEST(killed_status) {
+TEST(killed_status, clone, wait4) {
   int sigs[] = {SIGKILL, SIGTERM, SIGUSR1, SIGHUP, SIGRTMIN};
   for (int i = 0; i < 5; i++) {
     pid_t pid = fork();
@@ -22,7 +22,7 @@ TEST(killed_status) {
   }
 }
 
-TEST(core_bit) {
+TEST(core_bit, clone, getpid, wait4) {
   struct rlimit none = {0, 0};
   CHECK_OK(setrlimit(RLIMIT_CORE, &none));
   pid_t pid = fork();
@@ -32,7 +32,7 @@ TEST(core_bit) {
   CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGABRT);
 }
 
-TEST(pids) {
+TEST(pids, clone, getpid, getppid, wait4) {
   pid_t me = getpid(), pid = fork();
   if (!pid) {
     CHECK_EQ(getppid(), me);
@@ -44,7 +44,7 @@ TEST(pids) {
   WAIT_OK(pid);
 }
 
-TEST(wait_errors) {
+TEST(wait_errors, clone, wait4) {
   int st;
   CHECK_ERRNO(waitpid(-1, &st, 0), ECHILD);
   CHECK_ERRNO(waitpid(1, &st, 0), ECHILD);
@@ -55,7 +55,7 @@ TEST(wait_errors) {
   CHECK_ERRNO(syscall(SYS_wait4, pid, 8, 0, NULL), EFAULT);
 }
 
-TEST(wnohang) {
+TEST(wnohang, clone, wait4) {
   struct gate g = gate_new();
   pid_t pid = fork();
   if (!pid) {
@@ -71,7 +71,7 @@ TEST(wnohang) {
   CHECK_ERRNO(waitpid(pid, &st, 0), ECHILD);
 }
 
-TEST(wait_by_group) {
+TEST(wait_by_group, clone, setpgid, wait4) {
   pid_t a = fork();
   if (!a) {
     setpgid(0, 0);
@@ -87,7 +87,7 @@ TEST(wait_by_group) {
   CHECK_ERRNO(waitpid(0, &st, 0), ECHILD);
 }
 
-TEST(waitid_fields) {
+TEST(waitid_fields, clone, getuid, waitid) {
   pid_t pid = fork();
   if (!pid) _exit(9);
   siginfo_t si;
@@ -110,7 +110,7 @@ TEST(waitid_fields) {
   CHECK(si.si_code == CLD_KILLED && si.si_status == SIGKILL);
 }
 
-TEST(stop_and_continue) {
+TEST(stop_and_continue, clone, wait4) {
   pid_t pid = fork();
   if (!pid)
     for (;;) pause();
@@ -131,7 +131,7 @@ TEST(stop_and_continue) {
   WAIT_STATUS(pid, SIGKILL);
 }
 
-TEST(zombie_in_proc) {
+TEST(zombie_in_proc, clone, wait4, waitid) {
   pid_t pid = fork();
   if (!pid) _exit(0);
   siginfo_t si;
@@ -142,7 +142,7 @@ TEST(zombie_in_proc) {
   CHECK_ERRNO(kill(pid, 0), ESRCH);
 }
 
-TEST(sigchld_ignored_reaps) {
+TEST(sigchld_ignored_reaps, wait4) {
   signal(SIGCHLD, SIG_IGN);
   pid_t pid = fork();
   if (!pid) _exit(3);
@@ -151,7 +151,7 @@ TEST(sigchld_ignored_reaps) {
   CHECK_ERRNO(kill(pid, 0), ESRCH);
 }
 
-TEST(sa_nocldwait) {
+TEST(sa_nocldwait, wait4) {
   struct sigaction sa = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT};
   CHECK_OK(sigaction(SIGCHLD, &sa, NULL));
   pid_t pid = fork();
@@ -159,7 +159,7 @@ TEST(sa_nocldwait) {
   CHECK_ERRNO(waitpid(-1, NULL, 0), ECHILD);
 }
 
-TEST(orphans_go_to_the_subreaper) {
+TEST(orphans_go_to_the_subreaper, clone, getpid, getppid, wait4) {
   CHECK_OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
   int on = 0;
   CHECK_OK(prctl(PR_GET_CHILD_SUBREAPER, &on));
@@ -186,7 +186,7 @@ TEST(orphans_go_to_the_subreaper) {
   WAIT_STATUS(leaf, 5 << 8);
 }
 
-TEST(parent_death_signal) {
+TEST(parent_death_signal, clone, wait4) {
   CHECK_OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
   int p[2];
   CHECK_OK(pipe(p));
@@ -214,7 +214,7 @@ TEST(parent_death_signal) {
   WAIT_STATUS(leaf, SIGUSR1);
 }
 
-TEST(vfork_shares_memory_and_waits) {
+TEST(vfork_shares_memory_and_waits, vfork, wait4) {
   static volatile int shared = 0;
   pid_t pid = vfork();
   if (!pid) {
@@ -231,7 +231,7 @@ static int store(void *arg) {
   clone_result = *(int *)arg;
   return 7;
 }
-TEST(clone_vm_without_thread) {
+TEST(clone_vm_without_thread, clone, exit, wait4) {
   int v = 99;
   pid_t pid = clone(store, clone_stack + sizeof clone_stack, CLONE_VM | SIGCHLD, &v);
   WAIT_STATUS(pid, 7 << 8);
@@ -243,7 +243,7 @@ static int close_fd(void *arg) {
   clone_result = chdir("/") == 0;
   return 0;
 }
-TEST(clone_files_and_fs) {
+TEST(clone_files_and_fs, clone, exit, getcwd, wait4) {
   int fd = open("/dev/null", O_RDONLY);
   pid_t pid = clone(close_fd, clone_stack + sizeof clone_stack, CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD, &fd);
   WAIT_OK(pid);
@@ -253,14 +253,14 @@ TEST(clone_files_and_fs) {
   CHECK_STR(b, "/");
 }
 
-TEST(clone_errors) {
+TEST(clone_errors, clone) {
   CHECK_ERRNO(syscall(SYS_clone, CLONE_THREAD | SIGCHLD, 0, 0, 0, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_clone, CLONE_SIGHAND | SIGCHLD, 0, 0, 0, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_clone, CLONE_THREAD | CLONE_SIGHAND, 0, 0, 0, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_clone, CLONE_FS | CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0), EINVAL);
 }
 
-TEST(clone_set_tids) {
+TEST(clone_set_tids, clone, getpid, wait4) {
   static pid_t parent_tid, child_tid;
   long pid = syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD, 0, &parent_tid, &child_tid, 0);
   if (!pid) {
@@ -272,7 +272,7 @@ TEST(clone_set_tids) {
   WAIT_OK(pid);
 }
 
-TEST(clone_parent) {
+TEST(clone_parent, clone, getpid, getppid, wait4) {
   int p[2];
   CHECK_OK(pipe(p));
   pid_t me = getpid(), mid = fork();
@@ -291,7 +291,7 @@ TEST(clone_parent) {
   WAIT_STATUS(sibling, 4 << 8);
 }
 
-TEST(clone3_basic) {
+TEST(clone3_basic, clone3, waitid) {
   int pidfd = -1;
   struct clone_args a = {.flags = CLONE_PIDFD, .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD};
   long pid = syscall(SYS_clone3, &a, sizeof a);
@@ -305,7 +305,7 @@ TEST(clone3_basic) {
   CHECK_ERRNO(syscall(SYS_clone3, &a, sizeof a), EINVAL);
 }
 
-TEST(no_exit_signal_needs_wclone) {
+TEST(no_exit_signal_needs_wclone, clone, wait4) {
   long pid = syscall(SYS_clone, 0, 0, 0, 0, 0);
   if (!pid) _exit(1);
   CHECK_ERRNO(waitpid(pid, NULL, 0), ECHILD);
@@ -314,7 +314,7 @@ TEST(no_exit_signal_needs_wclone) {
   CHECK_EQ(st, 0x100);
 }
 
-TEST(rusage_of_children) {
+TEST(rusage_of_children, wait4) {
   pid_t pid = fork();
   if (!pid) {
     while (clock() < CLOCKS_PER_SEC / 20) continue; // processor time: others may want the processor too
@@ -327,7 +327,7 @@ TEST(rusage_of_children) {
   CHECK(ru.ru_maxrss > 0);
 }
 
-TEST(hundred_children) {
+TEST(hundred_children, clone, wait4) {
   pid_t pids[100];
   for (int i = 0; i < 100; i++) {
     pids[i] = fork();
@@ -343,7 +343,7 @@ TEST(hundred_children) {
   CHECK_ERRNO(wait(NULL), ECHILD);
 }
 
-TEST(deep_fork_chain) {
+TEST(deep_fork_chain, clone, wait4) {
   int depth = 0;
   for (; depth < 30; depth++) {
     pid_t pid = fork();

@@ -27,7 +27,7 @@ static pthread_t start_waiter(long i) {
   return t;
 }
 
-TEST(wait_errors) {
+TEST(wait_errors, futex) {
   word = 5;
   CHECK_ERRNO(futex(&word, FUTEX_WAIT, 4, NULL, NULL, 0), EAGAIN);
   CHECK_ERRNO(futex(&word, FUTEX_WAIT | PRIV, 4, NULL, NULL, 0), EAGAIN);
@@ -39,7 +39,7 @@ TEST(wait_errors) {
   CHECK_EQ(futex(&word, FUTEX_WAKE, 1, NULL, NULL, 0), 0);
 }
 
-TEST(timeout_relative) {
+TEST(timeout_relative, futex) {
   struct timespec ts = {0, 30000000};
   double start = now();
   CHECK_ERRNO(futex(&word, FUTEX_WAIT | PRIV, 0, &ts, NULL, 0), ETIMEDOUT);
@@ -49,7 +49,7 @@ TEST(timeout_relative) {
   CHECK(now() - start >= 0.029);
 }
 
-TEST(timeout_absolute) {
+TEST(timeout_absolute, futex) {
   struct timespec ts;
   clock_gettime(CLOCK_MONOTONIC, &ts);
   ts.tv_nsec += 30000000;
@@ -62,7 +62,7 @@ TEST(timeout_absolute) {
   CHECK_ERRNO(futex(&word, FUTEX_WAIT_BITSET | PRIV | FUTEX_CLOCK_REALTIME, 0, &ts, NULL, ~0u), ETIMEDOUT);
 }
 
-TEST(wake_one_and_all) {
+TEST(wake_one_and_all, futex) {
   pthread_t t[4];
   for (int i = 0; i < 4; i++) t[i] = start_waiter(i);
   CHECK_EQ(futex(&word, FUTEX_WAKE | PRIV, 1, NULL, NULL, 0), 1);
@@ -74,7 +74,7 @@ TEST(wake_one_and_all) {
   }
 }
 
-TEST(bitsets) {
+TEST(bitsets, futex) {
   CHECK_ERRNO(futex(&word, FUTEX_WAIT_BITSET | PRIV, 0, NULL, NULL, 0), EINVAL);
   CHECK_ERRNO(futex(&word, FUTEX_WAKE_BITSET | PRIV, 1, NULL, NULL, 0), EINVAL);
   pthread_t t = start_waiter(0); // plain waiters match any bit
@@ -82,7 +82,7 @@ TEST(bitsets) {
   CHECK_EQ(pthread_join(t, NULL), 0);
 }
 
-TEST(requeue) {
+TEST(requeue, futex) {
   pthread_t t[3];
   for (int i = 0; i < 3; i++) t[i] = start_waiter(i);
   CHECK_ERRNO(futex(&word, FUTEX_CMP_REQUEUE | PRIV, 1, (void *)2, &word2, 77), EAGAIN);
@@ -92,7 +92,7 @@ TEST(requeue) {
   for (int i = 0; i < 3; i++) CHECK_EQ(pthread_join(t[i], NULL), 0);
 }
 
-TEST(wake_op) {
+TEST(wake_op, futex) {
   pthread_t t = start_waiter(0);
   word2 = 3;
   // word2 += 4; wake one of word, and of word2 if its old value was 3
@@ -102,7 +102,7 @@ TEST(wake_op) {
 }
 
 static void on_usr1(int sig) { (void)sig; }
-TEST(interrupted) {
+TEST(interrupted, futex) {
   on_signal(SIGUSR1, on_usr1, 0);
   pthread_t t = start_waiter(0);
   CHECK_EQ(pthread_kill(t, SIGUSR1), 0);
@@ -110,7 +110,7 @@ TEST(interrupted) {
   CHECK(waiter_result[0] == -1 && waiter_errno[0] == EINTR);
 }
 
-TEST(restarted) {
+TEST(restarted, futex) {
   on_signal(SIGUSR1, on_usr1, SA_RESTART);
   pthread_t t = start_waiter(0);
   CHECK_EQ(pthread_kill(t, SIGUSR1), 0);
@@ -121,7 +121,7 @@ TEST(restarted) {
   CHECK_EQ(waiter_result[0], 0);
 }
 
-TEST(shared_between_processes) {
+TEST(shared_between_processes, futex) {
   uint32_t *w = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pid_t pid = fork();
   if (!pid) {
@@ -135,7 +135,7 @@ TEST(shared_between_processes) {
   WAIT_OK(pid);
 }
 
-TEST(shared_file_page) {
+TEST(shared_file_page, futex) {
   int fd = open("f", O_RDWR | O_CREAT, 0600);
   CHECK_OK(ftruncate(fd, 4096));
   pid_t pid = fork();
@@ -175,7 +175,7 @@ TEST(process_shared_mutex) {
   CHECK_EQ(s->n, 800);
 }
 
-TEST(robust_mutex_owner_dies) {
+TEST(robust_mutex_owner_dies, futex) {
   pthread_mutex_t *m = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pthread_mutexattr_t a;
   pthread_mutexattr_init(&a);
@@ -204,7 +204,7 @@ TEST(robust_mutex_owner_dies) {
   WAIT_OK(locker);
 }
 
-TEST(robust_list_calls) {
+TEST(robust_list_calls, get_robust_list) {
   struct robust_list_head h = {{&h.list}, 0, NULL}, *got;
   size_t len;
   CHECK_ERRNO(syscall(SYS_set_robust_list, &h, 8), EINVAL);

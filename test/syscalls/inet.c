@@ -56,7 +56,7 @@ static int sock_error(int s) {
   return e;
 }
 
-TEST(tcp_names) {
+TEST(tcp_names, accept, bind, connect, getpeername, getsockname, listen, socket) {
   int l = listener(5);
   CHECK(port_of(l) != 0);
   int c = dial(port_of(l));
@@ -74,7 +74,7 @@ TEST(tcp_names) {
   CHECK_EQ(port_of(s), port_of(l));
 }
 
-TEST(tcp_data_and_eof) {
+TEST(tcp_data_and_eof, accept, bind, connect, getsockname, listen, recvfrom, sendto, shutdown, socket) {
   tcp_pair();
   CHECK_EQ(write(pair_c, "ping", 4), 4);
   CHECK(wait_for(pair_s, POLLIN));
@@ -90,7 +90,7 @@ TEST(tcp_data_and_eof) {
   CHECK_ERRNO(send(pair_c, "x", 1, MSG_NOSIGNAL), EPIPE);
 }
 
-TEST(tcp_v6) {
+TEST(tcp_v6, accept, bind, connect, getsockname, listen, recvfrom, socket) {
   struct sockaddr_in6 a = v6(0);
   int l = socket(AF_INET6, SOCK_STREAM, 0);
   CHECK_OK(bind(l, (void *)&a, sizeof a));
@@ -107,7 +107,7 @@ TEST(tcp_v6) {
   CHECK_EQ(recv(c, buf, 3, MSG_WAITALL), 3);
 }
 
-TEST(v6_wildcard_takes_v4) {
+TEST(v6_wildcard_takes_v4, accept, bind, connect, getsockname, listen, setsockopt, socket) {
   struct sockaddr_in6 a = {.sin6_family = AF_INET6}, from;
   int l = socket(AF_INET6, SOCK_STREAM, 0), off = 0;
   CHECK_OK(setsockopt(l, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off));
@@ -119,14 +119,14 @@ TEST(v6_wildcard_takes_v4) {
   CHECK(IN6_IS_ADDR_V4MAPPED(&from.sin6_addr));
 }
 
-TEST(connection_refused) {
+TEST(connection_refused, bind, connect, getsockname, listen, socket) {
   int l = listener(1);
   uint16_t port = port_of(l);
   CHECK_OK(close(l));
   CHECK_ERRNO(dial(port), ECONNREFUSED);
 }
 
-TEST(nonblocking_connect) {
+TEST(nonblocking_connect, bind, connect, getsockname, getsockopt, listen, socket) {
   int l = listener(5), c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
   struct sockaddr_in a = v4(port_of(l));
   int r = connect(c, (void *)&a, sizeof a);
@@ -146,7 +146,7 @@ TEST(nonblocking_connect) {
   }
 }
 
-TEST(nonblocking_accept) {
+TEST(nonblocking_accept, accept, accept4, bind, connect, getsockname, listen, recvfrom, socket) {
   int l = listener(5);
   CHECK_OK(fcntl(l, F_SETFL, O_NONBLOCK));
   CHECK_ERRNO(accept(l, NULL, NULL), EAGAIN);
@@ -160,7 +160,7 @@ TEST(nonblocking_accept) {
   CHECK_ERRNO(accept4(l, NULL, NULL, 1), EINVAL);
 }
 
-TEST(blocking_accept_wakes) {
+TEST(blocking_accept_wakes, accept, bind, connect, getsockname, listen, recvfrom, socket) {
   int l = listener(5);
   pid_t pid = fork();
   if (!pid) {
@@ -174,7 +174,7 @@ TEST(blocking_accept_wakes) {
   WAIT_OK(pid);
 }
 
-TEST(address_in_use_and_reuse) {
+TEST(address_in_use_and_reuse, bind, getsockname, listen, setsockopt, socket) {
   int l = listener(5), t = socket(AF_INET, SOCK_STREAM, 0), on = 1;
   struct sockaddr_in a = v4(port_of(l));
   CHECK_ERRNO(bind(t, (void *)&a, sizeof a), EADDRINUSE);
@@ -190,7 +190,7 @@ TEST(address_in_use_and_reuse) {
   CHECK_ERRNO(bind(l, (void *)&a, sizeof a), EINVAL);
 }
 
-TEST(bind_errors) {
+TEST(bind_errors, accept, bind, getpeername, listen, recvfrom, sendto, shutdown, socket) {
   int s = socket(AF_INET, SOCK_STREAM, 0);
   struct sockaddr_in a = v4(0);
   a.sin_addr.s_addr = inet_addr("203.0.113.77");
@@ -212,14 +212,14 @@ TEST(bind_errors) {
   CHECK_ERRNO(shutdown(s, SHUT_RD), ENOTCONN);
 }
 
-TEST(low_port_needs_capability) {
+TEST(low_port_needs_capability, bind, socket) {
   drop_cap(10); // CAP_NET_BIND_SERVICE
   int s = socket(AF_INET, SOCK_STREAM, 0);
   struct sockaddr_in a = v4(htons(81));
   CHECK_ERRNO(bind(s, (void *)&a, sizeof a), EACCES);
 }
 
-TEST(reset_by_linger_zero) {
+TEST(reset_by_linger_zero, accept, bind, connect, getsockname, listen, sendto, setsockopt, socket) {
   tcp_pair();
   struct linger l = {1, 0};
   CHECK_OK(setsockopt(pair_s, SOL_SOCKET, SO_LINGER, &l, sizeof l));
@@ -230,7 +230,7 @@ TEST(reset_by_linger_zero) {
   CHECK_ERRNO(send(pair_c, "x", 1, MSG_NOSIGNAL), EPIPE);
 }
 
-TEST(close_with_unread_data_resets) {
+TEST(close_with_unread_data_resets, accept, bind, close, connect, getsockname, listen, socket) {
   tcp_pair();
   CHECK_EQ(write(pair_c, "unread", 6), 6);
   CHECK(wait_for(pair_s, POLLIN));
@@ -239,7 +239,7 @@ TEST(close_with_unread_data_resets) {
   CHECK_ERRNO(read(pair_c, buf, 1), ECONNRESET);
 }
 
-TEST(poll_states) {
+TEST(poll_states, accept, bind, connect, getsockname, listen, poll, shutdown, socket) {
   int l = listener(5);
   struct pollfd f = {l, POLLIN | POLLOUT, 0};
   CHECK_EQ(poll(&f, 1, 0), 0);
@@ -263,7 +263,7 @@ TEST(poll_states) {
   CHECK(f.revents & POLLHUP);
 }
 
-TEST(big_transfer_with_flow_control) {
+TEST(big_transfer_with_flow_control, accept, bind, connect, getsockname, listen, socket) {
   tcp_pair();
   pid_t pid = fork();
   size_t total = 4 << 20;
@@ -288,7 +288,7 @@ TEST(big_transfer_with_flow_control) {
   WAIT_OK(pid);
 }
 
-TEST(nonblocking_send_fills) {
+TEST(nonblocking_send_fills, accept, bind, connect, getsockname, listen, sendto, shutdown, socket) {
   tcp_pair();
   CHECK_OK(fcntl(pair_c, F_SETFL, O_NONBLOCK));
   size_t sent = 0, got = 0;
@@ -310,7 +310,7 @@ TEST(nonblocking_send_fills) {
   CHECK_EQ(got, sent);
 }
 
-TEST(peek_and_fionread) {
+TEST(peek_and_fionread, accept, bind, connect, getsockname, ioctl, listen, recvfrom, socket) {
   tcp_pair();
   int n = 0;
   CHECK_EQ(write(pair_c, "abcdef", 6), 6);
@@ -323,7 +323,7 @@ TEST(peek_and_fionread) {
   CHECK_ERRNO(recv(pair_s, buf, 10, MSG_DONTWAIT), EAGAIN);
 }
 
-TEST(socket_options) {
+TEST(socket_options, accept, bind, connect, getsockname, getsockopt, listen, setsockopt, socket) {
   int v, s = socket(AF_INET, SOCK_STREAM, 0), on = 1;
   socklen_t n = sizeof v;
   CHECK_OK(setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
@@ -351,7 +351,7 @@ TEST(socket_options) {
   CHECK_EQ(ti.tcpi_state, 1); // established
 }
 
-TEST(udp_datagrams) {
+TEST(udp_datagrams, bind, getsockname, recvfrom, sendto, socket) {
   struct sockaddr_in a = v4(0), from;
   int s = socket(AF_INET, SOCK_DGRAM, 0), c = socket(AF_INET, SOCK_DGRAM, 0);
   CHECK_OK(bind(s, (void *)&a, sizeof a));
@@ -368,7 +368,7 @@ TEST(udp_datagrams) {
   CHECK_EQ(recv(c, buf, 10, 0), 4);
 }
 
-TEST(udp_connected) {
+TEST(udp_connected, bind, connect, getpeername, getsockname, recvfrom, sendto, socket) {
   struct sockaddr_in a = v4(0);
   int s = socket(AF_INET, SOCK_DGRAM, 0), c = socket(AF_INET, SOCK_DGRAM, 0), other = socket(AF_INET, SOCK_DGRAM, 0);
   CHECK_OK(bind(s, (void *)&a, sizeof a));
@@ -391,7 +391,7 @@ TEST(udp_connected) {
   CHECK_ERRNO(getpeername(c, (void *)&a, &(socklen_t){sizeof a}), ENOTCONN);
 }
 
-TEST(udp_v6_and_size_limit) {
+TEST(udp_v6_and_size_limit, bind, getsockname, recvfrom, sendto, socket) {
   struct sockaddr_in6 a = v6(0);
   int s = socket(AF_INET6, SOCK_DGRAM, 0);
   CHECK_OK(bind(s, (void *)&a, sizeof a));
@@ -403,7 +403,7 @@ TEST(udp_v6_and_size_limit) {
   CHECK_ERRNO(sendto(c, buf, 65508, 0, (void *)&b, sizeof b), EMSGSIZE);
 }
 
-TEST(receive_timeout) {
+TEST(receive_timeout, accept, bind, connect, getsockname, listen, recvfrom, setsockopt, socket) {
   tcp_pair();
   struct timeval tv = {0, 30000};
   CHECK_OK(setsockopt(pair_c, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv));
@@ -412,7 +412,7 @@ TEST(receive_timeout) {
   CHECK(now() - start >= 0.028);
 }
 
-TEST(many_connections) {
+TEST(many_connections, accept, bind, connect, getsockname, listen, recvfrom, socket) {
   int l = listener(100), c[60];
   for (int i = 0; i < 60; i++) {
     c[i] = dial(port_of(l));
@@ -430,7 +430,7 @@ TEST(many_connections) {
   }
 }
 
-TEST(accept_on_closed_peer) {
+TEST(accept_on_closed_peer, accept, bind, connect, getsockname, listen, recvfrom, socket) {
   int l = listener(5), c = dial(port_of(l));
   CHECK_EQ(write(c, "gone", 4), 4);
   CHECK_OK(close(c));
@@ -440,7 +440,7 @@ TEST(accept_on_closed_peer) {
   CHECK_EQ(recv(s, buf, 10, 0), 0);
 }
 
-TEST(loopback_interface) {
+TEST(loopback_interface, ioctl, socket) {
   struct {
     char name[16];
     union {

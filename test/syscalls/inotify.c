@@ -36,7 +36,7 @@ static void start(void) {
   CHECK(in >= 0);
 }
 
-TEST(create_and_delete) {
+TEST(create_and_delete, inotify_add_watch, inotify_init1) {
   start();
   int w = inotify_add_watch(in, ".", IN_CREATE | IN_DELETE);
   CHECK(w >= 1);
@@ -56,7 +56,7 @@ TEST(create_and_delete) {
   EXPECT_NONE();
 }
 
-TEST(open_read_write_close) {
+TEST(open_read_write_close, close, inotify_add_watch, inotify_init1, read, write) {
   char c;
   put_file("f", "abc");
   start();
@@ -76,7 +76,7 @@ TEST(open_read_write_close) {
   EXPECT_NONE();
 }
 
-TEST(moves_have_a_cookie) {
+TEST(moves_have_a_cookie, inotify_add_watch, inotify_init1, rename) {
   CHECK_OK(mkdir("a", 0755));
   CHECK_OK(mkdir("b", 0755));
   put_file("a/f", "");
@@ -93,7 +93,7 @@ TEST(moves_have_a_cookie) {
   CHECK_EQ(e->cookie, cookie);
 }
 
-TEST(move_self_and_delete_self) {
+TEST(move_self_and_delete_self, inotify_add_watch, inotify_init1, rename) {
   put_file("f", "");
   CHECK_OK(mkdir("d", 0755));
   start();
@@ -109,7 +109,7 @@ TEST(move_self_and_delete_self) {
   EXPECT(d, IN_IGNORED, "");
 }
 
-TEST(attrib) {
+TEST(attrib, inotify_add_watch, inotify_init1, utimensat) {
   put_file("f", "");
   start();
   int w = inotify_add_watch(in, ".", IN_ATTRIB);
@@ -122,7 +122,7 @@ TEST(attrib) {
   EXPECT_NONE();
 }
 
-TEST(truncate_modifies) {
+TEST(truncate_modifies, inotify_add_watch, inotify_init1, truncate) {
   put_file("f", "abc");
   start();
   int w = inotify_add_watch(in, ".", IN_MODIFY);
@@ -134,7 +134,7 @@ TEST(truncate_modifies) {
   EXPECT_NONE();
 }
 
-TEST(remove_watch) {
+TEST(remove_watch, inotify_add_watch, inotify_init1, inotify_rm_watch) {
   start();
   int w = inotify_add_watch(in, ".", IN_CREATE);
   CHECK_OK(inotify_rm_watch(in, w));
@@ -148,7 +148,7 @@ TEST(remove_watch) {
   CHECK_ERRNO(inotify_rm_watch(p[0], 1), EINVAL);
 }
 
-TEST(add_watch_errors_and_update) {
+TEST(add_watch_errors_and_update, inotify_add_watch, inotify_init1) {
   start();
   put_file("f", "");
   CHECK_ERRNO(inotify_add_watch(in, "absent", IN_CREATE), ENOENT);
@@ -166,7 +166,7 @@ TEST(add_watch_errors_and_update) {
   CHECK_ERRNO(inotify_init1(1), EINVAL);
 }
 
-TEST(one_shot_and_coalescing) {
+TEST(one_shot_and_coalescing, inotify_add_watch, inotify_init1) {
   put_file("f", "");
   start();
   int w = inotify_add_watch(in, "f", IN_MODIFY);
@@ -183,7 +183,7 @@ TEST(one_shot_and_coalescing) {
   EXPECT_NONE();
 }
 
-TEST(poll_fionread_and_small_buffer) {
+TEST(poll_fionread_and_small_buffer, inotify_add_watch, inotify_init1, poll) {
   start();
   CHECK_OK(inotify_add_watch(in, ".", IN_CREATE));
   struct pollfd f = {in, POLLIN, 0};
@@ -197,7 +197,7 @@ TEST(poll_fionread_and_small_buffer) {
   CHECK_ERRNO(read(in, b, 16), EINVAL);
 }
 
-TEST(blocking_read_wakes) {
+TEST(blocking_read_wakes, inotify_add_watch, inotify_init1, read) {
   in = inotify_init1(0);
   int w = inotify_add_watch(in, ".", IN_CREATE);
   pid_t pid = fork();

@@ -6,7 +6,7 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 
-TEST(shm_attach_and_share) {
+TEST(shm_attach_and_share, shmat, shmctl, shmdt, shmget) {
   int id = shmget(IPC_PRIVATE, 5000, IPC_CREAT | 0600);
   CHECK(id >= 0);
   char *p = shmat(id, NULL, 0);
@@ -29,7 +29,7 @@ TEST(shm_attach_and_share) {
   CHECK_ERRNO(shmat(id, NULL, 0), EINVAL);
 }
 
-TEST(shm_keys_and_errors) {
+TEST(shm_keys_and_errors, shmat, shmctl, shmget) {
   key_t key = 0x52460000 + getpid();
   CHECK_ERRNO(shmget(key, 100, 0600), ENOENT);
   int id = shmget(key, 100, IPC_CREAT | IPC_EXCL | 0600);
@@ -65,7 +65,7 @@ static int sem_op(int id, int num, int op, int flags) {
   struct sembuf b = {num, op, flags};
   return semop(id, &b, 1);
 }
-TEST(sem_basic) {
+TEST(sem_basic, semctl, semget, semtimedop) {
   int id = semget(IPC_PRIVATE, 3, 0600);
   CHECK(id >= 0);
   CHECK_EQ(semctl(id, 1, GETVAL), 0);
@@ -89,7 +89,7 @@ TEST(sem_basic) {
   CHECK_ERRNO(sem_op(id, 0, 1, 0), EINVAL);
 }
 
-TEST(sem_wait_and_removal) {
+TEST(sem_wait_and_removal, semctl, semget, semtimedop) {
   int id = semget(IPC_PRIVATE, 1, 0600);
   pid_t pid = fork();
   if (!pid) {
@@ -106,7 +106,7 @@ TEST(sem_wait_and_removal) {
   WAIT_OK(pid);
 }
 
-TEST(sem_undo_and_timeout) {
+TEST(sem_undo_and_timeout, semctl, semget, semtimedop) {
   int id = semget(IPC_PRIVATE, 1, 0600);
   CHECK_OK(semctl(id, 0, SETVAL, 3));
   pid_t pid = fork();
@@ -128,7 +128,7 @@ struct msg {
   long type;
   char text[64];
 };
-TEST(msg_types) {
+TEST(msg_types, msgctl, msgget, msgrcv, msgsnd) {
   int id = msgget(IPC_PRIVATE, 0600);
   CHECK(id >= 0);
   struct msg m = {3, "three"}, r;
@@ -152,7 +152,7 @@ TEST(msg_types) {
   CHECK_OK(msgctl(id, IPC_RMID, NULL));
 }
 
-TEST(msg_blocks_and_wakes) {
+TEST(msg_blocks_and_wakes, msgctl, msgget, msgrcv, msgsnd) {
   int id = msgget(IPC_PRIVATE, 0600);
   pid_t pid = fork();
   struct msg r, m = {5, "wake"};
@@ -175,7 +175,7 @@ static const char *queue(void) {
   snprintf(name, sizeof name, "/rf-test-%d", getpid());
   return name;
 }
-TEST(mq_priorities) {
+TEST(mq_priorities, mq_getsetattr, mq_open, mq_timedreceive, mq_timedsend, mq_unlink) {
   struct mq_attr attr = {.mq_maxmsg = 4, .mq_msgsize = 32}, got;
   mqd_t q = mq_open(queue(), O_CREAT | O_EXCL | O_RDWR | O_NONBLOCK, 0600, &attr);
   CHECK(q != (mqd_t)-1);
@@ -205,7 +205,7 @@ TEST(mq_priorities) {
 
 static volatile sig_atomic_t told;
 static void on_told(int sig) { (void)sig, told++; }
-TEST(mq_blocks_notifies_polls) {
+TEST(mq_blocks_notifies_polls, mq_notify, mq_open, mq_timedreceive, mq_timedsend, mq_unlink) {
   struct mq_attr attr = {.mq_maxmsg = 4, .mq_msgsize = 32};
   mqd_t q = mq_open(queue(), O_CREAT | O_RDWR, 0600, &attr);
   CHECK(q != (mqd_t)-1);

@@ -2,7 +2,7 @@
 #include "test.h"
 #include <sys/sysmacros.h>
 
-TEST(hard_links) {
+TEST(hard_links, link, unlink) {
   struct stat st;
   put_file("a", "x");
   CHECK_OK(link("a", "b"));
@@ -16,7 +16,7 @@ TEST(hard_links) {
   CHECK_EQ(st.st_nlink, 1);
 }
 
-TEST(link_errors) {
+TEST(link_errors, link, linkat) {
   put_file("a", "");
   put_file("b", "");
   CHECK_OK(mkdir("d", 0755));
@@ -28,7 +28,7 @@ TEST(link_errors) {
   CHECK_ERRNO(linkat(AT_FDCWD, "a", AT_FDCWD, "c", 0x8000), EINVAL);
 }
 
-TEST(link_of_symlink) {
+TEST(link_of_symlink, link, linkat, symlink) {
   struct stat st;
   put_file("a", "");
   CHECK_OK(symlink("a", "s"));
@@ -40,7 +40,7 @@ TEST(link_of_symlink) {
   CHECK(S_ISREG(st.st_mode));
 }
 
-TEST(readlink_sizes) {
+TEST(readlink_sizes, readlink, symlink) {
   char b[32];
   CHECK_OK(symlink("0123456789", "s"));
   memset(b, 'z', sizeof b);
@@ -54,7 +54,7 @@ TEST(readlink_sizes) {
   CHECK_ERRNO(readlink("absent", b, 4), ENOENT);
 }
 
-TEST(symlink_errors) {
+TEST(symlink_errors, readlink, symlink) {
   put_file("f", "");
   CHECK_ERRNO(symlink("", "s"), ENOENT);
   CHECK_ERRNO(symlink("x", "f"), EEXIST);
@@ -69,7 +69,7 @@ TEST(symlink_errors) {
   CHECK_EQ(readlink("s", big, sizeof big), 4095);
 }
 
-TEST(symlink_loops) {
+TEST(symlink_loops, symlink) {
   struct stat st;
   CHECK_OK(symlink("b", "a"));
   CHECK_OK(symlink("a", "b"));
@@ -80,7 +80,7 @@ TEST(symlink_loops) {
   CHECK_ERRNO(chdir("self"), ELOOP);
 }
 
-TEST(forty_links_are_the_limit) {
+TEST(forty_links_are_the_limit, symlink) {
   char a[16], b[16];
   struct stat st;
   put_file("l0", "x");
@@ -93,7 +93,7 @@ TEST(forty_links_are_the_limit) {
   CHECK_ERRNO(stat("l41", &st), ELOOP);
 }
 
-TEST(symlink_in_the_middle) {
+TEST(symlink_in_the_middle, symlink) {
   CHECK_OK(mkdir("d", 0755));
   CHECK_OK(mkdir("d/e", 0755));
   put_file("d/e/f", "x");
@@ -105,7 +105,7 @@ TEST(symlink_in_the_middle) {
   CHECK_STR(get_file("s//f"), "x");
 }
 
-TEST(trailing_slash_follows) {
+TEST(trailing_slash_follows, access, symlink, unlink) {
   struct stat st;
   CHECK_OK(mkdir("d", 0755));
   CHECK_OK(symlink("d", "s"));
@@ -118,7 +118,7 @@ TEST(trailing_slash_follows) {
   CHECK_OK(access("d", F_OK));
 }
 
-TEST(unlink_while_open) {
+TEST(unlink_while_open, pread64, readlink, unlink) {
   struct stat st;
   char b[8] = "";
   put_file("f", "alive");
@@ -142,7 +142,7 @@ TEST(unlink_while_open) {
   CHECK_EQ(pread(again, b, 5, 0), 5);
 }
 
-TEST(unlink_errors) {
+TEST(unlink_errors, unlink, unlinkat) {
   CHECK_ERRNO(unlink("absent"), ENOENT);
   CHECK_ERRNO(unlink(""), ENOENT);
   put_file("f", "");
@@ -150,7 +150,7 @@ TEST(unlink_errors) {
   CHECK_ERRNO(unlinkat(-1, "f", 0), EBADF);
 }
 
-TEST(mknod_kinds) {
+TEST(mknod_kinds, mknodat) {
   struct stat st;
   CHECK_OK(mknod("r", S_IFREG | 0640, 0));
   CHECK_OK(stat("r", &st));

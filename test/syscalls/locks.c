@@ -25,7 +25,7 @@ static int file(void) {
   return fd;
 }
 
-TEST(flock_exclusive_and_shared) {
+TEST(flock_exclusive_and_shared, flock) {
   int a = file(), b = open("f", O_RDWR);
   CHECK_OK(flock(a, LOCK_EX));
   CHECK_ERRNO(flock(b, LOCK_EX | LOCK_NB), EWOULDBLOCK);
@@ -41,7 +41,7 @@ TEST(flock_exclusive_and_shared) {
   CHECK_ERRNO(flock(-1, LOCK_SH), EBADF);
 }
 
-TEST(flock_belongs_to_the_description) {
+TEST(flock_belongs_to_the_description, flock) {
   int a = file(), d = dup(a), b = open("f", O_RDONLY);
   CHECK_OK(flock(a, LOCK_EX));
   CHECK_OK(flock(d, LOCK_EX | LOCK_NB));
@@ -51,7 +51,7 @@ TEST(flock_belongs_to_the_description) {
   CHECK_OK(flock(b, LOCK_SH | LOCK_NB));
 }
 
-TEST(flock_waits) {
+TEST(flock_waits, flock, pread64, pwrite64) {
   int a = file();
   CHECK_OK(flock(a, LOCK_EX));
   pid_t pid = fork();
@@ -69,7 +69,7 @@ TEST(flock_waits) {
   WAIT_OK(pid);
 }
 
-TEST(posix_conflicts) {
+TEST(posix_conflicts, fcntl) {
   int fd = file();
   CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 2, 4));
   IN_CHILD({
@@ -87,7 +87,7 @@ TEST(posix_conflicts) {
   });
 }
 
-TEST(posix_getlk) {
+TEST(posix_getlk, fcntl) {
   int fd = file();
   CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 2, 4));
   pid_t me = getpid();
@@ -104,7 +104,7 @@ TEST(posix_getlk) {
   CHECK_EQ(l.l_type, F_UNLCK);
 }
 
-TEST(posix_split_and_merge) {
+TEST(posix_split_and_merge, fcntl) {
   int fd = file();
   CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 10));
   CHECK_OK(lock(fd, F_SETLK, F_UNLCK, 4, 2));
@@ -125,14 +125,14 @@ TEST(posix_split_and_merge) {
   });
 }
 
-TEST(posix_closing_any_descriptor_drops_them) {
+TEST(posix_closing_any_descriptor_drops_them, fcntl) {
   int fd = file(), other = open("f", O_RDONLY);
   CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
   CHECK_OK(close(other));
   IN_CHILD(CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 0)));
 }
 
-TEST(posix_not_inherited_by_fork) {
+TEST(posix_not_inherited_by_fork, fcntl) {
   int fd = file();
   CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));
   IN_CHILD(CHECK_ERRNO(lock(fd, F_SETLK, F_WRLCK, 0, 0), EAGAIN));
@@ -140,7 +140,7 @@ TEST(posix_not_inherited_by_fork) {
   IN_CHILD(CHECK_ERRNO(lock(fd, F_SETLK, F_WRLCK, 0, 0), EAGAIN));
 }
 
-TEST(posix_setlkw_waits) {
+TEST(posix_setlkw_waits, fcntl, pread64, pwrite64) {
   int fd = file();
   CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 5));
   pid_t pid = fork();
@@ -157,7 +157,7 @@ TEST(posix_setlkw_waits) {
   WAIT_OK(pid);
 }
 
-TEST(posix_deadlock) {
+TEST(posix_deadlock, fcntl) {
   int fd = file();
   struct gate ready = gate_new();
   CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 1));
@@ -175,7 +175,7 @@ TEST(posix_deadlock) {
   WAIT_OK(pid);
 }
 
-TEST(posix_errors) {
+TEST(posix_errors, fcntl) {
   int fd = file(), r = open("f", O_RDONLY), w = open("f", O_WRONLY);
   CHECK_ERRNO(lock(r, F_SETLK, F_WRLCK, 0, 0), EBADF);
   CHECK_ERRNO(lock(w, F_SETLK, F_RDLCK, 0, 0), EBADF);
@@ -193,7 +193,7 @@ TEST(posix_errors) {
   });
 }
 
-TEST(ofd_locks) {
+TEST(ofd_locks, fcntl) {
   int a = file(), b = open("f", O_RDWR), d = dup(a);
   CHECK_OK(lock(a, F_OFD_SETLK, F_WRLCK, 0, 5));
   CHECK_ERRNO(lock(b, F_OFD_SETLK, F_WRLCK, 4, 1), EAGAIN);
@@ -211,7 +211,7 @@ TEST(ofd_locks) {
   CHECK_ERRNO(fcntl(b, F_OFD_SETLK, &with_pid), EINVAL);
 }
 
-TEST(exit_releases) {
+TEST(exit_releases, fcntl) {
   int fd = file();
   IN_CHILD(CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 0)));
   CHECK_OK(lock(fd, F_SETLK, F_WRLCK, 0, 0));

@@ -3,7 +3,7 @@
 
 static int seals(int fd) { return fcntl(fd, F_GET_SEALS); }
 
-TEST(basic) {
+TEST(basic, memfd_create) {
   int fd = memfd_create("hello", MFD_CLOEXEC);
   CHECK(fd >= 0);
   CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
@@ -21,7 +21,7 @@ TEST(basic) {
   CHECK_EQ(read(again, name, 8), 3);
 }
 
-TEST(errors) {
+TEST(errors, memfd_create) {
   CHECK_ERRNO(memfd_create("x", 0x800), EINVAL);
   char name[300];
   memset(name, 'n', sizeof name);
@@ -32,7 +32,7 @@ TEST(errors) {
   CHECK_ERRNO(memfd_create((char *)8, 0), EFAULT);
 }
 
-TEST(without_sealing) {
+TEST(without_sealing, memfd_create) {
   int fd = memfd_create("x", 0);
   CHECK_EQ(seals(fd), F_SEAL_SEAL);
   CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
@@ -40,7 +40,7 @@ TEST(without_sealing) {
   CHECK_ERRNO(fcntl(open("f", O_RDWR), F_GET_SEALS), EINVAL);
 }
 
-TEST(seal_grow_and_shrink) {
+TEST(seal_grow_and_shrink, memfd_create, pwrite64) {
   int fd = memfd_create("x", MFD_ALLOW_SEALING);
   CHECK_EQ(seals(fd), 0);
   CHECK_OK(ftruncate(fd, 100));
@@ -54,7 +54,7 @@ TEST(seal_grow_and_shrink) {
   CHECK_EQ(seals(fd), F_SEAL_GROW | F_SEAL_SHRINK);
 }
 
-TEST(seal_write) {
+TEST(seal_write, memfd_create, mmap, write) {
   int fd = memfd_create("x", MFD_ALLOW_SEALING);
   CHECK_OK(ftruncate(fd, 4096));
   void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -67,7 +67,7 @@ TEST(seal_write) {
   CHECK_OK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0));
 }
 
-TEST(seal_seal) {
+TEST(seal_seal, memfd_create) {
   int fd = memfd_create("x", MFD_ALLOW_SEALING);
   CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL));
   CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
@@ -75,7 +75,7 @@ TEST(seal_seal) {
   CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, 0x1000), EINVAL);
 }
 
-TEST(shared_between_processes) {
+TEST(shared_between_processes, memfd_create, mmap, pread64, pwrite64) {
   int fd = memfd_create("x", 0);
   CHECK_OK(ftruncate(fd, 4096));
   pid_t pid = fork();

@@ -35,7 +35,7 @@ static void catch_faults(void) {
     CHECK_EQ(fault.si_addr, addr);                                                                                 \
   } while (0)
 
-TEST(anonymous_is_zero) {
+TEST(anonymous_is_zero, mmap, munmap) {
   char *p = anon(3 * PAGE);
   for (size_t i = 0; i < 3 * PAGE; i++) CHECK(p[i] == 0);
   CHECK_EQ((uintptr_t)p % PAGE, 0);
@@ -43,7 +43,7 @@ TEST(anonymous_is_zero) {
   CHECK_OK(munmap(p, 3 * PAGE));
 }
 
-TEST(mmap_errors) {
+TEST(mmap_errors, mmap) {
   CHECK_ERRNO(mmap(NULL, 0, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), EINVAL);
   CHECK_ERRNO(mmap(NULL, PAGE, RW, MAP_ANONYMOUS, -1, 0), EINVAL);
   CHECK_ERRNO(mmap(NULL, PAGE, RW, MAP_PRIVATE, -1, 0), EBADF);
@@ -60,7 +60,7 @@ TEST(mmap_errors) {
   CHECK_ERRNO(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, p[0], 0), ENODEV);
 }
 
-TEST(munmap_errors_and_holes) {
+TEST(munmap_errors_and_holes, mmap, munmap) {
   char *p = anon(3 * PAGE);
   CHECK_ERRNO(munmap(p + 1, PAGE), EINVAL);
   CHECK_ERRNO(munmap(p, 0), EINVAL);
@@ -71,14 +71,14 @@ TEST(munmap_errors_and_holes) {
   CHECK_FAULT(p[PAGE] = 1, SIGSEGV, SEGV_MAPERR, p + PAGE);
 }
 
-TEST(fixed_replaces) {
+TEST(fixed_replaces, mmap) {
   char *p = anon(3 * PAGE);
   memset(p, 'x', 3 * PAGE);
   CHECK(mmap(p + PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p + PAGE);
   CHECK(p[PAGE - 1] == 'x' && p[PAGE] == 0 && p[2 * PAGE] == 'x');
 }
 
-TEST(fixed_noreplace) {
+TEST(fixed_noreplace, mmap, munmap) {
   char *p = anon(2 * PAGE);
   CHECK_ERRNO(mmap(p, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0), EEXIST);
   CHECK_OK(munmap(p + PAGE, PAGE));
@@ -86,7 +86,7 @@ TEST(fixed_noreplace) {
   CHECK(mmap(p + PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == p + PAGE);
 }
 
-TEST(hint_is_honoured) {
+TEST(hint_is_honoured, mmap, munmap) {
   char *p = anon(16 * PAGE);
   CHECK_OK(munmap(p, 16 * PAGE));
   CHECK(mmap(p + 4 * PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == p + 4 * PAGE);
@@ -94,7 +94,7 @@ TEST(hint_is_honoured) {
   CHECK(q != MAP_FAILED && q != p + 4 * PAGE);
 }
 
-TEST(private_file) {
+TEST(private_file, mmap, pread64) {
   put_file("f", "file content");
   int fd = open("f", O_RDWR);
   char *p = mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, 0);
@@ -108,7 +108,7 @@ TEST(private_file) {
   CHECK_EQ(p[1], 'i');
 }
 
-TEST(shared_file) {
+TEST(shared_file, mmap, msync, munmap, pread64, pwrite64) {
   put_file("f", "file content");
   int fd = open("f", O_RDWR);
   char *p = mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0), *q = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
@@ -125,14 +125,14 @@ TEST(shared_file) {
   CHECK(get_file("f")[0] == 'X');
 }
 
-TEST(file_offset) {
+TEST(file_offset, mmap, pwrite64) {
   int fd = open("f", O_RDWR | O_CREAT, 0600);
   for (int i = 0; i < 4; i++) CHECK_EQ(pwrite(fd, &"abcd"[i], 1, i * PAGE), 1);
   char *p = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, fd, 2 * PAGE);
   CHECK(p[0] == 'c' && p[PAGE] == 'd');
 }
 
-TEST(sigbus_behind_the_end) {
+TEST(sigbus_behind_the_end, mmap) {
   put_file("f", "x");
   int fd = open("f", O_RDWR);
   char *p = mmap(NULL, 3 * PAGE, RW, MAP_SHARED, fd, 0);
@@ -145,7 +145,7 @@ TEST(sigbus_behind_the_end) {
   CHECK_EQ(p[1], 0);
 }
 
-TEST(fault_codes) {
+TEST(fault_codes, mmap, mprotect) {
   char *p = anon(2 * PAGE);
   catch_faults();
   CHECK_OK(mprotect(p, PAGE, PROT_READ));
@@ -158,7 +158,7 @@ TEST(fault_codes) {
   CHECK_FAULT(*odd = 1, SIGSEGV, SI_KERNEL, 0);
 }
 
-TEST(mprotect_errors) {
+TEST(mprotect_errors, mmap, mprotect, munmap) {
   char *p = anon(3 * PAGE);
   CHECK_ERRNO(mprotect(p + 1, PAGE, PROT_READ), EINVAL);
   CHECK_OK(mprotect(p, 0, PROT_READ));
@@ -170,14 +170,14 @@ TEST(mprotect_errors) {
   CHECK_ERRNO(mprotect(q, PAGE, RW), EACCES);
 }
 
-TEST(code_can_be_made_and_run) {
+TEST(code_can_be_made_and_run, mmap, mprotect) {
   unsigned char *p = anon(PAGE);
   memcpy(p, "\xb8\x2a\x00\x00\x00\xc3", 6); // mov $42,%eax; ret
   CHECK_OK(mprotect(p, PAGE, PROT_READ | PROT_EXEC));
   CHECK_EQ(((int (*)(void))p)(), 42);
 }
 
-TEST(mremap_grow_and_shrink) {
+TEST(mremap_grow_and_shrink, mmap, mremap) {
   char *p = anon(4 * PAGE);
   memset(p, 'x', 4 * PAGE);
   CHECK(mremap(p, 4 * PAGE, 2 * PAGE, 0) == p);
@@ -194,7 +194,7 @@ TEST(mremap_grow_and_shrink) {
   CHECK_FAULT(a[0] = 1, SIGSEGV, SEGV_MAPERR, a);
 }
 
-TEST(mremap_fixed_and_dontunmap) {
+TEST(mremap_fixed_and_dontunmap, mmap, mremap) {
   char *p = anon(PAGE), *area = anon(4 * PAGE);
   p[0] = 'p';
   area[PAGE] = 'q';
@@ -209,7 +209,7 @@ TEST(mremap_fixed_and_dontunmap) {
   CHECK_ERRNO(mremap((void *)(PAGE * 4), PAGE, 2 * PAGE, MREMAP_MAYMOVE), EFAULT);
 }
 
-TEST(madvise_dontneed) {
+TEST(madvise_dontneed, madvise, mmap, munmap) {
   char *p = anon(2 * PAGE);
   memset(p, 'x', 2 * PAGE);
   CHECK_OK(madvise(p, PAGE, MADV_DONTNEED));
@@ -225,7 +225,7 @@ TEST(madvise_dontneed) {
   CHECK_ERRNO(madvise(p, 2 * PAGE, MADV_DONTNEED), ENOMEM);
 }
 
-TEST(madvise_fork_behaviour) {
+TEST(madvise_fork_behaviour, madvise, mmap) {
   char *p = anon(2 * PAGE);
   p[0] = p[PAGE] = 'x';
   CHECK_OK(madvise(p, PAGE, MADV_DONTFORK));
@@ -241,7 +241,7 @@ TEST(madvise_fork_behaviour) {
   CHECK(p[0] == 'x' && p[PAGE] == 'x');
 }
 
-TEST(fork_copies_private_shares_shared) {
+TEST(fork_copies_private_shares_shared, mmap) {
   char *a = anon(PAGE), *s = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   a[0] = s[0] = 'p';
   pid_t pid = fork();
@@ -254,7 +254,7 @@ TEST(fork_copies_private_shares_shared) {
   CHECK(a[0] == 'p' && s[0] == 'c');
 }
 
-TEST(brk_moves) {
+TEST(brk_moves, brk) {
   char *b = sbrk(0);
   CHECK_OK(brk(b + 5 * PAGE));
   CHECK(sbrk(0) == b + 5 * PAGE);
@@ -267,7 +267,7 @@ TEST(brk_moves) {
   CHECK_EQ(syscall(SYS_brk, 1ul << 46), (long)(b + 5 * PAGE)); // refused: the old end is returned
 }
 
-TEST(mincore_residency) {
+TEST(mincore_residency, mincore, mmap, munmap) {
   unsigned char v[3];
   char *p = anon(3 * PAGE);
   p[0] = p[2 * PAGE] = 1;
@@ -278,7 +278,7 @@ TEST(mincore_residency) {
   CHECK_ERRNO(mincore(p, PAGE, v), ENOMEM);
 }
 
-TEST(mlock_and_msync) {
+TEST(mlock_and_msync, mlock, mmap, msync, munlock, munmap) {
   char *p = anon(2 * PAGE);
   CHECK_OK(mlock(p, PAGE));
   CHECK_OK(munlock(p, PAGE));
@@ -308,7 +308,7 @@ static int find_map(const void *addr, char *perms, char *name) {
   return 0;
 }
 
-TEST(proc_maps) {
+TEST(proc_maps, getcwd, mmap, mprotect, munmap) {
   char perms[5], name[512], cwd[PATH_MAX], want[PATH_MAX + 8];
   char *guard = mmap(NULL, 5 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *p = guard + PAGE;
   CHECK_OK(mprotect(p, 3 * PAGE, RW));
@@ -344,7 +344,7 @@ TEST(growsdown_stack_grows) {
   CHECK_EQ(deep[0], 2);
 }
 
-TEST(many_mappings) {
+TEST(many_mappings, mmap, mprotect, munmap) {
   char *area = mmap(NULL, 2000 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   for (int i = 0; i < 2000; i += 2) CHECK_OK(mprotect(area + i * PAGE, PAGE, RW));
   for (int i = 0; i < 2000; i += 2) area[i * PAGE] = i;
@@ -352,7 +352,7 @@ TEST(many_mappings) {
   CHECK_OK(munmap(area, 2000 * PAGE));
 }
 
-TEST(read_into_fresh_mapping) {
+TEST(read_into_fresh_mapping, mmap, munmap, pread64, read) {
   put_file("f", "content");
   int fd = open("f", O_RDONLY);
   char *p = anon(PAGE), *ro = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -364,7 +364,7 @@ TEST(read_into_fresh_mapping) {
   CHECK_EQ(pread(fd, half + PAGE - 3, 3, 0), 3);
 }
 
-TEST(process_vm_calls) {
+TEST(process_vm_calls, process_vm_readv, process_vm_writev) {
   char src[16] = "remote bytes", dst[16] = "";
   struct iovec { void *p; size_t n; } l = {dst, 12}, r = {src, 12};
   CHECK_EQ(syscall(SYS_process_vm_readv, getpid(), &l, 1, &r, 1, 0), 12);

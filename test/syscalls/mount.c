@@ -9,7 +9,7 @@ static void own_mounts(void) {
   CHECK_OK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 }
 
-TEST(tmpfs) {
+TEST(tmpfs, access, mount, statfs, umount2, unshare) {
   own_mounts();
   struct stat a, b;
   CHECK_OK(mkdir("m", 0755));
@@ -36,7 +36,7 @@ TEST(tmpfs) {
   CHECK_ERRNO(umount("m"), EINVAL);
 }
 
-TEST(bind) {
+TEST(bind, mount, rename, umount2, unshare) {
   own_mounts();
   CHECK_OK(mkdir("a", 0755));
   CHECK_OK(mkdir("b", 0755));
@@ -60,7 +60,7 @@ TEST(bind) {
   CHECK_STR(get_file("y"), "two");
 }
 
-TEST(recursive_bind) {
+TEST(recursive_bind, access, mount, umount2, unshare) {
   own_mounts();
   CHECK_OK(mkdir("a", 0755));
   CHECK_OK(mkdir("b", 0755));
@@ -74,7 +74,7 @@ TEST(recursive_bind) {
   CHECK_STR(get_file("b/t/f"), "deep");
 }
 
-TEST(mount_errors) {
+TEST(mount_errors, mount, umount2, unshare) {
   own_mounts();
   put_file("f", "");
   CHECK_OK(mkdir("d", 0755));
@@ -90,7 +90,7 @@ TEST(mount_errors) {
   CHECK_ERRNO(umount("d"), EPERM);
 }
 
-TEST(listed_in_mountinfo) {
+TEST(listed_in_mountinfo, getcwd, mount, unshare) {
   own_mounts();
   char cwd[PATH_MAX], want[PATH_MAX + 32];
   CHECK(getcwd(cwd, sizeof cwd));
@@ -102,7 +102,7 @@ TEST(listed_in_mountinfo) {
   CHECK(strstr(get_file("/proc/self/mountinfo"), want));
 }
 
-TEST(noexec_is_kept) {
+TEST(noexec_is_kept, access, mount, unshare) {
   own_mounts();
   CHECK_OK(mkdir("m", 0755));
   CHECK_OK(mount("none", "m", "tmpfs", MS_NOEXEC, NULL));
@@ -113,7 +113,7 @@ TEST(noexec_is_kept) {
   CHECK_ERRNO(access("m/s", X_OK), EACCES);
 }
 
-TEST(chroot_confines) {
+TEST(chroot_confines, access, chroot, getcwd) {
   CHECK_OK(mkdir("r", 0755));
   CHECK_OK(mkdir("r/in", 0755));
   put_file("r/f", "inside");
@@ -139,7 +139,7 @@ TEST(chroot_confines) {
   CHECK_ERRNO(chroot("outside"), ENOTDIR);
 }
 
-TEST(pivot_root_swaps) {
+TEST(pivot_root_swaps, access, mount, pivot_root, umount2, unshare) {
   own_mounts();
   CHECK_OK(mkdir("new", 0755));
   CHECK_OK(mount("none", "new", "tmpfs", 0, NULL));
@@ -155,7 +155,7 @@ TEST(pivot_root_swaps) {
   CHECK_ERRNO(syscall(SYS_pivot_root, "/old", "/old"), EBUSY); // not a mount of its own
 }
 
-TEST(namespaces_are_separate) {
+TEST(namespaces_are_separate, access, mount, unshare) {
   CHECK_OK(mkdir("m", 0755));
   pid_t pid = fork();
   if (!pid) {
@@ -168,7 +168,7 @@ TEST(namespaces_are_separate) {
   CHECK_ERRNO(access("m/f", F_OK), ENOENT);
 }
 
-TEST(proc_can_be_mounted) {
+TEST(proc_can_be_mounted, mount, unshare) {
   own_mounts();
   CHECK_OK(mkdir("p", 0755));
   CHECK_OK(mount("proc", "p", "proc", 0, NULL));
@@ -178,7 +178,7 @@ TEST(proc_can_be_mounted) {
   CHECK_STR(b, want);
 }
 
-TEST(unshare_files_and_errors) {
+TEST(unshare_files_and_errors, unshare) {
   CHECK_OK(unshare(CLONE_FILES));
   CHECK_OK(unshare(CLONE_FS));
   CHECK_OK(unshare(0));

@@ -16,7 +16,7 @@ static bool none_allowed(const char *kind, long result) {
   return true;
 }
 
-TEST(pid_namespace_starts_at_one) {
+TEST(pid_namespace_starts_at_one, clone, unshare) {
   CHECK_OK(unshare(CLONE_NEWPID));
   pid_t me = getpid(), pid = fork();
   if (!pid) {
@@ -36,7 +36,7 @@ TEST(pid_namespace_starts_at_one) {
   CHECK_ERRNO(fork(), ENOMEM); // its init is gone
 }
 
-TEST(pid_namespace_ends_with_its_init) {
+TEST(pid_namespace_ends_with_its_init, clone) {
   struct gate ready = gate_new();
   long init = syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
   if (!init) {
@@ -50,7 +50,7 @@ TEST(pid_namespace_ends_with_its_init) {
   WAIT_STATUS(init, 7 << 8);
 }
 
-TEST(user_namespace_of_an_ordinary_user) {
+TEST(user_namespace_of_an_ordinary_user, clone, getgid, getuid, sethostname, unshare) {
   pid_t pid = fork();
   if (!pid) {
     become(1234, 1234);
@@ -71,7 +71,7 @@ TEST(user_namespace_of_an_ordinary_user) {
   WAIT_OK(pid);
 }
 
-TEST(network_namespace_is_empty) {
+TEST(network_namespace_is_empty, unshare) {
   CHECK_OK(unshare(CLONE_NEWNET));
   int s = socket(AF_INET, SOCK_DGRAM, 0);
   struct ifreq ifr = {.ifr_name = "lo"};
@@ -79,7 +79,7 @@ TEST(network_namespace_is_empty) {
   CHECK_EQ(ifr.ifr_flags & IFF_UP, 0);
 }
 
-TEST(ipc_namespace_is_empty) {
+TEST(ipc_namespace_is_empty, clone, msgctl, msgget, unshare) {
   int id = msgget(IPC_PRIVATE, 0600);
   CHECK(id >= 0);
   pid_t pid = fork();
@@ -93,7 +93,7 @@ TEST(ipc_namespace_is_empty) {
   CHECK_OK(msgctl(id, IPC_RMID, NULL));
 }
 
-TEST(setns_joins) {
+TEST(setns_joins, clone, sethostname, setns, unshare) {
   struct gate ready = gate_new();
   pid_t pid = fork();
   if (!pid) {
@@ -121,7 +121,7 @@ TEST(setns_joins) {
   WAIT_STATUS(pid, SIGKILL);
 }
 
-TEST(namespace_links_tell_them_apart) {
+TEST(namespace_links_tell_them_apart, unshare) {
   struct stat a, b;
   CHECK_OK(stat("/proc/self/ns/uts", &a));
   CHECK_OK(unshare(CLONE_NEWUTS));
@@ -133,7 +133,7 @@ TEST(namespace_links_tell_them_apart) {
   CHECK_EQ(a.st_ino, b.st_ino);
 }
 
-TEST(unshare_needs_privilege) {
+TEST(unshare_needs_privilege, unshare) {
   become(1234, 1234);
   CHECK_ERRNO(unshare(CLONE_NEWUTS), EPERM);
   CHECK_ERRNO(unshare(CLONE_NEWPID), EPERM);

@@ -9,7 +9,7 @@ static long sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode
   return syscall(SYS_openat2, dir, path, &how, sizeof how);
 }
 
-TEST(lowest_descriptor) {
+TEST(lowest_descriptor, openat) {
   int a = open("/dev/null", O_RDONLY), b = open("/dev/null", O_RDONLY), c = open("/dev/null", O_RDONLY);
   CHECK(a >= 0 && b > a && c > b);
   CHECK_OK(close(b));
@@ -18,7 +18,7 @@ TEST(lowest_descriptor) {
   CHECK_EQ(open("/dev/null", O_RDONLY), b);
 }
 
-TEST(close_errors) {
+TEST(close_errors, close, openat) {
   CHECK_ERRNO(close(-1), EBADF);
   CHECK_ERRNO(close(12345), EBADF);
   int fd = open("/dev/null", O_RDONLY);
@@ -27,7 +27,7 @@ TEST(close_errors) {
   CHECK_ERRNO(read(fd, NULL, 0), EBADF);
 }
 
-TEST(open_errors) {
+TEST(open_errors, openat) {
   CHECK_ERRNO(open("", O_RDONLY), ENOENT);
   CHECK_ERRNO(open("absent", O_RDONLY), ENOENT);
   CHECK_ERRNO(open("absent/x", O_RDONLY | O_CREAT, 0644), ENOENT);
@@ -44,7 +44,7 @@ TEST(open_errors) {
   CHECK_ERRNO(openat(fd, "x", O_RDONLY), ENOTDIR);
 }
 
-TEST(name_too_long) {
+TEST(name_too_long, openat) {
   char name[300], path[5000];
   memset(name, 'a', sizeof name);
   name[255] = 0;
@@ -62,7 +62,7 @@ TEST(name_too_long) {
   CHECK_ERRNO(open(path, O_RDONLY), ENAMETOOLONG);
 }
 
-TEST(creat_excl) {
+TEST(creat_excl, openat) {
   int fd = open("f", O_CREAT | O_EXCL | O_RDWR, 0600);
   CHECK(fd >= 0);
   CHECK_ERRNO(open("f", O_CREAT | O_EXCL | O_RDWR, 0600), EEXIST);
@@ -72,7 +72,7 @@ TEST(creat_excl) {
   CHECK_ERRNO(open(".", O_CREAT | O_EXCL, 0600), EEXIST);
 }
 
-TEST(creat_through_dangling_symlink) {
+TEST(creat_through_dangling_symlink, openat, symlink) {
   CHECK_OK(symlink("target", "s"));
   int fd = open("s", O_CREAT | O_WRONLY, 0640);
   CHECK(fd >= 0);
@@ -81,7 +81,7 @@ TEST(creat_through_dangling_symlink) {
   CHECK_EQ(st.st_mode, S_IFREG | 0640);
 }
 
-TEST(creat_mode_and_umask) {
+TEST(creat_mode_and_umask, openat, umask) {
   struct stat st;
   umask(027);
   int fd = open("a", O_CREAT | O_WRONLY, 0666);
@@ -96,7 +96,7 @@ TEST(creat_mode_and_umask) {
   CHECK_EQ(write(fd, "x", 1), 1);
 }
 
-TEST(creat_is_open_trunc) {
+TEST(creat_is_open_trunc, creat, openat) {
   put_file("f", "hello");
   int fd = creat("f", 0600);
   CHECK(fd >= 0);
@@ -107,7 +107,7 @@ TEST(creat_is_open_trunc) {
   CHECK_EQ(fcntl(fd, F_GETFL) & O_ACCMODE, O_WRONLY);
 }
 
-TEST(trunc) {
+TEST(trunc, openat) {
   put_file("f", "hello");
   int fd = open("f", O_RDWR | O_TRUNC);
   struct stat st;
@@ -115,7 +115,7 @@ TEST(trunc) {
   CHECK_EQ(st.st_size, 0);
 }
 
-TEST(access_mode_is_enforced) {
+TEST(access_mode_is_enforced, openat) {
   char c;
   put_file("f", "hello");
   int r = open("f", O_RDONLY), w = open("f", O_WRONLY);
@@ -124,7 +124,7 @@ TEST(access_mode_is_enforced) {
   CHECK_ERRNO(ftruncate(r, 0), EINVAL);
 }
 
-TEST(append) {
+TEST(append, openat, pwrite64) {
   put_file("f", "12345");
   int a = open("f", O_WRONLY | O_APPEND), b = open("f", O_WRONLY | O_APPEND);
   CHECK_EQ(write(a, "a", 1), 1);
@@ -138,7 +138,7 @@ TEST(append) {
   CHECK_STR(get_file("f"), "12345abcd");
 }
 
-TEST(nofollow) {
+TEST(nofollow, openat) {
   put_file("f", "x");
   CHECK_OK(symlink("f", "s"));
   CHECK_ERRNO(open("s", O_RDONLY | O_NOFOLLOW), ELOOP);
@@ -153,7 +153,7 @@ TEST(nofollow) {
   CHECK_ERRNO(open("s", O_DIRECTORY | O_NOFOLLOW), ENOTDIR);
 }
 
-TEST(o_path) {
+TEST(o_path, fgetxattr, openat) {
   char c;
   put_file("f", "x");
   int fd = open("f", O_PATH);
@@ -178,14 +178,14 @@ TEST(o_path) {
   CHECK_EQ(read(again, &c, 1), 1);
 }
 
-TEST(o_cloexec_flag) {
+TEST(o_cloexec_flag, openat) {
   int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
   fd = open("/dev/null", O_RDONLY);
   CHECK_EQ(fcntl(fd, F_GETFD), 0);
 }
 
-TEST(tmpfile_and_linkat) {
+TEST(tmpfile_and_linkat, linkat, openat) {
   int fd = open(".", O_TMPFILE | O_RDWR, 0600);
   CHECK(fd >= 0);
   struct stat st;
@@ -204,7 +204,7 @@ TEST(tmpfile_and_linkat) {
   CHECK_ERRNO(open(".", O_TMPFILE | O_RDONLY, 0600), EINVAL);
 }
 
-TEST(open_directory) {
+TEST(open_directory, openat, pread64) {
   int fd = open(".", O_RDONLY);
   char c;
   CHECK_ERRNO(read(fd, &c, 1), EISDIR);
@@ -213,7 +213,7 @@ TEST(open_directory) {
   CHECK_ERRNO(open(".", O_RDONLY | O_CREAT, 0600), EISDIR);
 }
 
-TEST(openat_relative) {
+TEST(openat_relative, openat, rename) {
   CHECK_OK(mkdir("d", 0755));
   put_file("d/f", "inner");
   int d = open("d", O_RDONLY | O_DIRECTORY);
@@ -227,7 +227,7 @@ TEST(openat_relative) {
   CHECK_OK(openat(12345, "/dev/null", O_RDONLY));
 }
 
-TEST(openat2_basic) {
+TEST(openat2_basic, openat2) {
   long fd = sys_openat2(AT_FDCWD, "f", O_CREAT | O_RDWR, 0600, 0);
   CHECK(fd >= 0);
   CHECK_ERRNO(sys_openat2(AT_FDCWD, "f", O_RDONLY, 0600, 0), EINVAL); // a mode without O_CREAT
@@ -242,7 +242,7 @@ TEST(openat2_basic) {
   CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "f", big, sizeof big), E2BIG);
 }
 
-TEST(openat2_resolve) {
+TEST(openat2_resolve, openat, openat2) {
   CHECK_OK(mkdir("d", 0755));
   put_file("d/f", "x");
   put_file("out", "x");
@@ -265,7 +265,7 @@ TEST(openat2_resolve) {
   CHECK_ERRNO(sys_openat2(d, "f", O_RDONLY, 0, RESOLVE_BENEATH | RESOLVE_IN_ROOT), EINVAL);
 }
 
-TEST(offset_is_per_description) {
+TEST(offset_is_per_description, openat) {
   put_file("f", "abcdef");
   char c[2];
   int a = open("f", O_RDONLY), b = open("f", O_RDONLY), d = dup(a);
@@ -281,7 +281,7 @@ TEST(offset_is_per_description) {
   CHECK_EQ(lseek(a, 0, SEEK_CUR), 4);
 }
 
-TEST(getfl_flags) {
+TEST(getfl_flags, openat) {
   int fd = open("f", O_CREAT | O_RDWR | O_APPEND | O_NONBLOCK | O_TRUNC, 0600);
   CHECK_EQ(fcntl(fd, F_GETFL), O_RDWR | O_APPEND | O_NONBLOCK | 0100000);
   CHECK_OK(fcntl(fd, F_SETFL, 0));

@@ -9,14 +9,14 @@ static unsigned mode_of(const char *path) {
   return st.st_mode & 07777;
 }
 
-TEST(umask_returns_old) {
+TEST(umask_returns_old, umask) {
   umask(0123);
   CHECK_EQ(umask(077), 0123);
   CHECK_EQ(umask(07777), 077);
   CHECK_EQ(umask(0), 0777);
 }
 
-TEST(chmod_variants) {
+TEST(chmod_variants, chmod, fchmod, fchmodat) {
   put_file("f", "");
   CHECK_OK(chmod("f", 04711));
   CHECK_EQ(mode_of("f"), 04711);
@@ -32,7 +32,7 @@ TEST(chmod_variants) {
   CHECK_ERRNO(fchmod(-1, 0600), EBADF);
 }
 
-TEST(class_selection) {
+TEST(class_selection, chmod, chown, setresuid) {
   put_file("own", "");
   put_file("grp", "");
   put_file("oth", "");
@@ -57,7 +57,7 @@ TEST(class_selection) {
   WAIT_OK(pid);
 }
 
-TEST(supplementary_groups) {
+TEST(supplementary_groups, chmod, chown, setresuid) {
   put_file("f", "");
   CHECK_OK(chown("f", 99, 4321));
   CHECK_OK(chmod("f", 0640));
@@ -74,7 +74,7 @@ TEST(supplementary_groups) {
   WAIT_OK(pid);
 }
 
-TEST(directory_permissions) {
+TEST(directory_permissions, chmod, setresuid) {
   CHECK_OK(mkdir("x", 0755));
   put_file("x/f", "");
   CHECK_OK(chmod("x", 0711));
@@ -98,7 +98,7 @@ TEST(directory_permissions) {
   WAIT_OK(pid);
 }
 
-TEST(sticky_directory) {
+TEST(sticky_directory, chmod, chown, rename, setresuid) {
   CHECK_OK(mkdir("t", 0755));
   CHECK_OK(chmod("t", 01777));
   put_file("t/theirs", "");
@@ -116,7 +116,7 @@ TEST(sticky_directory) {
   WAIT_OK(pid);
 }
 
-TEST(setgid_directory) {
+TEST(setgid_directory, chmod, chown) {
   struct stat st;
   CHECK_OK(mkdir("d", 0755));
   CHECK_OK(chown("d", 0, 555));
@@ -131,7 +131,7 @@ TEST(setgid_directory) {
   CHECK_EQ(st.st_mode & 07777, 02755);
 }
 
-TEST(chown_and_ids) {
+TEST(chown_and_ids, chown, fchown, fchownat, lchown) {
   struct stat st;
   put_file("f", "");
   CHECK_OK(chown("f", 11, 22));
@@ -155,7 +155,7 @@ TEST(chown_and_ids) {
   CHECK_ERRNO(fchownat(AT_FDCWD, "f", 0, 0, 0x8000), EINVAL);
 }
 
-TEST(chown_permission) {
+TEST(chown_permission, chown, setresuid) {
   put_file("f", "");
   CHECK_OK(chown("f", 1234, 1234));
   pid_t pid = fork();
@@ -173,7 +173,7 @@ TEST(chown_permission) {
   WAIT_OK(pid);
 }
 
-TEST(chown_clears_suid) {
+TEST(chown_clears_suid, chmod, chown) {
   put_file("f", "");
   CHECK_OK(chmod("f", 06755));
   CHECK_OK(chown("f", 11, 11));
@@ -187,7 +187,7 @@ TEST(chown_clears_suid) {
   CHECK_EQ(mode_of("d"), 06755);
 }
 
-TEST(write_clears_suid) {
+TEST(write_clears_suid, chmod, chown, setresuid, write) {
   put_file("f", "");
   CHECK_OK(chown("f", 1234, 1234));
   CHECK_OK(chmod("f", 06777));
@@ -206,7 +206,7 @@ TEST(write_clears_suid) {
   CHECK_EQ(mode_of("f"), 06777);
 }
 
-TEST(chmod_drops_foreign_setgid) {
+TEST(chmod_drops_foreign_setgid, chmod, chown, setresuid) {
   put_file("f", "");
   CHECK_OK(chown("f", 1234, 99));
   pid_t pid = fork();
@@ -221,7 +221,7 @@ TEST(chmod_drops_foreign_setgid) {
   WAIT_OK(pid);
 }
 
-TEST(fsuid_decides) {
+TEST(fsuid_decides, chmod, setfsuid) {
   put_file("f", "");
   CHECK_OK(chmod("f", 0600));
   pid_t pid = fork();
@@ -236,7 +236,7 @@ TEST(fsuid_decides) {
   WAIT_OK(pid);
 }
 
-TEST(noatime_needs_owner) {
+TEST(noatime_needs_owner, setresuid) {
   put_file("f", "x");
   CHECK_OK(open("f", O_RDONLY | O_NOATIME));
   pid_t pid = fork();
@@ -249,7 +249,7 @@ TEST(noatime_needs_owner) {
   WAIT_OK(pid);
 }
 
-TEST(xattr_set_get_list_remove) {
+TEST(xattr_set_get_list_remove, getxattr, listxattr, removexattr, setxattr) {
   char b[64];
   put_file("f", "");
   CHECK_OK(setxattr("f", "user.one", "value", 5, 0));
@@ -269,7 +269,7 @@ TEST(xattr_set_get_list_remove) {
   CHECK_ERRNO(removexattr("f", "user.one"), ENODATA);
 }
 
-TEST(xattr_flags_and_errors) {
+TEST(xattr_flags_and_errors, fgetxattr, fsetxattr, getxattr, lsetxattr, setxattr) {
   put_file("f", "");
   CHECK_ERRNO(setxattr("f", "user.a", "1", 1, XATTR_REPLACE), ENODATA);
   CHECK_OK(setxattr("f", "user.a", "1", 1, XATTR_CREATE));
@@ -291,7 +291,7 @@ TEST(xattr_flags_and_errors) {
   CHECK_EQ(fgetxattr(fd, "user.fd", NULL, 0), 1);
 }
 
-TEST(xattr_permission) {
+TEST(xattr_permission, getxattr, setresuid, setxattr) {
   put_file("f", "");
   CHECK_OK(setxattr("f", "user.a", "1", 1, 0));
   pid_t pid = fork();

@@ -45,7 +45,7 @@ static void until_signal(int sig) {
   while (got_signal != sig) sigsuspend(&set);
 }
 
-TEST(numbers_inside_and_outside) {
+TEST(numbers_inside_and_outside, getpgid, getpgrp, getpid, getppid, getsid, gettid) {
   pid_t kid = fork_inside();
   if (!kid) {
     CHECK(getpid() == 1 && syscall(SYS_gettid) == 1 && getppid() == 0);
@@ -68,7 +68,7 @@ TEST(numbers_inside_and_outside) {
   WAIT_OK(kid);
 }
 
-TEST(unshare_moves_the_children) {
+TEST(unshare_moves_the_children, getpid, getppid, unshare) {
   pid_t me = getpid();
   CHECK_OK(unshare(CLONE_NEWPID));
   CHECK_EQ(getpid(), me);
@@ -94,7 +94,7 @@ TEST(unshare_moves_the_children) {
 
 static void *nothing(void *arg) { return arg; }
 
-TEST(threads_stay_in_their_process) {
+TEST(threads_stay_in_their_process, unshare) {
   pid_t pid = fork();
   if (!pid) {
     CHECK_OK(unshare(CLONE_NEWPID));
@@ -108,7 +108,7 @@ TEST(threads_stay_in_their_process) {
   CHECK_ERRNO(fork_inside(), EPERM);
 }
 
-TEST(ids_that_clone_writes) {
+TEST(ids_that_clone_writes, clone) {
   static volatile pid_t parent_tid, child_tid;
   pid_t kid = syscall(SYS_clone, CLONE_NEWPID | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD, 0, &parent_tid, &child_tid, 0);
   if (!kid) _exit(child_tid == 1 ? 0 : 1);
@@ -124,7 +124,7 @@ static pid_t clone_as(uint64_t flags, pid_t *numbers, unsigned count) {
   return pid;
 }
 
-TEST(numbers_that_clone3_is_asked_for) {
+TEST(numbers_that_clone3_is_asked_for, clone3, getpid) {
   pid_t n = free_number(), two[2] = {1, n}, bad[2] = {2, n};
   CHECK_EQ(clone_as(0, &n, 1), n);
   CHECK_ERRNO(clone_as(0, &n, 1), EEXIST);
@@ -142,7 +142,7 @@ TEST(numbers_that_clone3_is_asked_for) {
   CHECK_ERRNO(clone_as(0, &n, 1), EPERM);
 }
 
-TEST(nesting_ends) {
+TEST(nesting_ends, getpid) {
   int depth = 0;
   for (; depth < 40; depth++) {
     pid_t pid = fork_inside();
@@ -159,7 +159,7 @@ TEST(nesting_ends) {
   _exit(depth > 10 && depth <= 32 ? 0 : 1); // MAX_PID_NS_LEVEL, less those around this test
 }
 
-TEST(first_process_is_shielded_from_inside) {
+TEST(first_process_is_shielded_from_inside, getpid, gettid) {
   pid_t kid = fork_inside();
   if (!kid) {
     pid_t second = fork();
@@ -183,7 +183,7 @@ TEST(first_process_is_shielded_from_inside) {
   WAIT_STATUS(kid, 5 << 8);
 }
 
-TEST(first_process_is_shielded_from_outside) {
+TEST(first_process_is_shielded_from_outside, rt_sigsuspend) {
   struct gate ready = gate_new();
   pid_t kid = fork_inside();
   if (!kid) {
@@ -211,7 +211,7 @@ TEST(first_process_is_shielded_from_outside) {
   WAIT_STATUS(kid, SIGKILL);
 }
 
-TEST(blocked_signals_reach_the_first_process) {
+TEST(blocked_signals_reach_the_first_process, rt_sigtimedwait) {
   pid_t kid = fork_inside();
   if (!kid) {
     block_signal(SIGTERM);
@@ -243,7 +243,7 @@ TEST(first_process_dies_of_its_own_fault) {
   CHECK_EQ(wait_for(kid) & 0x7f, SIGSEGV);
 }
 
-TEST(kill_all_is_all_of_the_namespace) {
+TEST(kill_all_is_all_of_the_namespace, kill, rt_sigpending) {
   block_signal(SIGUSR2);
   note_signal(SIGUSR2);
   struct gate ready = gate_new();
@@ -272,7 +272,7 @@ TEST(kill_all_is_all_of_the_namespace) {
   CHECK(!sigismember(&pending, SIGUSR2));
 }
 
-TEST(a_group_reaches_across) {
+TEST(a_group_reaches_across, rt_sigsuspend) {
   block_signal(SIGUSR1);
   note_signal(SIGUSR1);
   pid_t kid = fork_inside();
@@ -287,7 +287,7 @@ TEST(a_group_reaches_across) {
   CHECK_EQ(got_pid, 1); // its own idea of itself
 }
 
-TEST(child_signals_and_waits_name_the_child_as_the_parent_knows_it) {
+TEST(child_signals_and_waits_name_the_child_as_the_parent_knows_it, getpgrp, rt_sigsuspend) {
   block_signal(SIGCHLD);
   note_signal(SIGCHLD);
   pid_t kid = fork_inside();
@@ -306,7 +306,7 @@ TEST(child_signals_and_waits_name_the_child_as_the_parent_knows_it) {
   WAIT_STATUS(kid, 4 << 8);
 }
 
-TEST(orphans_go_to_the_first_process) {
+TEST(orphans_go_to_the_first_process, getppid) {
   CHECK_OK(prctl(PR_SET_CHILD_SUBREAPER, 1)); // of another namespace: not for them
   pid_t kid = fork_inside();
   if (!kid) {
@@ -364,7 +364,7 @@ TEST(all_end_with_the_first_process) {
   CHECK_EQ(read(held.fd[0], &c, 1), 0); // nobody is left who holds the other end
 }
 
-TEST(no_siblings_of_the_first_process) {
+TEST(no_siblings_of_the_first_process, getppid) {
   pid_t kid = fork_inside();
   if (!kid) {
     CHECK_ERRNO(syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0), EINVAL);
@@ -387,7 +387,7 @@ static void *become_leader(void *arg) {
   _exit(9);
 }
 
-TEST(exec_keeps_the_number) {
+TEST(exec_keeps_the_number, getpid, gettid, unshare) {
   CHECK_OK(unshare(CLONE_NEWPID));
   pid_t kid = fork();
   if (!kid) {
@@ -398,7 +398,7 @@ TEST(exec_keeps_the_number) {
   WAIT_OK(kid);
 }
 
-TEST(parent_death_signal_from_above) {
+TEST(parent_death_signal_from_above, rt_sigsuspend) {
   struct gate done = gate_new(), ready = gate_new();
   pid_t middle = fork();
   if (!middle) {
@@ -450,7 +450,7 @@ TEST(reboot_needs_privilege) {
   WAIT_OK(kid);
 }
 
-TEST(traced_from_above) {
+TEST(traced_from_above, ptrace, unshare) {
   pid_t kid = fork();
   if (!kid) {
     CHECK_OK(unshare(CLONE_NEWPID));

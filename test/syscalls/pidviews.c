@@ -60,7 +60,7 @@ static void own_mounts(void) {
   CHECK_OK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 }
 
-TEST(status_from_above) {
+TEST(status_from_above, getpgrp) {
   pid_t kid = idler();
   char want[64];
   snprintf(want, sizeof want, "\t%d\t1", kid);
@@ -76,7 +76,7 @@ TEST(status_from_above) {
 
 static int is_number(const char *s) { return *s >= '0' && *s <= '9'; }
 
-TEST(proc_of_a_namespace) {
+TEST(proc_of_a_namespace, access) {
   own_mounts();
   CHECK_OK(mkdir("p", 0755));
   int outer = open("/proc", O_PATH | O_DIRECTORY);
@@ -139,7 +139,7 @@ TEST(links_of_proc) {
   CHECK_EQ(other.st_ino, inner.st_ino);
 }
 
-TEST(setns_moves_the_children) {
+TEST(setns_moves_the_children, pidfd_open, setns) {
   pid_t kid = idler(), me = getpid();
   int fd = open(proc_file(kid, "ns/pid"), O_RDONLY), own = open("/proc/self/ns/pid", O_RDONLY);
   CHECK(fd >= 0 && own >= 0);
@@ -221,7 +221,7 @@ static int send_as(int s, pid_t pid) {
   return sendmsg(s, &m, 0);
 }
 
-TEST(credentials_of_sockets) {
+TEST(credentials_of_sockets, getsockopt, recvmsg, sendmsg) {
   int s[2], one = 1;
   struct ucred peer;
   socklen_t len = sizeof peer;
@@ -253,7 +253,7 @@ TEST(credentials_of_sockets) {
   CHECK_ERRNO(send_as(s[0], 1), EPERM);
 }
 
-TEST(locks_and_owners) {
+TEST(locks_and_owners, getpgrp) {
   int fd = open("f", O_RDWR | O_CREAT, 0600), p[2];
   CHECK_OK(pipe(p));
   struct flock mine = {.l_type = F_WRLCK, .l_start = 0, .l_len = 1}, theirs = {.l_type = F_WRLCK, .l_start = 1, .l_len = 1};
@@ -321,7 +321,7 @@ TEST(terminals) {
   WAIT_OK(leader);
 }
 
-TEST(system_v_ipc) {
+TEST(system_v_ipc, msgctl, msgget, msgsnd, semctl, semget, semtimedop, shmat, shmctl, shmget) {
   int shm = shmget(IPC_PRIVATE, 4096, 0600), sem = semget(IPC_PRIVATE, 1, 0600), msg = msgget(IPC_PRIVATE, 0600);
   CHECK(shm >= 0 && sem >= 0 && msg >= 0);
   struct { long type; char text[1]; } m = {1, "x"};
@@ -351,7 +351,7 @@ TEST(system_v_ipc) {
   CHECK_OK(msgctl(msg, IPC_RMID, NULL));
 }
 
-TEST(calls_by_number) {
+TEST(calls_by_number, clock_getres, getpriority, process_vm_readv, sched_getaffinity, sched_getscheduler, setpriority, timer_create) {
   static volatile char secret = 's';
   pid_t above = getpid(), kid = fork_inside();
   if (!kid) {
@@ -398,7 +398,7 @@ TEST(calls_by_number) {
   WAIT_OK(kid);
 }
 
-TEST(pidfds) {
+TEST(pidfds, pidfd_open, pidfd_send_signal) {
   int outer = syscall(SYS_pidfd_open, getpid(), 0);
   pid_t kid = fork_inside();
   if (!kid) {
@@ -508,7 +508,7 @@ static void note(int sig, siginfo_t *info, void *context) {
   told_by = info->si_pid;
 }
 
-TEST(queue_notifications_name_the_sender) {
+TEST(queue_notifications_name_the_sender, mq_notify, mq_open, mq_timedsend, mq_unlink) {
   char name[64];
   snprintf(name, sizeof name, "/pidviews-%d", getpid());
   mqd_t q = mq_open(name, O_RDWR | O_CREAT, 0600, NULL);

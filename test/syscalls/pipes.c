@@ -3,7 +3,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
-TEST(basic) {
+TEST(basic, pipe2) {
   int p[2];
   char b[8] = "";
   CHECK_OK(pipe(p));
@@ -17,7 +17,7 @@ TEST(basic) {
   CHECK_EQ(read(p[0], b, 1), 0);
 }
 
-TEST(pipe2_flags) {
+TEST(pipe2_flags, pipe2) {
   int p[2];
   CHECK_OK(pipe2(p, O_CLOEXEC | O_NONBLOCK));
   CHECK_EQ(fcntl(p[0], F_GETFD), FD_CLOEXEC);
@@ -29,7 +29,7 @@ TEST(pipe2_flags) {
   CHECK_ERRNO(pipe2((int *)8, 0), EFAULT);
 }
 
-TEST(epipe_and_sigpipe) {
+TEST(epipe_and_sigpipe, pipe2) {
   int p[2];
   CHECK_OK(pipe(p));
   CHECK_OK(close(p[0]));
@@ -44,7 +44,7 @@ TEST(epipe_and_sigpipe) {
   CHECK_EQ(write(p[1], "x", 0), 0);
 }
 
-TEST(capacity) {
+TEST(capacity, ioctl, pipe2) {
   int p[2];
   char page[4096] = {0};
   CHECK_OK(pipe2(p, O_NONBLOCK));
@@ -60,7 +60,7 @@ TEST(capacity) {
   CHECK_EQ(n, 65536);
 }
 
-TEST(set_pipe_size) {
+TEST(set_pipe_size, pipe2) {
   int p[2];
   char b[8192] = {0};
   CHECK_OK(pipe2(p, O_NONBLOCK));
@@ -80,7 +80,7 @@ TEST(set_pipe_size) {
   CHECK_ERRNO(fcntl(fd, F_GETPIPE_SZ), EBADF);
 }
 
-TEST(partial_nonblocking_write) {
+TEST(partial_nonblocking_write, pipe2, write) {
   int p[2];
   static char big[100000];
   CHECK_OK(pipe2(p, O_NONBLOCK));
@@ -90,7 +90,7 @@ TEST(partial_nonblocking_write) {
   CHECK_EQ(write(p[1], big, 10000), 4096); // more than PIPE_BUF may be split
 }
 
-TEST(pipe_buf_is_atomic) {
+TEST(pipe_buf_is_atomic, pipe2) {
   int p[2];
   CHECK_OK(pipe(p));
   for (int w = 0; w < 4; w++)
@@ -117,7 +117,7 @@ TEST(pipe_buf_is_atomic) {
   CHECK_EQ(blocks, 160);
 }
 
-TEST(blocking_write_of_much) {
+TEST(blocking_write_of_much, pipe2, write) {
   int p[2];
   size_t n = 1 << 20;
   CHECK_OK(pipe(p));
@@ -138,7 +138,7 @@ TEST(blocking_write_of_much) {
   WAIT_OK(pid);
 }
 
-TEST(reader_wakes_on_close) {
+TEST(reader_wakes_on_close, close, pipe2) {
   int p[2];
   CHECK_OK(pipe(p));
   pid_t pid = fork();
@@ -153,7 +153,7 @@ TEST(reader_wakes_on_close) {
   WAIT_OK(pid);
 }
 
-TEST(writer_wakes_with_epipe) {
+TEST(writer_wakes_with_epipe, pipe2) {
   int p[2];
   static char big[70000];
   CHECK_OK(pipe(p));
@@ -171,7 +171,7 @@ TEST(writer_wakes_with_epipe) {
   WAIT_OK(pid);
 }
 
-TEST(packet_mode) {
+TEST(packet_mode, pipe2) {
   int p[2];
   char b[16];
   CHECK_OK(pipe2(p, O_DIRECT));
@@ -182,7 +182,7 @@ TEST(packet_mode) {
   CHECK(!memcmp(b, "second", 6));
 }
 
-TEST(fifo_open_rules) {
+TEST(fifo_open_rules, mknodat) {
   CHECK_OK(mkfifo("p", 0600));
   CHECK_ERRNO(open("p", O_WRONLY | O_NONBLOCK), ENXIO);
   int r = open("p", O_RDONLY | O_NONBLOCK);
@@ -202,7 +202,7 @@ TEST(fifo_open_rules) {
   CHECK_EQ(read(rw, b, 1), 1);
 }
 
-TEST(fifo_blocking_open) {
+TEST(fifo_blocking_open, mknodat) {
   CHECK_OK(mkfifo("p", 0600));
   pid_t pid = fork();
   if (!pid) {
@@ -219,7 +219,7 @@ TEST(fifo_blocking_open) {
   WAIT_OK(pid);
 }
 
-TEST(splice_file_to_pipe) {
+TEST(splice_file_to_pipe, pipe2, splice) {
   int p[2];
   char b[16] = "";
   put_file("f", "0123456789");
@@ -239,7 +239,7 @@ TEST(splice_file_to_pipe) {
   CHECK_STR(get_file("g"), "copied");
 }
 
-TEST(splice_errors) {
+TEST(splice_errors, pipe2, splice) {
   int p[2], q[2];
   put_file("f", "0123456789");
   int fd = open("f", O_RDWR);
@@ -257,7 +257,7 @@ TEST(splice_errors) {
   CHECK_ERRNO(splice(p[0], NULL, app, NULL, 1, 0), EINVAL);
 }
 
-TEST(splice_pipe_to_pipe) {
+TEST(splice_pipe_to_pipe, pipe2, splice) {
   int p[2], q[2];
   char b[16];
   CHECK_OK(pipe(p));
@@ -269,7 +269,7 @@ TEST(splice_pipe_to_pipe) {
   CHECK_EQ(read(p[0], b, 16), 2);
 }
 
-TEST(tee_keeps_the_source) {
+TEST(tee_keeps_the_source, pipe2, tee) {
   int p[2], q[2];
   char b[16];
   CHECK_OK(pipe(p));
@@ -283,7 +283,7 @@ TEST(tee_keeps_the_source) {
   CHECK_ERRNO(tee(open("f", O_RDONLY), q[1], 1, 0), EINVAL);
 }
 
-TEST(vmsplice_both_ways) {
+TEST(vmsplice_both_ways, pipe2, vmsplice) {
   int p[2];
   char b[8] = "";
   CHECK_OK(pipe(p));

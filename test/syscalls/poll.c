@@ -2,7 +2,7 @@
 #include "test.h"
 #include <sys/select.h>
 
-TEST(pipe_states) {
+TEST(pipe_states, poll) {
   int p[2];
   CHECK_OK(pipe(p));
   struct pollfd f[2] = {{p[0], POLLIN, 0}, {p[1], POLLOUT, 0}};
@@ -26,7 +26,7 @@ TEST(pipe_states) {
   CHECK_EQ(f[1].revents, POLLOUT | POLLERR);
 }
 
-TEST(full_pipe_is_not_writable) {
+TEST(full_pipe_is_not_writable, poll) {
   int p[2];
   static char b[65536];
   CHECK_OK(pipe2(p, O_NONBLOCK));
@@ -37,7 +37,7 @@ TEST(full_pipe_is_not_writable) {
   CHECK_EQ(poll(&f, 1, 0), 1);
 }
 
-TEST(bad_and_negative_descriptors) {
+TEST(bad_and_negative_descriptors, poll) {
   struct pollfd f[3] = {{-1, POLLIN, 77}, {999, POLLIN, 0}, {-5, POLLIN, 1}};
   CHECK_EQ(poll(f, 3, 0), 1);
   CHECK_EQ(f[0].revents, 0);
@@ -46,14 +46,14 @@ TEST(bad_and_negative_descriptors) {
   CHECK_ERRNO(syscall(SYS_poll, 8, 1, 0), EFAULT);
 }
 
-TEST(regular_files_are_always_ready) {
+TEST(regular_files_are_always_ready, poll) {
   put_file("f", "");
   struct pollfd f = {open("f", O_RDWR), POLLIN | POLLOUT | POLLPRI, 0};
   CHECK_EQ(poll(&f, 1, 0), 1);
   CHECK_EQ(f.revents, POLLIN | POLLOUT);
 }
 
-TEST(timeout_elapses) {
+TEST(timeout_elapses, poll, ppoll) {
   double start = now();
   CHECK_EQ(poll(NULL, 0, 50), 0);
   double took = now() - start;
@@ -66,7 +66,7 @@ TEST(timeout_elapses) {
   CHECK_ERRNO(ppoll(NULL, 0, &bad, NULL), EINVAL);
 }
 
-TEST(woken_by_another_process) {
+TEST(woken_by_another_process, poll) {
   int p[2];
   CHECK_OK(pipe(p));
   pid_t me = getpid(), pid = fork();
@@ -80,7 +80,7 @@ TEST(woken_by_another_process) {
   WAIT_OK(pid);
 }
 
-TEST(too_many) {
+TEST(too_many, poll) {
   struct rlimit rl;
   CHECK_OK(getrlimit(RLIMIT_NOFILE, &rl));
   rl.rlim_cur = 256;
@@ -91,7 +91,7 @@ TEST(too_many) {
   CHECK_ERRNO(poll(f, 257, 0), EINVAL);
 }
 
-TEST(select_sets) {
+TEST(select_sets, pselect6, select) {
   int p[2];
   CHECK_OK(pipe(p));
   fd_set r, w;
@@ -113,7 +113,7 @@ TEST(select_sets) {
   CHECK_ERRNO(syscall(SYS_select, 0, NULL, NULL, NULL, &bad), EINVAL);
 }
 
-TEST(select_updates_timeout) {
+TEST(select_updates_timeout, pselect6) {
   int p[2];
   CHECK_OK(pipe(p));
   fd_set r;
@@ -132,7 +132,7 @@ TEST(select_updates_timeout) {
 static volatile sig_atomic_t hits;
 static void hit(int sig) { (void)sig, hits++; }
 
-TEST(ppoll_swaps_the_mask) {
+TEST(ppoll_swaps_the_mask, ppoll) {
   on_signal(SIGUSR1, hit, 0);
   block_signal(SIGUSR1);
   CHECK_OK(raise(SIGUSR1));
@@ -147,7 +147,7 @@ TEST(ppoll_swaps_the_mask) {
   CHECK(sigismember(&cur, SIGUSR1));
 }
 
-TEST(pselect_swaps_the_mask) {
+TEST(pselect_swaps_the_mask, pselect6) {
   on_signal(SIGUSR1, hit, SA_RESTART);
   block_signal(SIGUSR1);
   CHECK_OK(raise(SIGUSR1));
@@ -158,7 +158,7 @@ TEST(pselect_swaps_the_mask) {
   CHECK_EQ(hits, 1);
 }
 
-TEST(ready_beats_pending_signal) {
+TEST(ready_beats_pending_signal, ppoll) {
   int p[2];
   CHECK_OK(pipe(p));
   CHECK_EQ(write(p[1], "x", 1), 1);

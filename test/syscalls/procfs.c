@@ -49,7 +49,7 @@ TEST(status) {
   CHECK(atoi(field("/proc/self/status", "VmRSS:")) > 4);
 }
 
-TEST(stat) {
+TEST(stat, getpgrp, getsid) {
   int pid, ppid, pgrp, session;
   char comm[32], state, *text = get_file("/proc/self/stat");
   CHECK_EQ(sscanf(text, "%d (%15[^)]) %c %d %d %d", &pid, comm, &state, &ppid, &pgrp, &session), 6);
@@ -103,7 +103,7 @@ TEST(fdinfo) {
   CHECK_EQ(strtoul(field("/proc/self/fdinfo/112", "flags:\t"), NULL, 8), O_RDWR | O_APPEND | 0100000);
 }
 
-TEST(exe_cwd_root) {
+TEST(exe_cwd_root, getcwd) {
   char b[PATH_MAX] = "", cwd[PATH_MAX];
   CHECK(readlink("/proc/self/exe", b, sizeof b) > 0);
   CHECK_STR(b, test_self);
@@ -118,7 +118,7 @@ TEST(exe_cwd_root) {
   CHECK_STR(get_file("/proc/self/cwd/f"), "via cwd");
 }
 
-TEST(cmdline_and_environ) {
+TEST(cmdline_and_environ, access) {
   pid_t pid = fork();
   struct gate g = gate_new();
   (void)g;
@@ -176,7 +176,7 @@ TEST(mounts_and_mountinfo) {
   CHECK_OK(stat("/etc/mtab", &st));
 }
 
-TEST(task_directory) {
+TEST(task_directory, access) {
   char path[64];
   snprintf(path, sizeof path, "/proc/self/task/%d/status", getpid());
   CHECK_OK(access(path, R_OK));
@@ -194,7 +194,7 @@ TEST(task_directory) {
   WAIT_STATUS(pid, SIGKILL);
 }
 
-TEST(meminfo_and_sysinfo) {
+TEST(meminfo_and_sysinfo, sysinfo) {
   unsigned long total = strtoul(field("/proc/meminfo", "MemTotal:"), NULL, 10);
   struct sysinfo si;
   CHECK_OK(sysinfo(&si));
@@ -224,7 +224,7 @@ TEST(cpuinfo_version_filesystems) {
   CHECK(s && strstr(s, "nodev\tproc\n") && strstr(s, "nodev\ttmpfs\n"));
 }
 
-TEST(sysctl_files) {
+TEST(sysctl_files, access) {
   CHECK_STR(get_file("/proc/sys/kernel/ostype"), "Linux\n");
   CHECK(strlen(get_file("/proc/sys/kernel/osrelease")) > 3);
   CHECK(strlen(get_file("/proc/sys/kernel/hostname")) >= 1);
@@ -253,7 +253,7 @@ TEST(reading_in_pieces_is_consistent) {
   CHECK(!memcmp(pieces, whole, 5));
 }
 
-TEST(mem_file) {
+TEST(mem_file, pread64, pwrite64) {
   static volatile int here = 12345;
   int fd = open("/proc/self/mem", O_RDWR), v = 0;
   CHECK(fd >= 0);

@@ -28,14 +28,14 @@ static void get_signal(void) {
   raise(SIGUSR2);
 }
 
-TEST(traceme_and_continue) {
+TEST(traceme_and_continue, ptrace) {
   pid_t pid = traced(nothing);
   CHECK_EQ(task_state(pid, pid), 't');
   CHECK_OK(ptrace(PTRACE_CONT, pid, NULL, NULL));
   WAIT_OK(pid);
 }
 
-TEST(peek_and_poke) {
+TEST(peek_and_poke, ptrace) {
   pid_t pid = traced(check_secret);
   errno = 0;
   CHECK_EQ(ptrace(PTRACE_PEEKDATA, pid, &secret, NULL), 1111);
@@ -46,7 +46,7 @@ TEST(peek_and_poke) {
   WAIT_STATUS(pid, 42 << 8);
 }
 
-TEST(registers) {
+TEST(registers, ptrace) {
   pid_t pid = traced(nothing);
   struct user_regs_struct r, s;
   CHECK_OK(ptrace(PTRACE_GETREGS, pid, NULL, &r));
@@ -59,7 +59,7 @@ TEST(registers) {
   WAIT_OK(pid);
 }
 
-TEST(system_call_stops) {
+TEST(system_call_stops, ptrace) {
   pid_t pid = traced(one_call);
   CHECK_OK(ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD));
   int st, stops = 0;
@@ -77,7 +77,7 @@ TEST(system_call_stops) {
   CHECK(seen && stops >= 3 && st == 0);
 }
 
-TEST(signals_are_shown_first) {
+TEST(signals_are_shown_first, ptrace) {
   pid_t pid = traced(get_signal);
   int st;
   CHECK_OK(ptrace(PTRACE_CONT, pid, NULL, NULL));
@@ -90,7 +90,7 @@ TEST(signals_are_shown_first) {
   WAIT_OK(pid);
 }
 
-TEST(attach_and_detach) {
+TEST(attach_and_detach, ptrace) {
   pid_t pid = fork();
   if (!pid)
     for (;;) pause();
@@ -105,7 +105,7 @@ TEST(attach_and_detach) {
   CHECK_ERRNO(ptrace(PTRACE_ATTACH, 0x3fffff, NULL, NULL), ESRCH);
 }
 
-TEST(exec_stop) {
+TEST(exec_stop, ptrace) {
   pid_t pid = fork();
   if (!pid) {
     CHECK_OK(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
@@ -119,7 +119,7 @@ TEST(exec_stop) {
   WAIT_OK(pid);
 }
 
-TEST(tracer_exit_frees) {
+TEST(tracer_exit_frees, ptrace) {
   pid_t pid = fork();
   if (!pid)
     for (;;) pause();

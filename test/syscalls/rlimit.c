@@ -9,7 +9,7 @@ static void limit(int which, rlim_t cur) {
   CHECK_OK(setrlimit(which, &rl));
 }
 
-TEST(get_and_set) {
+TEST(get_and_set, getrlimit, prlimit64) {
   struct rlimit rl, got;
   for (int i = 0; i < 16; i++) {
     CHECK_OK(getrlimit(i, &rl));
@@ -25,7 +25,7 @@ TEST(get_and_set) {
   CHECK(got.rlim_cur == 50 && got.rlim_max == 100);
 }
 
-TEST(raising_the_hard_limit) {
+TEST(raising_the_hard_limit, prlimit64) {
   struct rlimit rl = {50, 100};
   CHECK_OK(setrlimit(RLIMIT_CORE, &rl));
   drop_cap(24); // CAP_SYS_RESOURCE
@@ -35,7 +35,7 @@ TEST(raising_the_hard_limit) {
   CHECK_OK(setrlimit(RLIMIT_CORE, &rl));
 }
 
-TEST(prlimit_of_a_child) {
+TEST(prlimit_of_a_child, prlimit64) {
   struct gate g = gate_new();
   pid_t pid = fork();
   if (!pid) {
@@ -54,7 +54,7 @@ TEST(prlimit_of_a_child) {
 
 static volatile sig_atomic_t hits;
 static void hit(int sig) { (void)sig, hits++; }
-TEST(file_size) {
+TEST(file_size, prlimit64, pwrite64) {
   int fd = open("f", O_RDWR | O_CREAT, 0600);
   on_signal(SIGXFSZ, hit, 0);
   limit(RLIMIT_FSIZE, 1000);
@@ -84,7 +84,7 @@ TEST(file_size) {
   CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGXFSZ);
 }
 
-TEST(address_space) {
+TEST(address_space, prlimit64) {
   limit(RLIMIT_AS, 256 << 20);
   CHECK_ERRNO(mmap(NULL, 300 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), ENOMEM);
   CHECK_ERRNO(mmap(NULL, 300 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), ENOMEM);
@@ -93,14 +93,14 @@ TEST(address_space) {
   CHECK_ERRNO(mremap(p, 1 << 20, 300 << 20, MREMAP_MAYMOVE), ENOMEM);
 }
 
-TEST(data_segment) {
+TEST(data_segment, prlimit64) {
   char *b = sbrk(0);
   limit(RLIMIT_DATA, 16 << 20);
   CHECK_ERRNO(brk(b + (64 << 20)), ENOMEM);
   CHECK_OK(brk(b + 4096));
 }
 
-TEST(processes) {
+TEST(processes, prlimit64) {
   drop_cap(24); // CAP_SYS_RESOURCE and CAP_SYS_ADMIN lift the limit
   drop_cap(21);
   CHECK_OK(syscall(SYS_setresuid, 54321, 54321, 54321));
@@ -122,7 +122,7 @@ TEST(processes) {
   WAIT_OK(c);
 }
 
-TEST(stack_limit_at_exec) {
+TEST(stack_limit_at_exec, prlimit64) {
   limit(RLIMIT_STACK, 64 << 10);
   pid_t pid = fork();
   if (!pid) {
@@ -136,7 +136,7 @@ TEST(stack_limit_at_exec) {
   WAIT_OK(pid);
 }
 
-TEST(inherited) {
+TEST(inherited, pread64, prlimit64) {
   limit(RLIMIT_NOFILE, 222);
   pid_t pid = fork();
   if (!pid) {
@@ -147,7 +147,7 @@ TEST(inherited) {
   CHECK(strstr(get_file("/proc/self/limits"), "Max open files            222 "));
 }
 
-TEST(cpu_seconds) {
+TEST(cpu_seconds, prlimit64) {
   pid_t pid = fork();
   if (!pid) {
     struct rlimit rl = {1, 2};

@@ -8,7 +8,7 @@ static int fresh(const char *text) {
   return open("f", O_RDWR);
 }
 
-TEST(read_write_offsets) {
+TEST(read_write_offsets, read, write) {
   char b[16] = "";
   int fd = fresh("0123456789");
   CHECK_EQ(read(fd, b, 4), 4);
@@ -18,14 +18,14 @@ TEST(read_write_offsets) {
   CHECK_STR(get_file("f"), "0123XY6789");
 }
 
-TEST(zero_length) {
+TEST(zero_length, read, write) {
   int fd = fresh("abc");
   CHECK_EQ(read(fd, NULL, 0), 0);
   CHECK_EQ(write(fd, NULL, 0), 0);
   CHECK_EQ(read(fd, (char *)8, 0), 0);
 }
 
-TEST(bad_buffers) {
+TEST(bad_buffers, lseek, pread64, read, write) {
   int fd = fresh("abc");
   CHECK_ERRNO(read(fd, (char *)8, 3), EFAULT);
   CHECK_ERRNO(write(fd, (char *)8, 3), EFAULT);
@@ -40,7 +40,7 @@ TEST(bad_buffers) {
   CHECK_ERRNO(read(fd, p + 4096, 2), EFAULT);
 }
 
-TEST(pread_pwrite) {
+TEST(pread_pwrite, lseek, pread64, pwrite64, write) {
   char b[8] = "";
   int fd = fresh("0123456789");
   CHECK_EQ(pread(fd, b, 3, 7), 3);
@@ -56,7 +56,7 @@ TEST(pread_pwrite) {
   CHECK_ERRNO(pwrite(fd, b, 1, -1), EINVAL);
 }
 
-TEST(readv_writev) {
+TEST(readv_writev, lseek, readv, write, writev) {
   char a[4] = "", b[4] = "", c[8] = "";
   int fd = fresh("");
   struct iovec w[3] = {{"abc", 3}, {"", 0}, {"defg", 4}};
@@ -75,7 +75,7 @@ TEST(readv_writev) {
   CHECK_ERRNO(readv(fd, &huge, 1), EINVAL);
 }
 
-TEST(preadv_pwritev) {
+TEST(preadv_pwritev, lseek, preadv, pwritev, read, write) {
   char a[3] = "", b[4] = "";
   int fd = fresh("0123456789");
   struct iovec r[2] = {{a, 2}, {b, 3}};
@@ -88,7 +88,7 @@ TEST(preadv_pwritev) {
   CHECK_EQ(lseek(fd, 0, SEEK_CUR), 0);
 }
 
-TEST(preadv2_flags) {
+TEST(preadv2_flags, lseek, preadv2, pwritev2, read, write) {
   char a[4] = "";
   int fd = fresh("0123456789");
   struct iovec v = {a, 3};
@@ -102,7 +102,7 @@ TEST(preadv2_flags) {
   CHECK_EQ(pwritev2(fd, &(struct iovec){"Y", 1}, 1, 0, RWF_DSYNC), 1);
 }
 
-TEST(lseek_whence) {
+TEST(lseek_whence, lseek, pread64, write) {
   int fd = fresh("0123456789");
   CHECK_EQ(lseek(fd, 4, SEEK_SET), 4);
   CHECK_EQ(lseek(fd, 3, SEEK_CUR), 7);
@@ -120,7 +120,7 @@ TEST(lseek_whence) {
   CHECK_ERRNO(lseek(-1, 0, SEEK_CUR), EBADF);
 }
 
-TEST(write_behind_end_leaves_a_hole) {
+TEST(write_behind_end_leaves_a_hole, lseek, pread64, write) {
   int fd = fresh("");
   CHECK_EQ(lseek(fd, 1 << 20, SEEK_SET), 1 << 20);
   CHECK_EQ(write(fd, "x", 1), 1);
@@ -133,7 +133,7 @@ TEST(write_behind_end_leaves_a_hole) {
   for (int i = 0; i < 4096; i++) CHECK(b[i] == 0);
 }
 
-TEST(seek_data_and_hole) {
+TEST(seek_data_and_hole, lseek, pwrite64, write) {
   int fd = fresh("");
   CHECK_OK(ftruncate(fd, 1 << 20));
   CHECK_EQ(pwrite(fd, "data", 4, 512 << 10), 4);
@@ -147,7 +147,7 @@ TEST(seek_data_and_hole) {
   CHECK(lseek(fd, 600 << 10, SEEK_HOLE) <= 1 << 20);
 }
 
-TEST(big_transfer) {
+TEST(big_transfer, pread64, write) {
   size_t n = 3 << 20;
   char *w = malloc(n), *r = malloc(n);
   for (size_t i = 0; i < n; i++) w[i] = i * 7 + (i >> 12);
@@ -158,7 +158,7 @@ TEST(big_transfer) {
   CHECK_EQ(pread(fd, r, 100, n - 50), 50);
 }
 
-TEST(offset_beyond_4g) {
+TEST(offset_beyond_4g, lseek, pread64, pwrite64, write) {
   int fd = fresh("");
   off_t at = (5ll << 30) + 3;
   CHECK_EQ(pwrite(fd, "far", 3, at), 3);
@@ -168,7 +168,7 @@ TEST(offset_beyond_4g) {
   CHECK_STR(b, "far");
 }
 
-TEST(count_is_capped) {
+TEST(count_is_capped, read, write) {
   int fd = open("/dev/null", O_WRONLY), z = open("/dev/zero", O_RDONLY);
   static char b[16]; // low in memory, so that the whole range is below the end of user space
   CHECK_EQ(write(fd, b, 16), 16);
@@ -176,7 +176,7 @@ TEST(count_is_capped) {
   CHECK_EQ(syscall(SYS_write, fd, b, 1ul << 40), 0x7ffff000);
 }
 
-TEST(fsync_family) {
+TEST(fsync_family, fadvise64, fdatasync, fsync, readahead, sync_file_range, syncfs, write) {
   int fd = fresh("abc");
   CHECK_OK(fsync(fd));
   CHECK_OK(fdatasync(fd));
@@ -193,7 +193,7 @@ TEST(fsync_family) {
 }
 
 // The same few bytes of memory, written, changed, and given to other calls: each sees what stands there when it is made.
-TEST(short_buffer_used_again) {
+TEST(short_buffer_used_again, getsockopt, read, sendto, write) {
   int p[2], s[2], value = 1, got = -1;
   socklen_t size = sizeof got;
   CHECK_OK(pipe(p));

@@ -78,7 +78,7 @@ TEST(strict) {
   CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, NULL), EINVAL);
 }
 
-TEST(wrong_arguments) {
+TEST(wrong_arguments, prctl, seccomp) {
   struct sock_filter ok[] = {RET(SECCOMP_RET_ALLOW)};
   struct sock_fprog none = {0, ok}, many = {4097, ok}, nowhere = {1, (void *)8};
   CHECK_ERRNO(syscall(SYS_seccomp, 77, 0, NULL), EINVAL);
@@ -92,7 +92,7 @@ TEST(wrong_arguments) {
   CHECK_ERRNO(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL, 0, 0), EFAULT);
 }
 
-TEST(privilege_needed) {
+TEST(privilege_needed, prctl, seccomp) {
   pid_t pid = fork();
   if (!pid) {
     CHECK_OK(setresuid(1000, 1000, 1000));
@@ -104,7 +104,7 @@ TEST(privilege_needed) {
   WAIT_OK(pid);
 }
 
-TEST(actions_available) {
+TEST(actions_available, seccomp) {
   unsigned good[] = {SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP, SECCOMP_RET_ERRNO,
                      SECCOMP_RET_TRACE, SECCOMP_RET_LOG, SECCOMP_RET_ALLOW};
   unsigned bad[] = {1, SECCOMP_RET_ERRNO | 1, 0x7ffd0000};
@@ -159,7 +159,7 @@ TEST(programs_are_checked) {
 #define TAKES(want, op, v)                                                                                      \
   COMPUTES((want), BPF_JUMP(BPF_JMP | (op) | BPF_K, (v), 0, 2), BPF_STMT(BPF_LD | BPF_IMM, 1),                   \
            BPF_STMT(BPF_JMP | BPF_JA, 1), BPF_STMT(BPF_LD | BPF_IMM, 2))
-TEST(instructions) {
+TEST(instructions, prctl, seccomp) {
   COMPUTES(107, ALU(BPF_ADD, 7));
   COMPUTES(93, ALU(BPF_SUB, 7));
   COMPUTES((100 * 3) & 0xff, ALU(BPF_MUL, 3));
@@ -189,7 +189,7 @@ TEST(instructions) {
   TAKES(1, BPF_JSET, 4);
 }
 
-TEST(division_by_x_of_zero_kills) {
+TEST(division_by_x_of_zero_kills, prctl, seccomp) {
   pid_t pid = fork();
   if (!pid) {
     no_new_privs();
@@ -204,7 +204,7 @@ TEST(division_by_x_of_zero_kills) {
   CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGSYS);
 }
 
-TEST(errno_action) {
+TEST(errno_action, prctl, seccomp) {
   no_new_privs();
   CHECK_OK(PUT_ONE(SYS_getpgid, SECCOMP_RET_ERRNO | EXDEV));
   CHECK_ERRNO(syscall(SYS_getpgid, 0), EXDEV);
@@ -215,7 +215,7 @@ TEST(errno_action) {
   CHECK_OK(syscall(SYS_getpid));
 }
 
-TEST(log_allows) {
+TEST(log_allows, getpgid, getpgrp, prctl, seccomp) {
   no_new_privs();
   CHECK_OK(PUT_ONE(SYS_getpgid, SECCOMP_RET_LOG));
   CHECK_EQ(syscall(SYS_getpgid, 0), getpgrp());
@@ -223,7 +223,7 @@ TEST(log_allows) {
   CHECK_ERRNO(syscall(SYS_getsid, 0), ENOMSG);
 }
 
-TEST(precedence) {
+TEST(precedence, prctl, seccomp) {
   no_new_privs();
   CHECK_OK(PUT_ONE(SYS_getpgid, SECCOMP_RET_ERRNO | 1));
   CHECK_OK(PUT_ONE(SYS_getpgid, SECCOMP_RET_LOG));
@@ -241,7 +241,7 @@ TEST(precedence) {
   CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGSYS);
 }
 
-TEST(arguments_have_64_bits) {
+TEST(arguments_have_64_bits, getpgid, getpgrp, prctl, seccomp) {
   no_new_privs();
   CHECK_OK(PUT(0, LOAD(ARCH), UNLESS(AUDIT_ARCH_X86_64, 5), LOAD(NR), UNLESS(SYS_getpgid, 3), LOAD(ARG(5) + 4), UNLESS(0x1234, 1),
                RET(SECCOMP_RET_ERRNO | EXDEV), RET(SECCOMP_RET_ALLOW)));
@@ -260,7 +260,7 @@ static void on_sys(int sig, siginfo_t *info, void *uc) {
   traps++;
   r[REG_RAX] = 4711;
 }
-TEST(trap_action) {
+TEST(trap_action, prctl, seccomp) {
   struct sigaction sa = {.sa_sigaction = on_sys, .sa_flags = SA_SIGINFO};
   CHECK_OK(sigaction(SIGSYS, &sa, NULL));
   no_new_privs();
@@ -278,7 +278,7 @@ TEST(trap_action) {
     CHECK(at > (unsigned char *)4096);
   }
 }
-TEST(trap_without_handler_kills) {
+TEST(trap_without_handler_kills, prctl, seccomp) {
   pid_t pid = fork();
   if (!pid) {
     no_new_privs();
@@ -298,7 +298,7 @@ static long raw_call(long nr) {
   return r;
 }
 extern char seccomp_site[];
-TEST(instruction_pointer) {
+TEST(instruction_pointer, getpgid, getpgrp, prctl, seccomp) {
   no_new_privs();
   CHECK_OK(PUT(0, LOAD(NR), UNLESS(SYS_getpgid, 3), LOAD(IP), UNLESS((uint32_t)(uintptr_t)seccomp_site, 1), RET(SECCOMP_RET_ERRNO | EXDEV),
                RET(SECCOMP_RET_ALLOW)));
@@ -323,7 +323,7 @@ static void with_thread(unsigned action, int *st) {
   }
   CHECK_EQ(test_wait(pid, st), pid);
 }
-TEST(kill_thread_and_process) {
+TEST(kill_thread_and_process, prctl, seccomp) {
   int st;
   with_thread(SECCOMP_RET_KILL_THREAD, &st);
   CHECK(WIFEXITED(st) && WEXITSTATUS(st) == 5);
@@ -369,7 +369,7 @@ static void *filters_itself(void *arg) {
   gate_wait(&turn);
   return (void *)(long)syscall(SYS_gettid);
 }
-TEST(all_threads_at_once) {
+TEST(all_threads_at_once, prctl, seccomp) {
   pthread_t t;
   void *r;
   turn = gate_new();
@@ -382,7 +382,7 @@ TEST(all_threads_at_once) {
   pthread_join(t, &r);
   CHECK_EQ((long)r, EXDEV);
 }
-TEST(only_the_caller_without_tsync) {
+TEST(only_the_caller_without_tsync, getpgid, prctl, seccomp) {
   pthread_t t;
   void *r;
   turn = gate_new();
@@ -414,7 +414,7 @@ TEST(tsync_names_the_thread_that_differs) {
 }
 
 // Calls that need no kernel state are judged like all others.
-TEST(futex_and_madvise_are_judged) {
+TEST(futex_and_madvise_are_judged, futex, madvise, prctl, seccomp) {
   unsigned word = 0;
   char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   for (int i = 0; i < 4; i++) {
@@ -433,12 +433,12 @@ TEST(futex_and_madvise_are_judged) {
   WAIT_OK(pid);
 }
 
-TEST(trace_without_tracer) {
+TEST(trace_without_tracer, prctl, seccomp) {
   no_new_privs();
   CHECK_OK(PUT_ONE(SYS_getpgid, SECCOMP_RET_TRACE | 5));
   CHECK_ERRNO(syscall(SYS_getpgid, 0), ENOSYS);
 }
-TEST(trace) {
+TEST(trace, ptrace) {
   pid_t pid = fork();
   if (!pid) {
     CHECK_OK(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
@@ -469,7 +469,7 @@ TEST(trace) {
   WAIT_OK(pid);
 }
 
-TEST(too_many_instructions) {
+TEST(too_many_instructions, prctl, seccomp) {
   no_new_privs();
   static struct sock_filter code[4096];
   for (int i = 0; i < 4096; i++) code[i] = (struct sock_filter)RET(SECCOMP_RET_ALLOW);

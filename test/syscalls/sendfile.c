@@ -3,7 +3,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
-TEST(file_to_file) {
+TEST(file_to_file, sendfile) {
   put_file("a", "0123456789");
   int in = open("a", O_RDONLY), out = open("b", O_RDWR | O_CREAT, 0600);
   CHECK_EQ(sendfile(out, in, NULL, 4), 4);
@@ -16,7 +16,7 @@ TEST(file_to_file) {
   CHECK_STR(get_file("b"), "012389");
 }
 
-TEST(file_to_socket_and_pipe) {
+TEST(file_to_socket_and_pipe, sendfile) {
   char b[16] = "";
   int sv[2], p[2];
   put_file("a", "0123456789");
@@ -31,7 +31,7 @@ TEST(file_to_socket_and_pipe) {
   CHECK_STR(b, "56789");
 }
 
-TEST(sendfile_errors) {
+TEST(sendfile_errors, sendfile) {
   put_file("a", "0123456789");
   int in = open("a", O_RDONLY), wo = open("a", O_WRONLY), p[2];
   CHECK_ERRNO(sendfile(in, in, NULL, 1), EBADF);
@@ -45,7 +45,7 @@ TEST(sendfile_errors) {
   CHECK_ERRNO(sendfile(app, in, NULL, 1), EINVAL);
 }
 
-TEST(large) {
+TEST(large, pread64, sendfile) {
   size_t n = 1 << 20;
   char *b = malloc(n), *c = malloc(n);
   for (size_t i = 0; i < n; i++) b[i] = i % 249;
@@ -57,7 +57,7 @@ TEST(large) {
   CHECK(!memcmp(b, c, n));
 }
 
-TEST(copy_range) {
+TEST(copy_range, copy_file_range) {
   put_file("a", "0123456789");
   int in = open("a", O_RDONLY), out = open("b", O_RDWR | O_CREAT, 0600);
   off_t oi = 2, oo = 1;
@@ -70,7 +70,7 @@ TEST(copy_range) {
   CHECK_EQ(copy_file_range(in, &oi, out, NULL, 4, 0), 0);
 }
 
-TEST(copy_range_errors) {
+TEST(copy_range_errors, copy_file_range) {
   put_file("a", "0123456789");
   int in = open("a", O_RDWR), ro = open("a", O_RDONLY), p[2];
   off_t oi = 0, oo = 2;

@@ -25,7 +25,7 @@ static void set_mask(int how, int sig) {
   CHECK_OK(sigprocmask(how, &s, NULL));
 }
 
-TEST(raise_runs_handler) {
+TEST(raise_runs_handler, kill, rt_sigaction, rt_sigreturn, tgkill) {
   on_signal(SIGUSR1, hit, 0);
   CHECK_OK(raise(SIGUSR1));
   CHECK(count == 1 && last == SIGUSR1);
@@ -33,7 +33,7 @@ TEST(raise_runs_handler) {
   CHECK_EQ(count, 2);
 }
 
-TEST(sigaction_returns_old) {
+TEST(sigaction_returns_old, rt_sigaction) {
   struct sigaction sa;
   on_signal(SIGUSR1, hit, SA_RESTART | SA_NODEFER);
   CHECK_OK(sigaction(SIGUSR1, NULL, &sa));
@@ -46,7 +46,7 @@ TEST(sigaction_returns_old) {
   CHECK_ERRNO(syscall(SYS_rt_sigaction, SIGUSR1, NULL, &sa, 4), EINVAL);
 }
 
-TEST(blocked_signals_pend) {
+TEST(blocked_signals_pend, rt_sigaction, rt_sigpending, rt_sigprocmask, rt_sigreturn, tgkill) {
   on_signal(SIGUSR1, hit, 0);
   set_mask(SIG_BLOCK, SIGUSR1);
   for (int i = 0; i < 3; i++) CHECK_OK(raise(SIGUSR1));
@@ -60,7 +60,7 @@ TEST(blocked_signals_pend) {
   CHECK(!sigismember(&p, SIGUSR1));
 }
 
-TEST(kill_and_stop_cannot_be_blocked) {
+TEST(kill_and_stop_cannot_be_blocked, rt_sigprocmask) {
   sigset_t all, now_set;
   sigfillset(&all);
   CHECK_OK(sigprocmask(SIG_SETMASK, &all, NULL));
@@ -71,7 +71,7 @@ TEST(kill_and_stop_cannot_be_blocked) {
   CHECK_ERRNO(syscall(SYS_rt_sigprocmask, SIG_BLOCK, 8, NULL, 8), EFAULT);
 }
 
-TEST(ignored_pending_is_discarded) {
+TEST(ignored_pending_is_discarded, rt_sigaction, rt_sigpending, rt_sigprocmask, tgkill) {
   set_mask(SIG_BLOCK, SIGUSR1);
   CHECK_OK(raise(SIGUSR1));
   signal(SIGUSR1, SIG_IGN);
@@ -89,7 +89,7 @@ static void check_mask(int sig) {
   sigprocmask(SIG_BLOCK, NULL, &s);
   masked = sigismember(&s, sig) | sigismember(&s, SIGUSR2) << 1;
 }
-TEST(handler_mask) {
+TEST(handler_mask, rt_sigaction, rt_sigprocmask, rt_sigreturn, tgkill) {
   struct sigaction sa = {.sa_handler = check_mask};
   sigaddset(&sa.sa_mask, SIGUSR2);
   CHECK_OK(sigaction(SIGUSR1, &sa, NULL));
@@ -108,13 +108,13 @@ static void nest(int sig) {
   if (++inside < 5) raise(sig);
   count++;
 }
-TEST(nodefer_nests) {
+TEST(nodefer_nests, rt_sigaction, rt_sigreturn, tgkill) {
   on_signal(SIGUSR1, nest, SA_NODEFER);
   CHECK_OK(raise(SIGUSR1));
   CHECK(inside == 5 && count == 5);
 }
 
-TEST(resethand) {
+TEST(resethand, rt_sigaction, rt_sigreturn, tgkill) {
   struct sigaction sa;
   on_signal(SIGUSR1, hit, SA_RESETHAND);
   CHECK_OK(raise(SIGUSR1));
@@ -122,7 +122,7 @@ TEST(resethand) {
   CHECK(count == 1 && sa.sa_handler == SIG_DFL);
 }
 
-TEST(siginfo_of_kill_and_sigqueue) {
+TEST(siginfo_of_kill_and_sigqueue, getuid, kill, rt_sigaction, rt_sigqueueinfo, rt_sigreturn, tgkill) {
   on_info(SIGUSR1, 0);
   CHECK_OK(kill(getpid(), SIGUSR1));
   CHECK(info.si_signo == SIGUSR1 && info.si_code == SI_USER && info.si_pid == getpid() && info.si_uid == getuid());
@@ -137,7 +137,7 @@ static void note(int sig, siginfo_t *si, void *ctx) {
   (void)ctx;
   order[order_n++] = (sig - SIGRTMIN) * 100 + si->si_value.sival_int;
 }
-TEST(real_time_signals_queue_in_order) {
+TEST(real_time_signals_queue_in_order, rt_sigaction, rt_sigprocmask, rt_sigqueueinfo, rt_sigreturn) {
   struct sigaction sa = {.sa_flags = SA_SIGINFO};
   sa.sa_sigaction = note;
   sigset_t all;
@@ -153,7 +153,7 @@ TEST(real_time_signals_queue_in_order) {
   for (int i = 0; i < 6; i++) CHECK_EQ(order[i], want[i]);
 }
 
-TEST(sigchld_info) {
+TEST(sigchld_info, kill, rt_sigaction, rt_sigreturn) {
   on_info(SIGCHLD, 0);
   pid_t pid = fork();
   if (!pid) _exit(5);
@@ -169,7 +169,7 @@ TEST(sigchld_info) {
   CHECK(info.si_code == CLD_KILLED && info.si_status == SIGKILL);
 }
 
-TEST(nocldstop) {
+TEST(nocldstop, kill, rt_sigaction, rt_sigreturn) {
   on_info(SIGCHLD, SA_NOCLDSTOP);
   pid_t pid = fork();
   if (!pid)
@@ -199,7 +199,7 @@ static void on_alt(int sig) {
   sigaltstack(NULL, &cur);
   ss_seen = cur.ss_flags;
 }
-TEST(alternate_stack) {
+TEST(alternate_stack, rt_sigaction, rt_sigreturn, sigaltstack, tgkill) {
   stack_t ss = {.ss_sp = alt, .ss_size = sizeof alt}, old;
   CHECK_OK(sigaltstack(&ss, &old));
   CHECK_EQ(old.ss_flags, SS_DISABLE);
@@ -225,7 +225,7 @@ static void try_change(int sig) {
   stack_t ss = {.ss_sp = alt, .ss_size = sizeof alt};
   last = sigaltstack(&ss, NULL) == -1 ? errno : 0;
 }
-TEST(alternate_stack_in_use) {
+TEST(alternate_stack_in_use, rt_sigaction, rt_sigreturn, sigaltstack, tgkill) {
   stack_t ss = {.ss_sp = alt, .ss_size = sizeof alt};
   CHECK_OK(sigaltstack(&ss, NULL));
   on_signal(SIGUSR1, try_change, SA_ONSTACK);
@@ -235,7 +235,7 @@ TEST(alternate_stack_in_use) {
 
 static sigjmp_buf env;
 static void jump(int sig) { siglongjmp(env, sig); }
-TEST(stack_overflow_on_alternate_stack) {
+TEST(stack_overflow_on_alternate_stack, rt_sigaction, sigaltstack) {
   stack_t ss = {.ss_sp = alt, .ss_size = sizeof alt};
   CHECK_OK(sigaltstack(&ss, NULL));
   on_signal(SIGSEGV, jump, SA_ONSTACK);
@@ -251,7 +251,7 @@ TEST(stack_overflow_on_alternate_stack) {
   WAIT_OK(pid);
 }
 
-TEST(siglongjmp_restores_mask) {
+TEST(siglongjmp_restores_mask, rt_sigaction, rt_sigprocmask, tgkill) {
   on_signal(SIGUSR1, jump, 0);
   for (int i = 0; i < 3; i++) {
     int r = sigsetjmp(env, 1);
@@ -266,7 +266,7 @@ TEST(siglongjmp_restores_mask) {
   CHECK_EQ(count, 3);
 }
 
-TEST(sigtimedwait_takes) {
+TEST(sigtimedwait_takes, kill, rt_sigaction, rt_sigprocmask, rt_sigqueueinfo, rt_sigreturn, rt_sigtimedwait, tgkill) {
   sigset_t s;
   sigemptyset(&s);
   sigaddset(&s, SIGUSR1);
@@ -296,7 +296,7 @@ TEST(sigtimedwait_takes) {
   WAIT_OK(pid);
 }
 
-TEST(sigsuspend_swaps) {
+TEST(sigsuspend_swaps, rt_sigaction, rt_sigprocmask, rt_sigreturn, rt_sigsuspend, tgkill) {
   on_signal(SIGUSR1, hit, SA_RESTART);
   set_mask(SIG_BLOCK, SIGUSR1);
   CHECK_OK(raise(SIGUSR1));
@@ -308,7 +308,7 @@ TEST(sigsuspend_swaps) {
   CHECK(sigismember(&cur, SIGUSR1));
 }
 
-TEST(kill_errors_and_permission) {
+TEST(kill_errors_and_permission, kill, tgkill) {
   CHECK_ERRNO(kill(getpid(), 65), EINVAL);
   CHECK_ERRNO(kill(getpid(), -1), EINVAL);
   CHECK_ERRNO(kill(0x3fffff, 0), ESRCH);
@@ -332,7 +332,7 @@ TEST(kill_errors_and_permission) {
   WAIT_STATUS(target, SIGKILL);
 }
 
-TEST(kill_process_group) {
+TEST(kill_process_group, kill) {
   struct gate ready = gate_new();
   pid_t leader = fork();
   if (!leader) {
@@ -357,7 +357,7 @@ static void add_100(int sig, siginfo_t *si, void *ctx) {
   (void)sig, (void)si;
   ((ucontext_t *)ctx)->uc_mcontext.gregs[REG_RBX] += 100;
 }
-TEST(context_changes_take_effect) {
+TEST(context_changes_take_effect, kill, rt_sigaction, rt_sigreturn) {
   struct sigaction sa = {.sa_flags = SA_SIGINFO};
   sa.sa_sigaction = add_100;
   CHECK_OK(sigaction(SIGUSR1, &sa, NULL));
@@ -372,7 +372,7 @@ static void skip(int sig, siginfo_t *si, void *ctx) {
   ((ucontext_t *)ctx)->uc_mcontext.gregs[REG_RIP] += 2;
   count++;
 }
-TEST(faulting_instruction_can_be_skipped) {
+TEST(faulting_instruction_can_be_skipped, rt_sigaction, rt_sigreturn) {
   struct sigaction sa = {.sa_flags = SA_SIGINFO};
   sa.sa_sigaction = skip;
   CHECK_OK(sigaction(SIGILL, &sa, NULL));
@@ -384,7 +384,7 @@ TEST(faulting_instruction_can_be_skipped) {
   CHECK(count == 2 && info.si_signo == SIGSEGV && info.si_addr == NULL);
 }
 
-TEST(divide_error_and_breakpoint) {
+TEST(divide_error_and_breakpoint, rt_sigaction, rt_sigreturn) {
   on_info(SIGTRAP, 0);
   __asm__ volatile("int3");
   CHECK(count == 1 && info.si_signo == SIGTRAP);
@@ -406,7 +406,7 @@ static void spoil_fp(int sig) {
   if (__builtin_cpu_supports("avx")) __asm__ volatile("vzeroall" : : : "memory");
   count++;
 }
-TEST(vector_state_survives_handlers) {
+TEST(vector_state_survives_handlers, kill, rt_sigaction, rt_sigreturn) {
   on_signal(SIGUSR1, spoil_fp, 0);
   double in[4] = {1.5, 2.5, 3.5, 4.5}, out[4] = {0};
   long pid = getpid(), nr = SYS_kill;
@@ -438,7 +438,7 @@ TEST(registers_survive_system_calls) {
   CHECK_EQ(nr, getppid());
 }
 
-TEST(red_zone_survives) {
+TEST(red_zone_survives, kill, rt_sigaction, rt_sigreturn) {
   on_signal(SIGUSR1, hit, 0);
   long pid = getpid(), nr = SYS_kill, v = 0x1122334455667788, got;
   __asm__ volatile("mov %4,-64(%%rsp); syscall; mov -64(%%rsp),%1"
@@ -448,7 +448,7 @@ TEST(red_zone_survives) {
   CHECK(got == v && count == 1);
 }
 
-TEST(default_actions) {
+TEST(default_actions, tgkill) {
   int ignored[] = {SIGCHLD, SIGURG, SIGWINCH, SIGCONT}, fatal[] = {SIGINT, SIGALRM, SIGIO, SIGPROF, SIGVTALRM, SIGSTKFLT, SIGPWR};
   for (int i = 0; i < 4; i++) CHECK_OK(raise(ignored[i]));
   for (int i = 0; i < 7; i++) {
@@ -461,7 +461,7 @@ TEST(default_actions) {
   }
 }
 
-TEST(signal_during_handler_of_other) {
+TEST(signal_during_handler_of_other, rt_sigaction, rt_sigprocmask, rt_sigreturn, tgkill) {
   on_signal(SIGUSR1, hit, 0);
   struct sigaction sa = {.sa_handler = hit};
   sigfillset(&sa.sa_mask);
@@ -476,7 +476,7 @@ TEST(signal_during_handler_of_other) {
   CHECK_EQ(count, 2);
 }
 
-TEST(continue_drops_pending_stops) {
+TEST(continue_drops_pending_stops, rt_sigpending, rt_sigprocmask) {
   pid_t pid = fork();
   if (!pid) {
     set_mask(SIG_BLOCK, SIGTSTP);
@@ -490,7 +490,7 @@ TEST(continue_drops_pending_stops) {
   WAIT_OK(pid);
 }
 
-TEST(own_fault_while_blocked_kills) {
+TEST(own_fault_while_blocked_kills, rt_sigaction, rt_sigprocmask) {
   pid_t pid = fork();
   if (!pid) {
     struct rlimit none = {0, 0};
@@ -505,7 +505,7 @@ TEST(own_fault_while_blocked_kills) {
   CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV);
 }
 
-TEST(rt_sigqueueinfo_rules) {
+TEST(rt_sigqueueinfo_rules, rt_sigqueueinfo) {
   siginfo_t si = {.si_code = SI_USER};
   pid_t child = fork();
   if (!child)

@@ -4,7 +4,7 @@
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
-TEST(stat_file) {
+TEST(stat_file, geteuid, newfstatat) {
   struct stat st;
   put_file("f", "hello");
   CHECK_OK(stat("f", &st));
@@ -17,7 +17,7 @@ TEST(stat_file) {
   CHECK(st.st_mtime > 1600000000 && st.st_ctime >= st.st_mtime - 1);
 }
 
-TEST(stat_kinds) {
+TEST(stat_kinds, mknodat, newfstatat) {
   struct stat st;
   CHECK_OK(mkdir("d", 0700));
   CHECK_OK(mkfifo("p", 0600));
@@ -38,7 +38,7 @@ TEST(stat_kinds) {
   CHECK(S_ISFIFO(st.st_mode));
 }
 
-TEST(stat_errors) {
+TEST(stat_errors, newfstatat) {
   struct stat st;
   put_file("f", "");
   CHECK_ERRNO(stat("absent", &st), ENOENT);
@@ -50,7 +50,7 @@ TEST(stat_errors) {
   CHECK_ERRNO(fstatat(AT_FDCWD, "f", &st, 0x40000000), EINVAL);
 }
 
-TEST(fstatat_empty_path) {
+TEST(fstatat_empty_path, newfstatat) {
   struct stat a, b;
   put_file("f", "abc");
   int fd = open("f", O_RDONLY);
@@ -62,7 +62,7 @@ TEST(fstatat_empty_path) {
   CHECK(S_ISDIR(a.st_mode));
 }
 
-TEST(statx_fields) {
+TEST(statx_fields, newfstatat, statx) {
   struct statx x;
   put_file("f", "abc");
   CHECK_OK(statx(AT_FDCWD, "f", 0, STATX_BASIC_STATS, &x));
@@ -84,7 +84,7 @@ TEST(statx_fields) {
   CHECK_EQ(x.stx_size, 3);
 }
 
-TEST(times_follow_operations) {
+TEST(times_follow_operations, newfstatat, utimensat) {
   struct stat a, b;
   put_file("f", "x");
   struct timespec old[2] = {{1000, 0}, {1000, 0}};
@@ -107,7 +107,7 @@ TEST(times_follow_operations) {
   CHECK(b.st_mtime > 1000);
 }
 
-TEST(utimensat_now_omit) {
+TEST(utimensat_now_omit, newfstatat, utimensat) {
   struct stat st;
   put_file("f", "");
   struct timespec t[2] = {{123, 456}, {789, 12}};
@@ -132,7 +132,7 @@ TEST(utimensat_now_omit) {
   CHECK_EQ(st.st_mtime, 789);
 }
 
-TEST(utimensat_permission) {
+TEST(utimensat_permission, chmod, utimensat) {
   put_file("f", "");
   CHECK_OK(chmod("f", 0666));
   put_file("g", "");
@@ -148,7 +148,7 @@ TEST(utimensat_permission) {
   WAIT_OK(pid);
 }
 
-TEST(access_as_root) {
+TEST(access_as_root, access, chmod) {
   put_file("f", "");
   CHECK_OK(chmod("f", 0));
   CHECK_OK(access("f", F_OK));
@@ -160,7 +160,7 @@ TEST(access_as_root) {
   CHECK_ERRNO(access("f", 8), EINVAL);
 }
 
-TEST(access_uses_real_ids) {
+TEST(access_uses_real_ids, access, chmod, faccessat2) {
   put_file("f", "");
   CHECK_OK(chmod("f", 0600));
   pid_t pid = fork();
@@ -175,7 +175,7 @@ TEST(access_uses_real_ids) {
   WAIT_OK(pid);
 }
 
-TEST(faccessat2_flags) {
+TEST(faccessat2_flags, faccessat2) {
   CHECK_OK(symlink("absent", "s"));
   CHECK_ERRNO(syscall(SYS_faccessat2, AT_FDCWD, "s", F_OK, 0), ENOENT);
   CHECK_OK(syscall(SYS_faccessat2, AT_FDCWD, "s", F_OK, AT_SYMLINK_NOFOLLOW));
@@ -185,7 +185,7 @@ TEST(faccessat2_flags) {
   CHECK_OK(syscall(SYS_faccessat2, fd, "", R_OK, AT_EMPTY_PATH));
 }
 
-TEST(statfs_basic) {
+TEST(statfs_basic, fstatfs, statfs) {
   struct statfs s;
   CHECK_OK(statfs(".", &s));
   CHECK(s.f_bsize > 0 && s.f_blocks > 0 && s.f_namelen == 255);
@@ -205,7 +205,7 @@ TEST(statfs_basic) {
   CHECK_EQ(s.f_type, 0x50495045);
 }
 
-TEST(inode_numbers) {
+TEST(inode_numbers, newfstatat, rename) {
   struct stat a, b, c;
   put_file("a", "");
   put_file("b", "");

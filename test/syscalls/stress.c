@@ -44,7 +44,7 @@ TEST(fork_storm) {
   });
 }
 
-TEST(exec_storm) {
+TEST(exec_storm, pread64, vfork) {
   IN_PROCESSES({
     for (int i = 0; i < 15; i++) {
       pid_t pid = i & 1 ? vfork() : fork();
@@ -126,7 +126,7 @@ TEST(ping_pong) {
 
 static atomic_int got_signals;
 static void count_signal(int sig) { (void)sig, atomic_fetch_add(&got_signals, 1); }
-TEST(no_queued_signal_is_lost) {
+TEST(no_queued_signal_is_lost, rt_sigqueueinfo) {
   on_signal(SIGRTMIN, count_signal, SA_RESTART);
   pid_t me = getpid(), kids[WORKERS];
   for (int w = 0; w < WORKERS; w++) {
@@ -149,7 +149,7 @@ static void on_tick(int sig) {
   for (int i = 0; i < 10; i++) x = x * 1.5 + 1;
   tick_sum += x;
 }
-TEST(computing_under_timer_signals) {
+TEST(computing_under_timer_signals, setitimer) {
   struct itimerval it = {{0, 1000}, {0, 1000}};
   on_signal(SIGALRM, on_tick, SA_RESTART);
   CHECK_OK(setitimer(ITIMER_REAL, &it, NULL));
@@ -184,7 +184,7 @@ TEST(appending_writers) {
   CHECK_EQ(lines, 200 * WORKERS);
 }
 
-TEST(files_made_and_removed_in_one_directory) {
+TEST(files_made_and_removed_in_one_directory, rename) {
   IN_PROCESSES({
     char name[32];
     for (int i = 0; i < 100; i++) {
@@ -211,7 +211,7 @@ static void *drain_events(void *arg) {
     if (epoll_ctl(ep_fd, EPOLL_CTL_MOD, ev_fds[e.data.u32], &again)) return (void *)2;
   }
 }
-TEST(epoll_shared_by_threads) {
+TEST(epoll_shared_by_threads, epoll_create1, epoll_ctl, epoll_wait, eventfd2) {
   ep_fd = epoll_create1(0);
   for (int i = 0; i < 16; i++) {
     ev_fds[i] = eventfd(0, EFD_NONBLOCK);

@@ -3,29 +3,21 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { buildGuests, casesOf, type GuestProgram } from '../support/build.ts';
 import { type RunResult, runInSandbox, runOnHost } from '../support/run.ts';
+import { parseTap, type Verdicts } from '../support/tap.ts';
 
-/** What a case said: 'ok', or 'not ok' and why. */
-type Verdicts = Map<string, string>;
 type Runner = (argv: string[], options: { timeout: number }) => Promise<RunResult>;
 
 // The programs to run, all by default: RINGFENCE_TEST_PROGRAMS=mmap,fork
 const wanted = process.env['RINGFENCE_TEST_PROGRAMS']?.split(',');
-
-/** Verdicts of TAP; the comment below a failed case says why. */
-function parse(output: string, verdicts: Verdicts): void {
-  for (const m of output.matchAll(/^(ok|not ok) \d+ - (\S+)\n(# .*)?/gm)) {
-    verdicts.set(m[2] as string, m[1] === 'ok' ? 'ok' : `not ok ${m[3] ?? ''}`);
-  }
-}
 
 /** Runs all cases in one go; if the run breaks off, the case it broke off in is noted and a new run takes the rest. */
 async function verdictsOf(run: Runner, program: GuestProgram, cases: string[]): Promise<Verdicts> {
   const verdicts: Verdicts = new Map();
   let rest = cases;
   for (let attempt = 0; attempt < 4 && rest.length > 0; attempt++) {
-    const only = rest.length === cases.length ? [] : rest.flatMap((name) => ['--only', name]);
+    const only = rest.length === cases.length ? [] : rest;
     const r = await run([program.path, ...only], { timeout: 90_000 });
-    parse(r.stdout, verdicts);
+    parseTap(r.stdout, verdicts);
     rest = rest.filter((name) => !verdicts.has(name));
     const broken = rest.shift();
     if (broken !== undefined) verdicts.set(broken, `no verdict: the run ended with ${r.status}; ${r.stderr.trim().slice(-300)}`);

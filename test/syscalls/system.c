@@ -9,7 +9,7 @@
 #include <sys/times.h>
 #include <sys/utsname.h>
 
-TEST(uname_fields) {
+TEST(uname_fields, uname) {
   struct utsname u;
   CHECK_OK(uname(&u));
   CHECK_STR(u.sysname, "Linux");
@@ -23,7 +23,7 @@ TEST(uname_fields) {
   CHECK_STR(host, u.nodename);
 }
 
-TEST(hostname_in_own_namespace) {
+TEST(hostname_in_own_namespace, setdomainname, sethostname, uname) {
   pid_t pid = fork();
   if (!pid) {
     char host[65];
@@ -44,13 +44,13 @@ TEST(hostname_in_own_namespace) {
   CHECK(strcmp(host, "elsewhere"));
 }
 
-TEST(sysinfo_values) {
+TEST(sysinfo_values, sysinfo) {
   struct sysinfo s;
   CHECK_OK(sysinfo(&s));
   CHECK(s.uptime >= 0 && s.totalram > 0 && s.freeram <= s.totalram && s.mem_unit >= 1 && s.procs >= 1);
 }
 
-TEST(affinity) {
+TEST(affinity, getcpu, sched_getaffinity, sched_setaffinity) {
   cpu_set_t set, one;
   CHECK_OK(sched_getaffinity(0, sizeof set, &set));
   int n = CPU_COUNT(&set), first = 0;
@@ -71,7 +71,7 @@ TEST(affinity) {
   CHECK(cpu < 4096 && sched_getcpu() >= 0);
 }
 
-TEST(scheduling_policies) {
+TEST(scheduling_policies, sched_get_priority_max, sched_get_priority_min, sched_getparam, sched_getscheduler, sched_setscheduler) {
   CHECK_EQ(sched_getscheduler(0), SCHED_OTHER);
   struct sched_param p = {0};
   CHECK_OK(sched_getparam(0, &p));
@@ -88,7 +88,7 @@ TEST(scheduling_policies) {
   CHECK_OK(sched_yield());
 }
 
-TEST(priorities) {
+TEST(priorities, getpriority, setpriority) {
   errno = 0;
   CHECK_EQ(getpriority(PRIO_PROCESS, 0), 0);
   CHECK_OK(setpriority(PRIO_PROCESS, 0, 5));
@@ -104,7 +104,7 @@ TEST(priorities) {
   WAIT_OK(pid);
 }
 
-TEST(usage) {
+TEST(usage, getrusage, times) {
   struct rusage ru;
   CHECK_OK(getrusage(RUSAGE_SELF, &ru));
   CHECK(ru.ru_maxrss > 0);
@@ -117,7 +117,7 @@ TEST(usage) {
   CHECK(times(&t) - a >= 2);
 }
 
-TEST(getrandom_flags) {
+TEST(getrandom_flags, getrandom) {
   char a[300] = {0}, b[300] = {0};
   CHECK_EQ(getrandom(a, sizeof a, 0), sizeof a);
   CHECK_EQ(getrandom(b, sizeof b, GRND_NONBLOCK), sizeof b);
@@ -128,7 +128,7 @@ TEST(getrandom_flags) {
   CHECK_ERRNO(syscall(SYS_getrandom, 8, 16, 0), EFAULT);
 }
 
-TEST(personality_values) {
+TEST(personality_values, personality) {
   CHECK_EQ(personality(0xffffffff), 0);
   CHECK_EQ(personality(ADDR_NO_RANDOMIZE), 0);
   CHECK_EQ(personality(0xffffffff), ADDR_NO_RANDOMIZE);
@@ -137,7 +137,7 @@ TEST(personality_values) {
   WAIT_OK(pid);
 }
 
-TEST(prctl_name) {
+TEST(prctl_name, prctl) {
   char name[17] = "";
   CHECK_OK(prctl(PR_SET_NAME, "0123456789abcdefgh"));
   CHECK_OK(prctl(PR_GET_NAME, name));
@@ -167,7 +167,7 @@ TEST(unknown_calls) {
   CHECK_ERRNO(syscall(400), ENOSYS);
 }
 
-TEST(getpid_family) {
+TEST(getpid_family, getpgid, getpgrp, getpid) {
   CHECK_EQ(syscall(SYS_getpid), getpid());
   CHECK_EQ(syscall(SYS_gettid), getpid());
   CHECK_EQ(syscall(SYS_getpgrp), getpgid(0));
@@ -190,7 +190,7 @@ TEST(membarrier_and_rseq_answers) {
   CHECK_ERRNO(syscall(SYS_membarrier, 1 << 30, 0, 0), r >= 0 ? EINVAL : ENOSYS);
 }
 
-TEST(syslog_and_vhangup_privilege) {
+TEST(syslog_and_vhangup_privilege, chroot, vhangup) {
   pid_t pid = fork();
   if (!pid) {
     become(1234, 1234);

@@ -1,11 +1,10 @@
 // A tiny harness for guest programs: each case runs in a forked child, in a fresh directory, under a time limit.
 // The same program runs on the host and in the sandbox. Its output is TAP:
-//   TAP version 13
-//   1..COUNT
-//   ok NUMBER - NAME
-//   not ok NUMBER - NAME
-//   # FILE:LINE: what
-// --list prints the names, --only NAME (repeatable) chooses: so a runner goes on behind a case that hangs.
+//   PROGRAM [--limit SECONDS] [--refuse NUMBER] [PATTERN...]     runs all cases, or those whose name matches one of the patterns (glob(7))
+//   PROGRAM --list [PATTERN...]                                  their names
+//   PROGRAM --calls [PATTERN...]                                 one line a case: its name, a tab, the system calls that it is about
+// `--only PATTERN` is the same as PATTERN: so a runner that knows only names goes on behind a case that hangs.
+// With --refuse, system call NUMBER answers ENOSYS in the cases: one that is about that call fails then.
 #ifndef TEST_H
 #define TEST_H
 #ifndef _GNU_SOURCE
@@ -13,6 +12,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <ftw.h>
 #include <limits.h>
 #include <poll.h>
@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -36,20 +37,22 @@
 #include <unistd.h>
 
 struct test_case {
-  const char *name;
+  const char *name, *calls;
   void (*run)(void);
 };
 static struct test_case test_cases[256];
 static int test_count;
 static int test_report_fd = -1;  // failures go here; close-on-exec
 static int test_limit = 20;      // seconds a case may take
+static int test_refused = -1;    // the system call that answers ENOSYS
 static char test_self[PATH_MAX]; // this program's own path
 
-#define TEST(name)                                                     \
-  static void t_##name(void);                                          \
-  __attribute__((constructor)) static void register_##name(void) {     \
-    test_cases[test_count++] = (struct test_case){#name, t_##name};    \
-  }                                                                    \
+// A case: TEST(name, call, call...) { body }. The calls are those that it is about: without one of them it must fail.
+#define TEST(name, ...)                                                           \
+  static void t_##name(void);                                                     \
+  __attribute__((constructor)) static void register_##name(void) {                \
+    test_cases[test_count++] = (struct test_case){#name, #__VA_ARGS__, t_##name}; \
+  }                                                                               \
   static void t_##name(void)
 
 // Reports a failure and ends this process (the case, or a child of it).
@@ -269,20 +272,48 @@ static int test_remove(const char *path, const struct stat *st, int flag, struct
   return remove(path);
 }
 
-static bool test_verdict(int number, const char *name, bool good, const char *why, const char *more) {
-  printf("%s %d - %s\n", good ? "ok" : "not ok", number, name);
-  if (!good) printf("# %s%s\n", why, more);
-  fflush(stdout);
-  return good;
+// Has a system call answer ENOSYS in this process and what comes of it. (musl has no headers for filters: seccomp(2), numbers of linux/filter.h.)
+static void test_refuse(int nr) {
+  struct { uint16_t code; uint8_t yes, no; uint32_t k; } code[] = {
+    {0x20, 0, 0, 0},                         // load the number
+    {0x15, 0, 1, (uint32_t)nr},              // is it this one?
+    {0x06, 0, 0, 0x00050000 | ENOSYS},       // SECCOMP_RET_ERRNO
+    {0x06, 0, 0, 0x7fff0000},                // SECCOMP_RET_ALLOW
+  };
+  struct { unsigned short len; void *code; } program = {4, code};
+  if (syscall(SYS_seccomp, 1, 0, &program)) FAIL("seccomp: %s", strerrorname(errno));
 }
 
-static bool test_run(struct test_case *c, int number) {
-  char dir[256], text[1024] = "", killed[40];
+// A case in which a call is refused may do anything, such as kill(-1) with the pid of a fork that failed: this process becomes
+// the first of a pid namespace, where that reaches nobody else.
+static void test_enclose(void) {
+  int st = 0;
+  pid_t pid = unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC) ? -1 : fork();
+  if (pid == 0) {
+    if (getpid() != 1 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("proc", "/proc", "proc", 0, NULL)) _exit(2);
+    return;
+  }
+  if (pid < 0 || waitpid(pid, &st, 0) != pid) perror("--refuse");
+  exit(pid > 0 && WIFEXITED(st) ? WEXITSTATUS(st) : 2);
+}
+
+// Ends what a case left behind in the pid namespace of test_enclose.
+static void test_clear(void) {
+  if (getpid() != 1) _exit(2);
+  if (kill(-1, SIGKILL) && errno != ESRCH) _exit(2);
+  while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR) continue;
+}
+
+// Runs a case; what went wrong is put to `why`.
+static bool test_run(struct test_case *c, char why[1200]) {
+  char dir[256], text[1024] = "";
   int report[2], st = 0;
   const char *tmp = getenv("TMPDIR");
   snprintf(dir, sizeof dir, "%s/rf-test-XXXXXX", tmp ? tmp : "/tmp");
-  if (!mkdtemp(dir) || chmod(dir, 0755) || pipe2(report, O_CLOEXEC | O_NONBLOCK))
-    return test_verdict(number, c->name, false, "setup: ", strerrorname(errno));
+  if (!mkdtemp(dir) || chmod(dir, 0755) || pipe2(report, O_CLOEXEC | O_NONBLOCK)) {
+    snprintf(why, 1200, "setup: %s", strerrorname(errno));
+    return false;
+  }
   fflush(NULL);
   test_timed_out = 0;
   pid_t pid = fork();
@@ -296,36 +327,48 @@ static bool test_run(struct test_case *c, int number) {
     signal(SIGALRM, SIG_DFL);
     umask(022);
     if (chdir(dir)) FAIL("chdir %s: %s", dir, strerrorname(errno));
+    if (test_refused >= 0) test_refuse(test_refused);
     c->run();
     _exit(0);
   }
-  if (pid < 0) return test_verdict(number, c->name, false, "fork: ", strerrorname(errno));
+  if (pid < 0) {
+    snprintf(why, 1200, "fork: %s", strerrorname(errno));
+    return false;
+  }
   test_child = pid;
   alarm(test_limit);
   test_wait(pid, &st);
   alarm(0);
   kill(-pid, SIGKILL);
+  if (test_refused >= 0) test_clear();
   ssize_t n = read(report[0], text, sizeof text - 1);
   close(report[0]);
   close(report[1]);
   text[n > 0 ? n : 0] = 0;
   nftw(dir, test_remove, 16, FTW_DEPTH | FTW_PHYS);
-  if (test_timed_out) return test_verdict(number, c->name, st == 0, "timed out; ", text);
-  if (WIFSIGNALED(st)) {
-    snprintf(killed, sizeof killed, "killed by signal %d; ", WTERMSIG(st));
-    return test_verdict(number, c->name, false, killed, text);
-  }
-  return test_verdict(number, c->name, st == 0, "", text[0] ? text : "exited early");
+  if (test_timed_out) snprintf(why, 1200, "timed out; %s", text);
+  else if (WIFSIGNALED(st)) snprintf(why, 1200, "killed by signal %d; %s", WTERMSIG(st), text);
+  else snprintf(why, 1200, "%s", text[0] ? text : "exited early");
+  return st == 0;
 }
 
-static bool test_wanted(int argc, char **argv, const char *name) {
-  bool any = false;
-  for (int i = 1; i + 1 < argc; i++)
-    if (!strcmp(argv[i], "--only")) {
-      any = true;
-      if (!strcmp(argv[++i], name)) return true;
-    }
-  return !any;
+static bool test_wanted(char **patterns, const char *name) {
+  if (*patterns == NULL) return true;
+  for (; *patterns; patterns++)
+    if (!fnmatch(*patterns, name, 0)) return true;
+  return false;
+}
+
+static int test_list(char **patterns, bool calls) {
+  for (int i = 0; i < test_count; i++) {
+    struct test_case *c = &test_cases[i];
+    if (!test_wanted(patterns, c->name)) continue;
+    printf(calls ? "%s\t" : "%s", c->name);
+    for (const char *p = c->calls; calls && *p; p++)
+      if (*p != ',') putchar(*p);
+    putchar('\n');
+  }
+  return 0;
 }
 
 // A program that is also run as a child by its own cases defines this: called with the arguments after "--helper".
@@ -334,22 +377,45 @@ static int test_helper(int argc, char **argv);
 #endif
 
 int main(int argc, char **argv) {
-  bool good = true;
+  bool good = true, list = false, calls = false;
+  int chosen = 0, done = 0, words = 0;
+  char *patterns[argc + 1];
 #ifdef TEST_HELPER
   if (argc > 1 && !strcmp(argv[1], "--helper")) return test_helper(argc - 2, argv + 2);
 #endif
-  if (argc > 1 && !strcmp(argv[1], "--list")) {
-    for (int i = 0; i < test_count; i++) puts(test_cases[i].name);
-    return 0;
-  }
   if (!realpath(argv[0], test_self)) snprintf(test_self, sizeof test_self, "%s", argv[0]);
+  while (*++argv) {
+    if (strncmp(*argv, "--", 2)) patterns[words++] = *argv;
+    else if (!strcmp(*argv, "--only") && argv[1]) patterns[words++] = *++argv;
+    else if (!strcmp(*argv, "--list")) list = true;
+    else if (!strcmp(*argv, "--calls")) calls = true;
+    else if (!strcmp(*argv, "--limit") && argv[1]) test_limit = atoi(*++argv);
+    else if (!strcmp(*argv, "--refuse") && argv[1]) test_refused = atoi(*++argv);
+    else {
+      fprintf(stderr, "%s: no option %s; there are --list, --calls, --only NAME, --limit SECONDS, --refuse NUMBER\n", test_self, *argv);
+      return 2;
+    }
+  }
+  patterns[words] = NULL;
+  if (list || calls) return test_list(patterns, calls);
+  for (int i = 0; i < test_count; i++) chosen += test_wanted(patterns, test_cases[i].name);
+  if (chosen == 0) {
+    fprintf(stderr, "%s: no case has such a name\n", test_self);
+    return 2;
+  }
   on_signal(SIGALRM, test_on_alarm, 0);
   signal(SIGPIPE, SIG_DFL);
-  int count = 0, number = 0;
-  for (int i = 0; i < test_count; i++) count += test_wanted(argc, argv, test_cases[i].name);
-  printf("TAP version 13\n1..%d\n", count);
-  for (int i = 0; i < test_count; i++)
-    if (test_wanted(argc, argv, test_cases[i].name)) good &= test_run(&test_cases[i], ++number);
+  if (test_refused >= 0) test_enclose();
+  printf("TAP version 13\n1..%d\n", chosen);
+  for (int i = 0; i < test_count; i++) {
+    char why[1200] = "";
+    if (!test_wanted(patterns, test_cases[i].name)) continue;
+    bool ok = test_run(&test_cases[i], why);
+    good &= ok;
+    printf("%s %d - %s\n", ok ? "ok" : "not ok", ++done, test_cases[i].name);
+    if (!ok) printf("# %s\n", why);
+    fflush(stdout);
+  }
   return good ? 0 : 1;
 }
 #endif

@@ -6,7 +6,7 @@
 
 static void *give_back(void *arg) { return arg; }
 
-TEST(create_and_join) {
+TEST(create_and_join, exit) {
   pthread_t t;
   void *r;
   CHECK_EQ(pthread_create(&t, NULL, give_back, (void *)42), 0);
@@ -20,7 +20,7 @@ static void *note_ids(void *arg) {
   seen_tid = syscall(SYS_gettid);
   return arg;
 }
-TEST(ids) {
+TEST(ids, exit, gettid) {
   pthread_t t;
   CHECK_EQ(pthread_create(&t, NULL, note_ids, NULL), 0);
   CHECK_EQ(pthread_join(t, NULL), 0);
@@ -37,7 +37,7 @@ static void *use_tls(void *arg) {
   sched_yield();
   return (void *)(long)(wrong || tls != (long)arg || tls_big[2500] != (char)(long)arg);
 }
-TEST(thread_local_storage) {
+TEST(thread_local_storage, exit) {
   pthread_t t[20];
   for (long i = 0; i < 20; i++) CHECK_EQ(pthread_create(&t[i], NULL, use_tls, (void *)(i + 1)), 0);
   for (int i = 0; i < 20; i++) {
@@ -59,7 +59,7 @@ static void *count_up(void *arg) {
   }
   return arg;
 }
-TEST(mutex_contention) {
+TEST(mutex_contention, exit) {
   pthread_t t[8];
   for (int i = 0; i < 8; i++) CHECK_EQ(pthread_create(&t[i], NULL, count_up, NULL), 0);
   for (int i = 0; i < 8; i++) CHECK_EQ(pthread_join(t[i], NULL), 0);
@@ -77,7 +77,7 @@ static void *take_turns(void *arg) {
   }
   return NULL;
 }
-TEST(condition_variables) {
+TEST(condition_variables, exit) {
   pthread_t t[3];
   for (long i = 0; i < 3; i++) CHECK_EQ(pthread_create(&t[i], NULL, take_turns, (void *)i), 0);
   for (int i = 0; i < 3; i++) CHECK_EQ(pthread_join(t[i], NULL), 0);
@@ -90,7 +90,7 @@ static void *meet(void *arg) {
   while (sem_wait(&go)) continue;
   return arg;
 }
-TEST(two_hundred_at_once) {
+TEST(two_hundred_at_once, exit) {
   static pthread_t t[200];
   sem_init(&all_here, 0, 0);
   sem_init(&go, 0, 0);
@@ -115,7 +115,7 @@ TEST(two_hundred_at_once) {
   }
 }
 
-TEST(many_in_sequence) {
+TEST(many_in_sequence, exit) {
   for (int i = 0; i < 300; i++) {
     pthread_t t;
     CHECK_EQ(pthread_create(&t, NULL, give_back, NULL), 0);
@@ -135,7 +135,7 @@ static void *block_in_read(void *arg) {
   pthread_cleanup_pop(0);
   return NULL;
 }
-TEST(cancel_in_blocking_call) {
+TEST(cancel_in_blocking_call, exit) {
   pthread_t t;
   void *r;
   sem_init(&all_here, 0, 0);
@@ -147,7 +147,7 @@ TEST(cancel_in_blocking_call) {
   CHECK(r == PTHREAD_CANCELED && cleaned == 1);
 }
 
-TEST(exit_group_ends_all) {
+TEST(exit_group_ends_all, clone) {
   pid_t pid = fork();
   if (!pid) {
     pthread_t t;
@@ -165,7 +165,7 @@ static void *exit_from_thread(void *arg) {
   (void)arg;
   _exit(12);
 }
-TEST(exit_from_other_thread) {
+TEST(exit_from_other_thread, clone) {
   pid_t pid = fork();
   if (!pid) {
     pthread_t t;
@@ -181,7 +181,7 @@ static void *after_leader(void *arg) {
   for (int i = 0; i < 200 && task_state(getpid(), getpid()) != 'Z'; i++) msleep(2);
   _exit(task_state(getpid(), getpid()) == 'Z' ? 21 : 22);
 }
-TEST(leader_exits_first) {
+TEST(leader_exits_first, clone, exit) {
   pid_t pid = fork();
   if (!pid) {
     pthread_t t;
@@ -196,7 +196,7 @@ static void *exec_from_thread(void *arg) {
   execl("/bin/sh", "sh", "-c", "exit 33", NULL);
   return NULL;
 }
-TEST(exec_from_other_thread) {
+TEST(exec_from_other_thread, arch_prctl, clone, pread64) {
   pid_t pid = fork();
   if (!pid) {
     pthread_t t;
@@ -213,7 +213,7 @@ static void *fork_in_thread(void *arg) {
   *(long *)arg = test_wait(pid, &st) == pid && st == 4 << 8;
   return NULL;
 }
-TEST(fork_from_threads) {
+TEST(fork_from_threads, clone, exit, gettid) {
   pthread_t t[6];
   static long ok[6];
   for (int i = 0; i < 6; i++) CHECK_EQ(pthread_create(&t[i], NULL, fork_in_thread, &ok[i]), 0);
@@ -227,7 +227,7 @@ static void *fault_here(void *arg) {
   *(volatile int *)arg = 1;
   return NULL;
 }
-TEST(fault_in_thread_ends_the_group) {
+TEST(fault_in_thread_ends_the_group, clone) {
   pid_t pid = fork();
   if (!pid) {
     struct rlimit none = {0, 0};
@@ -246,7 +246,7 @@ static void *at_barrier(void *arg) {
   for (int i = 0; i < 20; i++) pthread_barrier_wait(&barrier);
   return arg;
 }
-TEST(barriers) {
+TEST(barriers, exit) {
   pthread_t t[4];
   pthread_barrier_init(&barrier, NULL, 5);
   for (int i = 0; i < 4; i++) CHECK_EQ(pthread_create(&t[i], NULL, at_barrier, NULL), 0);
@@ -281,7 +281,7 @@ static void *close_and_open(void *arg) {
   }
   return arg;
 }
-TEST(descriptors_are_shared) {
+TEST(descriptors_are_shared, exit) {
   pthread_t t[4];
   void *r;
   for (int i = 0; i < 4; i++) CHECK_EQ(pthread_create(&t[i], NULL, close_and_open, NULL), 0);

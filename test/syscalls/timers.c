@@ -17,7 +17,7 @@ static void wait_hits(int n) {
   CHECK(hits >= n);
 }
 
-TEST(clocks_advance) {
+TEST(clocks_advance, clock_gettime, clock_nanosleep) {
   clockid_t ids[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_REALTIME_COARSE,
                      CLOCK_MONOTONIC_COARSE, CLOCK_TAI};
   for (int i = 0; i < 7; i++) {
@@ -34,7 +34,7 @@ TEST(clocks_advance) {
   CHECK_ERRNO(syscall(SYS_clock_gettime, CLOCK_REALTIME, 8), EFAULT);
 }
 
-TEST(vdso_and_system_call_agree) {
+TEST(vdso_and_system_call_agree, clock_gettime) {
   struct timespec a, b;
   struct timeval tv;
   CHECK_OK(clock_gettime(CLOCK_MONOTONIC, &a));
@@ -48,7 +48,7 @@ TEST(vdso_and_system_call_agree) {
   CHECK(t - tv.tv_sec <= 1 && t >= tv.tv_sec - 1);
 }
 
-TEST(cpu_clocks) {
+TEST(cpu_clocks, clock_gettime) {
   struct timespec a, b, c;
   CHECK_OK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a));
   CHECK_OK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &c));
@@ -61,7 +61,7 @@ TEST(cpu_clocks) {
   CHECK(times(&t) != -1);
 }
 
-TEST(nanosleep_sleeps) {
+TEST(nanosleep_sleeps, clock_nanosleep, nanosleep) {
   struct timespec ts = {0, 30000000}, bad = {0, 1000000000}, neg = {-1, 0};
   double start = now();
   CHECK_OK(nanosleep(&ts, NULL));
@@ -71,7 +71,7 @@ TEST(nanosleep_sleeps) {
   CHECK_ERRNO(syscall(SYS_nanosleep, 8, NULL), EFAULT);
 }
 
-TEST(clock_nanosleep_absolute) {
+TEST(clock_nanosleep_absolute, clock_nanosleep) {
   struct timespec ts;
   CHECK_OK(clock_gettime(CLOCK_MONOTONIC, &ts));
   ts.tv_nsec += 30000000;
@@ -87,7 +87,7 @@ TEST(clock_nanosleep_absolute) {
   CHECK_EQ(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &ts, NULL), EINVAL);
 }
 
-TEST(alarm_fires) {
+TEST(alarm_fires, alarm) {
   on_signal(SIGALRM, hit, 0);
   CHECK_EQ(alarm(100), 0);
   CHECK_EQ(alarm(1), 100);
@@ -97,7 +97,7 @@ TEST(alarm_fires) {
   CHECK_EQ(alarm(0), 0);
 }
 
-TEST(setitimer_real) {
+TEST(setitimer_real, getitimer, setitimer) {
   struct itimerval it = {{0, 10000}, {0, 20000}}, old;
   on_signal(SIGALRM, hit, SA_RESTART);
   CHECK_OK(setitimer(ITIMER_REAL, &it, NULL));
@@ -113,7 +113,7 @@ TEST(setitimer_real) {
   CHECK_ERRNO(setitimer(ITIMER_REAL, &bad, NULL), EINVAL);
 }
 
-TEST(setitimer_cpu_time) {
+TEST(setitimer_cpu_time, setitimer) {
   struct itimerval it = {{0, 0}, {0, 20000}};
   on_signal(SIGVTALRM, hit, 0);
   on_signal(SIGPROF, hit, 0);
@@ -126,7 +126,7 @@ TEST(setitimer_cpu_time) {
   CHECK_EQ(hits, 2);
 }
 
-TEST(itimer_not_inherited_by_fork_kept_by_exec) {
+TEST(itimer_not_inherited_by_fork_kept_by_exec, alarm, clock_nanosleep, getitimer, pread64, setitimer) {
   struct itimerval it = {{0, 0}, {50, 0}};
   CHECK_OK(setitimer(ITIMER_REAL, &it, NULL));
   pid_t pid = fork();
@@ -151,7 +151,7 @@ static void on_rt(int sig) {
   CHECK_OK(sigaction(sig, &sa, NULL));
 }
 
-TEST(posix_timer_signal) {
+TEST(posix_timer_signal, timer_create, timer_delete, timer_getoverrun, timer_gettime, timer_settime) {
   timer_t t;
   on_rt(SIGRTMIN);
   struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN, .sigev_value = {.sival_int = 88}};
@@ -167,7 +167,7 @@ TEST(posix_timer_signal) {
   CHECK_ERRNO(syscall(SYS_timer_delete, 12345), EINVAL);
 }
 
-TEST(posix_timer_overrun) {
+TEST(posix_timer_overrun, clock_nanosleep, rt_sigtimedwait, timer_create, timer_settime) {
   timer_t t;
   on_rt(SIGRTMIN);
   struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
@@ -185,7 +185,7 @@ TEST(posix_timer_overrun) {
   CHECK_OK(timer_settime(t, 0, &off, NULL));
 }
 
-TEST(posix_timer_thread_id) {
+TEST(posix_timer_thread_id, timer_create, timer_settime) {
   timer_t t;
   on_rt(SIGRTMIN);
   struct sigevent ev;
@@ -204,7 +204,7 @@ TEST(posix_timer_thread_id) {
   CHECK_ERRNO(timer_create(CLOCK_REALTIME, &ev, &t), EINVAL);
 }
 
-TEST(posix_timer_none_and_errors) {
+TEST(posix_timer_none_and_errors, timer_create, timer_gettime, timer_settime) {
   timer_t t;
   struct sigevent ev = {.sigev_notify = SIGEV_NONE};
   CHECK_OK(timer_create(CLOCK_MONOTONIC, &ev, &t));
@@ -217,7 +217,7 @@ TEST(posix_timer_none_and_errors) {
   CHECK_ERRNO(timer_settime(t, 0, &bad, NULL), EINVAL);
 }
 
-TEST(clock_settime_without_privilege) {
+TEST(clock_settime_without_privilege, clock_adjtime, clock_settime) {
   pid_t pid = fork();
   if (!pid) {
     become(1234, 1234);

@@ -8,7 +8,7 @@ static off_t size_of(int fd) {
   return st.st_size;
 }
 
-TEST(shrink_and_grow) {
+TEST(shrink_and_grow, ftruncate, pread64, truncate) {
   char b[8];
   put_file("f", "0123456789");
   CHECK_OK(truncate("f", 4));
@@ -21,7 +21,7 @@ TEST(shrink_and_grow) {
   CHECK_EQ(read(fd, b, 8), 0);
 }
 
-TEST(truncate_errors) {
+TEST(truncate_errors, ftruncate, truncate) {
   put_file("f", "x");
   CHECK_OK(mkdir("d", 0755));
   CHECK_ERRNO(truncate("f", -1), EINVAL);
@@ -34,7 +34,7 @@ TEST(truncate_errors) {
   CHECK_ERRNO(ftruncate(p[1], 0), EINVAL);
 }
 
-TEST(offset_stays) {
+TEST(offset_stays, ftruncate) {
   put_file("f", "0123456789");
   int fd = open("f", O_RDWR);
   CHECK_EQ(lseek(fd, 8, SEEK_SET), 8);
@@ -44,7 +44,7 @@ TEST(offset_stays) {
   CHECK_EQ(size_of(fd), 9);
 }
 
-TEST(fallocate_grows) {
+TEST(fallocate_grows, fallocate) {
   put_file("f", "x");
   int fd = open("f", O_RDWR);
   CHECK_OK(fallocate(fd, 0, 0, 10000));
@@ -55,7 +55,7 @@ TEST(fallocate_grows) {
   CHECK_EQ(size_of(fd), 10000);
 }
 
-TEST(fallocate_errors) {
+TEST(fallocate_errors, fallocate) {
   put_file("f", "x");
   int fd = open("f", O_RDWR), r = open("f", O_RDONLY), p[2];
   CHECK_ERRNO(fallocate(fd, 0, -1, 10), EINVAL);
@@ -69,7 +69,7 @@ TEST(fallocate_errors) {
   CHECK_ERRNO(fallocate(d, 0, 0, 10), EBADF);
 }
 
-TEST(punch_hole) {
+TEST(punch_hole, fallocate, pread64) {
   char b[16384], z[4096] = {0};
   memset(b, 'x', sizeof b);
   int fd = open("f", O_RDWR | O_CREAT, 0600);
@@ -82,7 +82,7 @@ TEST(punch_hole) {
   CHECK(b[0] == 'x');
 }
 
-TEST(truncate_clears_suid) {
+TEST(truncate_clears_suid, truncate) {
   struct stat st;
   put_file("f", "x");
   CHECK_OK(chown("f", 1234, 1234));
@@ -99,7 +99,7 @@ TEST(truncate_clears_suid) {
   WAIT_OK(pid);
 }
 
-TEST(truncate_permission) {
+TEST(truncate_permission, truncate) {
   put_file("f", "x");
   pid_t pid = fork();
   if (!pid) {

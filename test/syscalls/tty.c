@@ -42,7 +42,7 @@ static bool quiet(int fd) {
 }
 #define TYPE(s) CHECK_EQ(write(master, s, strlen(s)), strlen(s))
 
-TEST(open_and_names) {
+TEST(open_and_names, ioctl) {
   int n, lock = -1;
   master = open("/dev/ptmx", O_RDWR | O_NOCTTY);
   CHECK(master >= 0);
@@ -69,7 +69,7 @@ TEST(open_and_names) {
   CHECK_ERRNO(ioctl(fd, TCGETS, &st), ENOTTY);
 }
 
-TEST(canonical_lines) {
+TEST(canonical_lines, ioctl) {
   open_pty();
   flags('l', 0, ECHO);
   TYPE("hello");
@@ -82,7 +82,7 @@ TEST(canonical_lines) {
   CHECK_EQ(read(slave, buf, sizeof buf), 2);
 }
 
-TEST(erase_kill_and_literal) {
+TEST(erase_kill_and_literal, ioctl) {
   open_pty();
   flags('l', 0, ECHO);
   TYPE("abx\177c\n");
@@ -95,7 +95,7 @@ TEST(erase_kill_and_literal) {
   CHECK_STR(take(slave, 4), "a\003b\n");
 }
 
-TEST(end_of_file_character) {
+TEST(end_of_file_character, ioctl) {
   open_pty();
   flags('l', 0, ECHO);
   TYPE("part\004");
@@ -106,7 +106,7 @@ TEST(end_of_file_character) {
   CHECK_EQ(read(slave, buf, 10), 0);
 }
 
-TEST(echo) {
+TEST(echo, ioctl) {
   open_pty();
   TYPE("hi\n");
   CHECK_STR(take(master, 4), "hi\r\n");
@@ -116,7 +116,7 @@ TEST(echo) {
   CHECK_STR(take(master, 4), "x\b \b");
 }
 
-TEST(output_processing) {
+TEST(output_processing, ioctl) {
   open_pty();
   CHECK_EQ(write(slave, "a\nb", 3), 3);
   CHECK_STR(take(master, 4), "a\r\nb");
@@ -125,7 +125,7 @@ TEST(output_processing) {
   CHECK_STR(take(master, 3), "a\nb");
 }
 
-TEST(input_translation) {
+TEST(input_translation, ioctl) {
   open_pty();
   flags('l', 0, ECHO);
   TYPE("a\r");
@@ -138,7 +138,7 @@ TEST(input_translation) {
   CHECK_STR(take(slave, 3), "c\r\r");
 }
 
-TEST(raw_mode) {
+TEST(raw_mode, ioctl) {
   struct termios t;
   open_pty();
   CHECK_OK(tcgetattr(slave, &t));
@@ -151,7 +151,7 @@ TEST(raw_mode) {
   CHECK_STR(take(master, 1), "\n");
 }
 
-TEST(vmin_and_vtime) {
+TEST(vmin_and_vtime, ioctl) {
   struct termios t;
   open_pty();
   CHECK_OK(tcgetattr(slave, &t));
@@ -179,7 +179,7 @@ TEST(vmin_and_vtime) {
   WAIT_OK(pid);
 }
 
-TEST(attributes_are_kept) {
+TEST(attributes_are_kept, ioctl) {
   struct termios t, u;
   open_pty();
   CHECK_OK(tcgetattr(slave, &t));
@@ -200,7 +200,7 @@ TEST(attributes_are_kept) {
 
 static volatile sig_atomic_t winch;
 static void on_winch(int sig) { (void)sig, winch++; }
-TEST(window_size) {
+TEST(window_size, ioctl, rt_sigsuspend, setsid) {
   struct winsize ws = {0}, want = {40, 100, 0, 0};
   open_pty();
   CHECK_OK(ioctl(slave, TIOCGWINSZ, &ws));
@@ -225,7 +225,7 @@ TEST(window_size) {
   WAIT_OK(pid);
 }
 
-TEST(queue_lengths_and_flush) {
+TEST(queue_lengths_and_flush, ioctl) {
   int n;
   open_pty();
   flags('l', 0, ECHO);
@@ -238,7 +238,7 @@ TEST(queue_lengths_and_flush) {
   CHECK_EQ(n, 0);
 }
 
-TEST(hangup) {
+TEST(hangup, ioctl) {
   open_pty();
   CHECK_OK(close(slave));
   struct pollfd f = {master, POLLIN, 0};
@@ -270,7 +270,7 @@ TEST(hangup) {
   } while (0)
 static pid_t session;
 
-TEST(controlling_terminal) {
+TEST(controlling_terminal, ioctl, setsid) {
   SESSION({
     pid_t me = getpid();
     CHECK_EQ(tcgetpgrp(slave), me);
@@ -287,7 +287,7 @@ TEST(controlling_terminal) {
   WAIT_OK(session);
 }
 
-TEST(first_open_acquires) {
+TEST(first_open_acquires, ioctl, setsid) {
   open_pty();
   close(slave);
   pid_t pid = fork();
@@ -302,7 +302,7 @@ TEST(first_open_acquires) {
   WAIT_OK(pid);
 }
 
-TEST(interrupt_quit_suspend_characters) {
+TEST(interrupt_quit_suspend_characters, ioctl, setpgid, setsid) {
   int sigs[] = {SIGINT, SIGQUIT};
   const char *keys[] = {"\003", "\034"};
   for (int i = 0; i < 2; i++) {
@@ -341,7 +341,7 @@ TEST(interrupt_quit_suspend_characters) {
   WAIT_OK(session);
 }
 
-TEST(background_read_stops) {
+TEST(background_read_stops, ioctl, read, setpgid, setsid) {
   SESSION({
     pid_t job = fork();
     if (!job) {
@@ -363,7 +363,7 @@ TEST(background_read_stops) {
   WAIT_OK(session);
 }
 
-TEST(background_write_with_tostop) {
+TEST(background_write_with_tostop, ioctl, setpgid, setsid, write) {
   SESSION({
     flags('l', TOSTOP, 0);
     pid_t job = fork();
@@ -384,7 +384,7 @@ TEST(background_write_with_tostop) {
   WAIT_OK(session);
 }
 
-TEST(background_read_ignoring_sigttin) {
+TEST(background_read_ignoring_sigttin, ioctl, read, setpgid, setsid) {
   SESSION({
     pid_t job = fork();
     if (!job) {
@@ -400,7 +400,7 @@ TEST(background_read_ignoring_sigttin) {
   WAIT_OK(session);
 }
 
-TEST(leader_exit_hangs_up) {
+TEST(leader_exit_hangs_up, ioctl, rt_sigtimedwait, setsid) {
   struct gate ready = gate_new(), hup = gate_new();
   SESSION({
     pid_t job = fork();
@@ -448,7 +448,7 @@ TEST(orphaned_stopped_group_gets_hup_and_cont) {
   gate_wait(&hup);
 }
 
-TEST(sessions_and_groups) {
+TEST(sessions_and_groups, getpgid, getpgrp, getsid, pread64, setpgid, setsid) {
   pid_t pid = fork();
   if (!pid) {
     pid_t me = getpid();
@@ -481,7 +481,7 @@ TEST(sessions_and_groups) {
   WAIT_STATUS(pid, SIGKILL);
 }
 
-TEST(packet_mode) {
+TEST(packet_mode, ioctl) {
   int on = 1;
   open_pty();
   CHECK_OK(ioctl(master, TIOCPKT, &on));
@@ -493,7 +493,7 @@ TEST(packet_mode) {
   CHECK(buf[0] & TIOCPKT_FLUSHWRITE);
 }
 
-TEST(nonblocking_and_poll) {
+TEST(nonblocking_and_poll, ioctl, poll) {
   open_pty();
   CHECK_OK(fcntl(slave, F_SETFL, O_RDWR | O_NONBLOCK));
   CHECK_ERRNO(read(slave, buf, 1), EAGAIN);

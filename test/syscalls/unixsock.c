@@ -41,7 +41,7 @@ static const char *abstract(void) {
   return path;
 }
 
-TEST(stream_pair) {
+TEST(stream_pair, recvfrom, sendto, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
   CHECK_EQ(write(sv[0], "hello", 5), 5);
   CHECK_EQ(write(sv[0], "world", 5), 5);
@@ -57,7 +57,7 @@ TEST(stream_pair) {
   CHECK_ERRNO(send(sv[0], "x", 1, MSG_NOSIGNAL), EPIPE);
 }
 
-TEST(datagram_pair_keeps_boundaries) {
+TEST(datagram_pair_keeps_boundaries, recvfrom, sendto, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, sv));
   CHECK_EQ(send(sv[0], "first", 5, 0), 5);
   CHECK_EQ(send(sv[0], "", 0, 0), 0);
@@ -68,7 +68,7 @@ TEST(datagram_pair_keeps_boundaries) {
   CHECK_ERRNO(recv(sv[1], buf, 2, MSG_DONTWAIT), EAGAIN);
 }
 
-TEST(seqpacket_pair) {
+TEST(seqpacket_pair, recvfrom, recvmsg, sendto, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv));
   CHECK_EQ(send(sv[0], "abc", 3, 0), 3);
   CHECK_EQ(send(sv[0], "defgh", 5, 0), 5);
@@ -81,7 +81,7 @@ TEST(seqpacket_pair) {
   CHECK_EQ(recv(sv[1], buf, 10, 0), 0);
 }
 
-TEST(bind_connect_accept) {
+TEST(bind_connect_accept, accept4, bind, connect, getpeername, getsockname, listen, socket) {
   int s = server(SOCK_STREAM, "sock");
   struct stat st;
   CHECK_OK(stat("sock", &st));
@@ -105,7 +105,7 @@ TEST(bind_connect_accept) {
   CHECK_STR(a.sun_path, "sock");
 }
 
-TEST(bind_and_connect_errors) {
+TEST(bind_and_connect_errors, accept, bind, connect, listen, sendto, socket) {
   struct sockaddr_un a;
   int s = server(SOCK_STREAM, "sock"), t = socket(AF_UNIX, SOCK_STREAM, 0);
   CHECK_ERRNO(bind(t, (void *)&a, name(&a, "sock")), EADDRINUSE);
@@ -127,7 +127,7 @@ TEST(bind_and_connect_errors) {
   CHECK_ERRNO(send(t, "x", 1, MSG_NOSIGNAL), ENOTCONN);
 }
 
-TEST(abstract_names) {
+TEST(abstract_names, bind, connect, getpeername, listen, socket) {
   int s = server(SOCK_STREAM, abstract());
   int c = client(SOCK_STREAM, abstract());
   CHECK(c >= 0);
@@ -141,7 +141,7 @@ TEST(abstract_names) {
   CHECK_ERRNO(client(SOCK_STREAM, abstract()), ECONNREFUSED);
 }
 
-TEST(autobind) {
+TEST(autobind, bind, getsockname, socket) {
   struct sockaddr_un a = {.sun_family = AF_UNIX};
   int s = socket(AF_UNIX, SOCK_STREAM, 0);
   CHECK_OK(bind(s, (void *)&a, 2));
@@ -150,7 +150,7 @@ TEST(autobind) {
   CHECK_EQ(n, 2 + 6); // NUL and five hexadecimal digits
 }
 
-TEST(backlog_blocks) {
+TEST(backlog_blocks, accept, bind, connect, listen, socket) {
   struct sockaddr_un a;
   int s = socket(AF_UNIX, SOCK_STREAM, 0);
   CHECK_OK(bind(s, (void *)&a, name(&a, "s")));
@@ -168,7 +168,7 @@ TEST(backlog_blocks) {
   WAIT_OK(pid);
 }
 
-TEST(datagram_addresses) {
+TEST(datagram_addresses, bind, connect, recvfrom, sendto, socket) {
   struct sockaddr_un a, from;
   int s = server(SOCK_DGRAM, "s"), c = server(SOCK_DGRAM, "c");
   CHECK_EQ(sendto(c, "hi", 2, 0, (void *)&a, name(&a, "s")), 2);
@@ -183,7 +183,7 @@ TEST(datagram_addresses) {
   CHECK_ERRNO(send(c, "x", 1, 0), ECONNREFUSED);
 }
 
-TEST(shutdown_directions) {
+TEST(shutdown_directions, sendto, shutdown, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
   CHECK_EQ(write(sv[0], "x", 1), 1);
   CHECK_OK(shutdown(sv[0], SHUT_WR));
@@ -201,7 +201,7 @@ TEST(shutdown_directions) {
   CHECK_ERRNO(shutdown(sv[1], 9), EINVAL);
 }
 
-TEST(peek_and_waitall) {
+TEST(peek_and_waitall, recvfrom, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
   CHECK_EQ(write(sv[0], "abcdef", 6), 6);
   CHECK_EQ(recv(sv[1], buf, 3, MSG_PEEK), 3);
@@ -247,7 +247,7 @@ static int recv_fds(int s, int *fds, int max, int flags, int *msg_flags) {
   return n;
 }
 
-TEST(pass_descriptors) {
+TEST(pass_descriptors, recvmsg, sendmsg, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
   pid_t pid = fork();
   if (!pid) {
@@ -265,7 +265,7 @@ TEST(pass_descriptors) {
   CHECK_EQ(buf[0], 0);
 }
 
-TEST(passed_descriptors_share_the_offset) {
+TEST(passed_descriptors_share_the_offset, recvmsg, sendmsg, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, sv));
   put_file("f", "0123456789");
   int fd = open("f", O_RDONLY), got;
@@ -275,7 +275,7 @@ TEST(passed_descriptors_share_the_offset) {
   CHECK_EQ(lseek(got, 0, SEEK_CUR), 3);
 }
 
-TEST(too_small_control_buffer_truncates) {
+TEST(too_small_control_buffer_truncates, recvmsg, sendmsg, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
   int fds[4] = {0, 1, 2, 0}, got[4], flags;
   send_fds(sv[0], fds, 4);
@@ -295,7 +295,7 @@ TEST(too_small_control_buffer_truncates) {
   CHECK_ERRNO(sendmsg(sv[0], &m, 0), EBADF);
 }
 
-TEST(reads_stop_at_descriptors) {
+TEST(reads_stop_at_descriptors, recvmsg, sendmsg, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
   int fd = 0;
   CHECK_EQ(write(sv[0], "aaa", 3), 3);
@@ -309,7 +309,7 @@ TEST(reads_stop_at_descriptors) {
   CHECK_EQ(read(sv[1], buf, 100), 3);
 }
 
-TEST(descriptors_in_a_cycle_are_collected) {
+TEST(descriptors_in_a_cycle_are_collected, sendmsg, socketpair) {
   int p[2];
   CHECK_OK(pipe(p));
   CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
@@ -328,7 +328,7 @@ TEST(descriptors_in_a_cycle_are_collected) {
   CHECK_EQ(read(p[0], buf, 1), 0);
 }
 
-TEST(credentials) {
+TEST(credentials, getgid, getsockopt, getuid, recvmsg, setsockopt, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
   int on = 1;
   CHECK_OK(setsockopt(sv[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
@@ -352,7 +352,7 @@ TEST(credentials) {
   CHECK_EQ(cr.pid, getpid());
 }
 
-TEST(options) {
+TEST(options, getsockopt, recvfrom, setsockopt, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv));
   int v;
   socklen_t n = sizeof v;
@@ -373,7 +373,7 @@ TEST(options) {
   CHECK(now() - start >= 0.029);
 }
 
-TEST(send_buffer_limits) {
+TEST(send_buffer_limits, sendto, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv));
   static char big[1 << 20];
   ssize_t total = 0, n;
@@ -390,7 +390,7 @@ TEST(send_buffer_limits) {
   CHECK_ERRNO(send(sv[0], big, sizeof big, 0), EMSGSIZE);
 }
 
-TEST(sendmmsg_recvmmsg) {
+TEST(sendmmsg_recvmmsg, recvmmsg, sendmmsg, socketpair) {
   CHECK_OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, sv));
   struct iovec o[3] = {{"a", 1}, {"bb", 2}, {"ccc", 3}}, in[4];
   struct mmsghdr w[3], r[4];
@@ -404,7 +404,7 @@ TEST(sendmmsg_recvmmsg) {
   CHECK(r[0].msg_len == 1 && r[1].msg_len == 2 && r[2].msg_len == 3 && !memcmp(buf + 20, "ccc", 3));
 }
 
-TEST(unlinked_name_stays_connected) {
+TEST(unlinked_name_stays_connected, accept, bind, connect, listen, rename, socket) {
   int s = server(SOCK_STREAM, "s");
   CHECK_OK(rename("s", "t"));
   int c = client(SOCK_STREAM, "t");
@@ -416,7 +416,7 @@ TEST(unlinked_name_stays_connected) {
   CHECK_EQ(read(d, buf, 5), 2);
 }
 
-TEST(connect_needs_write_permission) {
+TEST(connect_needs_write_permission, bind, connect, listen, socket) {
   server(SOCK_STREAM, "s");
   CHECK_OK(chmod("s", 0755));
   pid_t pid = fork();

@@ -1,6 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { expect, it } from 'vitest';
 import { EAGAIN } from '../../src/abi/errno.ts';
-import { O_RDWR } from '../../src/abi/fcntl.ts';
+import { O_NOCTTY, O_RDWR } from '../../src/abi/fcntl.ts';
 import type { HostIO } from '../../src/platform/hostio.ts';
 import { type Console, createConsole } from '../../src/sentry/fs/tty/console.ts';
 import { createDevpts, type DevPts } from '../../src/sentry/fs/tty/devpts.ts';
@@ -9,6 +10,7 @@ import { type Timer, TimerQueue } from '../../src/sentry/kernel/timers.ts';
 import type { File } from '../../src/sentry/vfs/file.ts';
 import { newMount } from '../../src/sentry/vfs/mount.ts';
 import { bytes, FakeTask, text } from './faketask.ts';
+import { host as realHost } from './gofer-support.ts';
 
 /** A host terminal: `typed` is read, `shown` collects what is written while there is room. */
 class FakeHost {
@@ -43,26 +45,40 @@ class FakeHost {
   setNonblock(): number {
     return 0;
   }
+  ioctl(): number {
+    return 0;
+  }
   waitFd(): number {
     return 0;
   }
 }
 
-function world(): { host: FakeHost; console: Console; slave: File; turn: () => void; task: FakeTask } {
+interface World {
+  console: Console;
+  slave: File;
+  turn: () => void;
+  task: FakeTask;
+}
+
+function world(): World & { host: FakeHost } {
   const host = new FakeHost();
+  return { host, ...onHost(host as unknown as HostIO, 5, 5) };
+}
+
+function onHost(host: HostIO, inFd: number, outFd: number): World {
   const timers = new TimerQueue();
   const kernel = {
-    host: host as unknown as HostIO,
+    host,
     addTimer: (t: Timer, at: number) => timers.arm(t, at),
     cancelTimer: (t: Timer) => timers.cancel(t),
   } as unknown as Kernel;
   const mount = newMount(createDevpts('mode=620') as DevPts, 0, 'devpts');
-  const console = createConsole(kernel, mount, 'c', true, { inFd: 5, outFd: 5, rows: 24, cols: 80, uid: 0, gid: 5 }) as Console;
+  const console = createConsole(kernel, mount, 'c', true, { inFd, outFd, rows: 24, cols: 80, uid: 0, gid: 5 }) as Console;
   const turn = (): void => {
     for (let i = 0; i < 50 && timers.next < Infinity; i++) timers.run(1);
   };
   turn();
-  return { host, console, slave: console.openSlave() as File, turn, task: new FakeTask() };
+  return { console, slave: console.openSlave() as File, turn, task: new FakeTask() };
 }
 
 it('carries typing in and output out', () => {
@@ -113,4 +129,49 @@ it('drains at the end', () => {
   w.console.close();
   expect(w.host.shown).toBe('last words');
   expect(w.slave.read(w.task.task, new Uint8Array(1), 0, 1)).toBe(0);
+});
+
+it.each(['one descriptor', 'two descriptors'])('wakes nobody while nothing happens: %s', (count) => {
+  const native = realHost.native;
+  const master = native.openpt(O_RDWR | O_NOCTTY);
+  const slave = native.ptyPeer(master, O_RDWR | O_NOCTTY);
+  expect(spawnSync('stty', ['raw', '-echo'], { stdio: [slave, 'ignore', 'ignore'] }).status).toBe(0);
+  realHost.setNonblock(master, true);
+  const second = count === 'one descriptor' ? slave : native.ptyPeer(master, O_RDWR | O_NOCTTY);
+  const w = onHost(realHost, slave, second);
+  // The host carries bytes from one end to the other in its own time.
+  const settle = (): void => {
+    for (let i = 0; i < 10; i++) {
+      realHost.wait(20);
+      w.turn();
+    }
+  };
+  // The first edges are news: there is room.
+  settle();
+  expect([realHost.wait(0), realHost.wait(0)]).toEqual([0, 0]);
+  // Typing beyond what fits is no reason to look again before a program has read.
+  const typed = bytes('y'.repeat(4096));
+  w.console.tty.ldisc.termios.lflag = 0;
+  w.console.tty.ldisc.termios.iflag = 0;
+  let sent = 0;
+  for (let i = 0; i < 4; i++) {
+    sent += Math.max(0, realHost.write(master, typed, 0, typed.length));
+    settle();
+  }
+  expect(realHost.wait(0)).toBe(0);
+  const b = new Uint8Array(5000);
+  let got = 0;
+  for (let i = 0; i < 100 && got < sent; i++) {
+    got += Math.max(0, w.slave.read(w.task.task, b, 0, 5000));
+    settle();
+  }
+  expect([got, sent > 4096]).toEqual([sent, true]);
+  // A terminal that hangs up says so once.
+  native.close(master);
+  settle();
+  expect(w.slave.read(w.task.task, b, 0, 1)).toBe(0);
+  expect([realHost.wait(0), realHost.wait(0)]).toEqual([0, 0]);
+  w.console.close();
+  native.close(slave);
+  if (second !== slave) native.close(second);
 });

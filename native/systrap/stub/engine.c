@@ -9,6 +9,7 @@
 
 void engine_start(const u64 *stack) {
   (void)stack;
+  sys3(__NR_close_range, 0, 2, 0);
   sys3(__NR_close_range, RF_SOCKET_FD + 1, ~0U, 0);
 }
 

@@ -27,7 +27,7 @@ import {
   STA_UNSYNC,
   TIME_ERROR,
 } from '../../abi/time.ts';
-import { getU32, putU32, putU64 } from '../../base/bytes.ts';
+import { getI32, getU32, putU32, putU64 } from '../../base/bytes.ts';
 import { monotonicNs, readClock, realtime } from '../../base/clock.ts';
 import type { Task } from '../kernel/task.ts';
 import { groupCpuNs, groupUsage, taskCpuNs, taskUsage, Usage } from '../kernel/usage.ts';
@@ -37,6 +37,10 @@ import { putRusage } from './rusage.ts';
 /** USER_HZ: what times(2) counts in. */
 const USER_HZ = 100;
 const COARSE_NS = 4000000;
+/** Seconds since 1970 that a clock may be set to: Linux keeps 30 years in reserve for the machine's uptime. */
+const SETTABLE_SECONDS = 9223372036 - 30 * 365 * 24 * 3600;
+/** The low bits of the number of a clock that a descriptor names (clock_getres(2)). */
+const CLOCKFD = 3;
 const now = new Float64Array(2);
 const out = new Uint8Array(RUSAGE.size);
 const usage = new Usage();
@@ -87,14 +91,29 @@ export function sys_clock_getres(t: Task): number {
   return putTimespec(t, t.arg(1), id === CLOCK_REALTIME_COARSE || id === CLOCK_MONOTONIC_COARSE ? COARSE_NS : 1);
 }
 
-/** clock_settime(2) and settimeofday(2): a sandbox has no clock of its own to set. */
-export function sys_clock_settime(t: Task): number {
-  const id = t.argI(0);
-  return id === CLOCK_REALTIME ? -EPERM : -EINVAL;
+/** Reads a time of day to set, with its fraction in units of 1/`scale` s. 0, or -errno for one that no clock can be set to. */
+function timeToSet(t: Task, addr: number, scale: number): number {
+  if (t.copyIn(addr, out, 0, 16) < 0) return -EFAULT;
+  const sec = getI32(out, 4) * 4294967296 + getU32(out, 0);
+  const fraction = getI32(out, 12) * 4294967296 + getU32(out, 8);
+  return sec < 0 || sec >= SETTABLE_SECONDS || fraction < 0 || fraction >= scale ? -EINVAL : 0;
 }
 
-export function sys_settimeofday(_t: Task): number {
-  return -EPERM;
+/** clock_settime(2): a sandbox has no clock of its own to set. */
+export function sys_clock_settime(t: Task): number {
+  const id = t.argI(0);
+  if (id >= 0 && id !== CLOCK_REALTIME && id !== CLOCK_PROCESS_CPUTIME_ID && id !== CLOCK_THREAD_CPUTIME_ID) return -EINVAL;
+  if (id < 0 && (id & 7) === CLOCKFD) return -EINVAL;
+  if (id !== CLOCK_REALTIME) return t.copyIn(t.arg(1), out, 0, 16) < 0 ? -EFAULT : id < 0 && cpuClock(t, id) < 0 ? -EINVAL : -EPERM;
+  const err = timeToSet(t, t.arg(1), 1e9);
+  return err < 0 ? err : -EPERM;
+}
+
+/** settimeofday(2): as clock_settime(2). */
+export function sys_settimeofday(t: Task): number {
+  const err = t.arg(0) === 0 ? 0 : timeToSet(t, t.arg(0), 1e6);
+  if (err < 0) return err;
+  return t.arg(1) !== 0 && t.copyIn(t.arg(1), out, 0, 8) < 0 ? -EFAULT : -EPERM;
 }
 
 /** gettimeofday(2). */

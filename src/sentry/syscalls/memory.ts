@@ -72,6 +72,8 @@ import { unknownOption } from './options.ts';
 import { full, partial, type Row } from './row.ts';
 
 const PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC;
+/** Where addresses end: what reaches further has wrapped around. */
+const ADDRESSES = 2 ** 64;
 let nextShared = 1;
 
 /** Anonymous shared memory: a memfd that the guest's process maps and the Sentry keeps. */
@@ -245,10 +247,10 @@ export function sys_msync(t: Task): number {
 function lockRange(t: Task, start: number, length: number, on: boolean): number {
   const addr = pageDown(start);
   const end = pageUp(start + length);
+  const limit = !on || t.creds.has(CAP_IPC_LOCK) ? Infinity : t.rlimit(RLIMIT_MEMLOCK);
+  if (limit === 0) return -EPERM;
   if (end === addr) return 0;
-  if (on && !t.creds.has(CAP_IPC_LOCK)) {
-    const limit = t.rlimit(RLIMIT_MEMLOCK);
-    if (limit === 0) return -EPERM;
+  if (limit !== Infinity) {
     let already = 0;
     const list = t.mm.vmas.list;
     for (let i = t.mm.vmas.indexAfter(addr); i < list.length && list[i]!.start < end; i++) {
@@ -257,6 +259,7 @@ function lockRange(t: Task, start: number, length: number, on: boolean): number 
     }
     if (t.mm.vmas.locked - already + end - addr > limit) return -ENOMEM;
   }
+  if (start + length >= ADDRESSES) return -EINVAL;
   if (!t.mm.vmas.covers(addr, end)) return -ENOMEM;
   t.mm.vmas.change(addr, end, (v) => {
     v.locked = on;

@@ -197,7 +197,7 @@ export function sys_sched_setattr(t: Task): number {
   const size = t.readU32(t.arg(1));
   if (size < 0) return size;
   const n = size === 0 ? ATTR_SIZE_0 : size;
-  if (n < ATTR_SIZE_0 || n > 4096) return -E2BIG;
+  if (n < ATTR_SIZE_0 || n > 4096) return t.writeU32(t.arg(1), SCHED_ATTR.size) < 0 ? -EFAULT : -E2BIG;
   buf.fill(0, 0, SCHED_ATTR.size);
   if (t.copyIn(t.arg(1), buf, 0, n < SCHED_ATTR.size ? n : SCHED_ATTR.size) < 0) return -EFAULT;
   const flags = getU64(buf, SCHED_ATTR.sched_flags);

@@ -4,8 +4,10 @@
 // Work is done from the loop (a timer that is due at once), never from inside a notification, so that many small writes of a guest leave
 // as one.
 
+import { EPOLLET } from '../../../abi/epoll.ts';
 import { EAGAIN, EINTR, EINVAL, ENXIO } from '../../../abi/errno.ts';
 import { O_RDWR } from '../../../abi/fcntl.ts';
+import { TIOCGWINSZ } from '../../../abi/ioctl.ts';
 import { POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../../../abi/poll.ts';
 import { WaitEntry, type Wakeable } from '../../../base/waitqueue.ts';
 import type { HostIO } from '../../../platform/hostio.ts';
@@ -54,6 +56,7 @@ export class Console implements Wakeable {
   private inOpen = true;
   private outOpen = true;
   private closed = false;
+  private readonly fromTerminal: boolean;
   /** Asked before typed bytes are taken in: the window may have changed before they were typed. */
   beforeInput: (() => void) | null = null;
 
@@ -65,6 +68,7 @@ export class Console implements Wakeable {
     this.tty = master.tty;
     this.inFd = o.inFd;
     this.outFd = o.outFd;
+    this.fromTerminal = this.host.ioctl(o.inFd, TIOCGWINSZ, new Uint8Array(8)) >= 0;
     this.tty.rows = o.rows;
     this.tty.cols = o.cols;
     this.timer = new Timer(() => this.pump());
@@ -77,9 +81,10 @@ export class Console implements Wakeable {
     const same = this.inFd === this.outFd;
     this.host.setNonblock(this.inFd, true);
     if (!same) this.host.setNonblock(this.outFd, true);
-    // A descriptor that epoll refuses (a regular file) never answers EAGAIN, and both sides begin as ready.
-    this.host.watch(this.inFd, same ? DONATED_IN | DONATED_OUT : DONATED_IN, (events) => this.hostReady(events));
-    if (!same) this.host.watch(this.outFd, DONATED_OUT, (events) => this.hostReady(events & ~DONATED_IN));
+    // A descriptor that epoll refuses (a regular file) never answers EAGAIN, and both sides begin as ready. Only edges are told: a terminal
+    // nearly always has room, one that hung up stays so, and typed bytes that find no room are read when there is some.
+    this.host.watch(this.inFd, EPOLLET | (same ? DONATED_IN | DONATED_OUT : DONATED_IN), (events) => this.hostReady(events));
+    if (!same) this.host.watch(this.outFd, EPOLLET | DONATED_OUT, (events) => this.hostReady(events & ~DONATED_IN));
     this.schedule();
   }
 
@@ -119,7 +124,7 @@ export class Console implements Wakeable {
       if (n <= 0) {
         this.inOpen = false;
         // The terminal is gone: as when a modem hangs up. The end of a pipe is only the end of typing.
-        if (this.inFd === this.outFd) this.tty.lineLost();
+        if (this.fromTerminal) this.tty.lineLost();
         return;
       }
       if (this.beforeInput !== null) this.beforeInput();

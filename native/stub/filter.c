@@ -1,11 +1,13 @@
 // The seccomp filter of every guest process. Guest code cannot make a host system call: only instructions of the stub's own text may,
 // and a guest that jumps there finds calls that reach its own address space, its socket to the Sentry and the doorbell, nothing else.
-#include "../../stub/sys.h"
-#include "systrap.h"
+#include "sys.h"
 
 #include <linux/audit.h>
 #include <linux/bpf_common.h>
 #include <linux/filter.h>
+#ifdef STUB_KVM
+#include <linux/kvm.h>
+#endif
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 
@@ -15,7 +17,12 @@
 #define OFFSET_ARG(n) (16 + 8 * (n))
 
 #define LOAD(offset) {BPF_LD | BPF_W | BPF_ABS, 0, 0, (offset)}
+// What a guest does by itself becomes its event. A guest in a VM makes no host call at all: another one is not the stub's.
+#ifdef STUB_KVM
+#define TRAP {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS}
+#else
 #define TRAP {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_TRAP}
+#endif
 #define ALLOW {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}
 // Equal: next instruction; else skip `n`.
 #define UNLESS(k, n) {BPF_JMP | BPF_JEQ | BPF_K, 0, (n), (u32)(k)}
@@ -80,16 +87,40 @@ s64 install_filter(void) {
       UNLESS(CLONE_THREAD_FLAGS, 1),
       ALLOW,
       TRAP,
+#ifdef STUB_KVM
+      // /dev/kvm and what came of it: these requests mean nothing to the other descriptors.
+      UNLESS(__NR_ioctl, 17),
+      LOAD(OFFSET_ARG(1)),
+      IF(KVM_RUN, 13),
+      IF(KVM_SET_USER_MEMORY_REGION, 12),
+      IF(KVM_GET_XSAVE, 11),
+      IF(KVM_GET_XSAVE2, 10),
+      IF(KVM_SET_XSAVE, 9),
+      IF(KVM_CREATE_VM, 8),
+      IF(KVM_CREATE_VCPU, 7),
+      IF(KVM_SET_TSS_ADDR, 6),
+      IF(KVM_GET_SREGS, 5),
+      IF(KVM_SET_SREGS, 4),
+      IF(KVM_SET_CPUID2, 3),
+      IF(KVM_SET_MSRS, 2),
+      IF(KVM_SET_XCRS, 1),
+      UNLESS(KVM_SET_DEVICE_ATTR, 1),
+      ALLOW,
+      TRAP,
+#else
       PERMIT(__NR_sigaltstack),
+#endif
       PERMIT(NR_mseal),
       PERMIT(__NR_exit),
       PERMIT(__NR_exit_group),
+#ifndef STUB_KVM
       UNLESS(__NR_arch_prctl, 5),
       LOAD(OFFSET_ARG(0)),
       {BPF_JMP | BPF_JGE | BPF_K, 0, 2, ARCH_SET_GS},
       {BPF_JMP | BPF_JGT | BPF_K, 1, 0, ARCH_GET_GS},
       ALLOW,
       TRAP,
+#endif
       UNLESS(__NR_prctl, 7),
       LOAD(OFFSET_ARG(0)),
       IF(PR_SET_PTRACER, 3),
