@@ -69,8 +69,8 @@ describe('GoogleTest', () => {
   test('what differs is told with its reason', () => {
     const of = (name: string) => all.programs[0]?.cases.find((c) => c.name === name);
     expect(of('Differs.FailsInside')?.change).toBe('fails');
-    expect(of('Differs.FailsInside')?.inside.detail).toMatch(/cases\.cc:\d+: Failure[^]*a reason <with> "marks" & more/);
-    expect(of('Differs.CrashesInside')?.inside.detail).toMatch(/exit status 139 \(SIGSEGV\)[^]*half a line/);
+    expect(of('Differs.FailsInside')?.inside.detail).toMatch(/cases\.cc:\d+: Failure[\s\S]*a reason <with> "marks" & more/);
+    expect(of('Differs.CrashesInside')?.inside.detail).toMatch(/exit status 139 \(SIGSEGV\)[\s\S]*half a line/);
     expect(of('Differs.HangsInside')?.inside.detail).toContain('time limit');
     expect(of('Differs.ExitsInside')?.inside.detail).toContain('exit status 0');
     expect(of('Differs.SkipsInside')).toMatchObject({ change: 'skips', inside: { detail: expect.stringContaining('only on the host') } });

@@ -25,12 +25,10 @@ import {
   PR_GET_PDEATHSIG,
   PR_GET_SECCOMP,
   PR_GET_SECUREBITS,
-  PR_GET_THP_DISABLE,
   PR_GET_TID_ADDRESS,
   PR_GET_TIMERSLACK,
   PR_GET_TIMING,
   PR_GET_TSC,
-  PR_MCE_KILL,
   PR_SET_CHILD_SUBREAPER,
   PR_SET_DUMPABLE,
   PR_SET_KEEPCAPS,
@@ -40,10 +38,8 @@ import {
   PR_SET_PTRACER,
   PR_SET_SECCOMP,
   PR_SET_SECUREBITS,
-  PR_SET_THP_DISABLE,
   PR_SET_TIMERSLACK,
   PR_SET_TIMING,
-  PR_SET_VMA,
 } from '../../abi/prctl.ts';
 import { RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_NLIMITS, RLIMIT_NOFILE } from '../../abi/resource.ts';
 import { getU32, latin1DecodeZ, latin1Write, putU32, putU64 } from '../../base/bytes.ts';
@@ -188,11 +184,7 @@ export function sys_prctl(t: Task): number {
       return 0;
     case PR_GET_TID_ADDRESS:
       return t.writeU64(v, t.clearChildTid);
-    case PR_SET_THP_DISABLE:
-    case PR_GET_THP_DISABLE:
-    case PR_MCE_KILL:
-    case PR_SET_VMA:
-    // Names of anonymous areas: as a kernel without CONFIG_ANON_VMA_NAME.
+    // Names of anonymous areas (PR_SET_VMA) too: as a kernel without CONFIG_ANON_VMA_NAME.
     default:
       return unknownOption(t, 'prctl', op, EINVAL);
   }
