@@ -269,7 +269,6 @@ describe('plain programs', () => {
   test('unsupported calls and options', async () => {
     const r = await report(['--', build('options.c')]);
     expect(r.programs[0]?.unsupported).toEqual([
-      '100000',
       'futex(FUTEX_LOCK_PI)',
       'io_uring_setup',
       'mmap(MAP_HUGETLB)',
