@@ -15,27 +15,13 @@ typedef int64_t s64;
 #define EFAULT 14
 #define EINVAL 22
 
-static inline s64 sys6(s64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) {
-  register u64 r10 __asm__("r10") = d;
-  register u64 r8 __asm__("r8") = e;
-  register u64 r9 __asm__("r9") = f;
-  s64 result;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                   : "rcx", "r11", "memory");
-  return result;
-}
-
-static inline s64 sys3(s64 nr, u64 a, u64 b, u64 c) {
-  s64 result;
-  __asm__ volatile("syscall" : "=a"(result) : "0"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
-  return result;
-}
+#if defined(__x86_64__)
+#include "x86_64/call.h"
+#endif
 
 static inline s64 sys1(s64 nr, u64 a) { return sys3(nr, a, 0, 0); }
 
-// Of the engine: what gcc may call, freestanding or not.
+// bytes.c: what gcc may call, freestanding or not.
 void *memset(void *to, int value, size_t n);
 void *memcpy(void *to, const void *from, size_t n);
 

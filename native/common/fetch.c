@@ -151,7 +151,7 @@ static void add_shape(struct fill *f, const struct shape *s, const u64 *args) {
     break;
   }
   case FRAME:
-    add(f, f->block->regs[19] - 8, SIGNAL_FRAME, 0);
+    add(f, f->block->regs[RF_RSP] - 8, SIGNAL_FRAME, 0);
     break;
   default:
     break;
@@ -170,7 +170,7 @@ static int fetch_inline(struct rf_block *b, u64 address, u64 length) {
 // Brings along what the call in the block points at, to its data window (NULL: it has none). Bits of the event: the count of ranges that it
 // filled, or RF_EVENT_INLINE.
 u32 fetch(struct rf_block *b, char *window) {
-  const u64 nr = b->regs[15];
+  const u64 nr = b->regs[RF_ORIG_RAX];
   if (nr >= sizeof shapes / sizeof shapes[0]) return 0;
   const struct shape *s = shapes[nr];
   if (s[0].kind == NONE) return 0;

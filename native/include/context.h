@@ -9,6 +9,8 @@
 #ifndef RINGFENCE_CONTEXT_H
 #define RINGFENCE_CONTEXT_H
 
+#include "arch.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -88,9 +90,6 @@
 // struct rf_block.native: calls that the stub may make by itself.
 #define RF_NATIVE_FUTEX 1
 #define RF_NATIVE_MADVISE 2
-
-// struct user_regs_struct of <sys/user.h>, without the selectors.
-#define RF_REGS 23
 
 // Guest bytes [address, address + length) stand in the window at `offset`.
 struct rf_range {

@@ -2,6 +2,7 @@
 // read next to nothing from anybody; a call that is not listed ends them.
 #define _GNU_SOURCE
 #include "launch.h"
+#include "../include/arch.h"
 
 #include <errno.h>
 #include <linux/audit.h>
@@ -31,7 +32,7 @@ static void add(struct sock_filter f) {
 static void begin(void) {
   length = 0;
   add(LOAD(FIELD(arch)));
-  add(EQUAL(AUDIT_ARCH_X86_64, 1, 0));
+  add(EQUAL(RF_AUDIT_ARCH, 1, 0));
   add(RETURN(SECCOMP_RET_KILL_PROCESS));
   add(LOAD(FIELD(nr)));
 }

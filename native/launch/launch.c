@@ -28,10 +28,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef __x86_64__
-#error "ringfence runs on x86-64 only"
-#endif
-
 static char **title;
 static int title_words;
 

@@ -17,10 +17,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifndef __x86_64__
-#error "ringfence runs on x86-64 only"
-#endif
-
 #define ENV_FD_MIN 200
 
 // Options for node: those under which the code cache was made (runsc-compat/nodeflags.json; build.sh puts them here).

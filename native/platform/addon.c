@@ -303,7 +303,7 @@ static long wait_state(struct rf_block *b, int pidfd, int spins, double millisec
   for (int i = 0; i < spins; i++) {
     state = __atomic_load_n(&b->state, __ATOMIC_SEQ_CST);
     if (state != RF_STATE_GUEST) return (int32_t)state;
-    __builtin_ia32_pause();
+    rf_pause();
   }
   const double deadline = now() + milliseconds;
   const struct timespec slice = {0, 20 * 1000 * 1000};

@@ -38,7 +38,7 @@ s64 install_filter(void) {
   // The instruction pointer that the kernel reports stands behind the syscall instruction: (start, end].
   struct sock_filter program[] = {
       LOAD(OFFSET_ARCH),
-      IF(AUDIT_ARCH_X86_64, 1),
+      IF(RF_AUDIT_ARCH, 1),
       TRAP,
       LOAD(OFFSET_IP + 4),
       IF(start >> 32, 1),

@@ -16,18 +16,6 @@ void die(int code) {
   for (;;) sys1(__NR_exit_group, (u64)code);
 }
 
-void *memset(void *to, int value, size_t n) {
-  void *start = to;
-  __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(value) : "memory");
-  return start;
-}
-
-void *memcpy(void *to, const void *from, size_t n) {
-  void *start = to;
-  __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-  return start;
-}
-
 // struct sigaction of the kernel.
 struct kernel_sigaction {
   u64 handler;

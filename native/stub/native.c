@@ -72,7 +72,7 @@ int native_call(struct rf_block *b, struct rf_thread *t, int in_signal) {
   } else {
     result = sys3(__NR_madvise, args[0], args[1], args[2]);
   }
-  b->regs[10] = (u64)result;
+  b->regs[RF_RAX] = (u64)result;
   __atomic_store_n(&t->phase, PHASE_FINISHED, __ATOMIC_SEQ_CST);
   return 1;
 }

@@ -1,8 +1,6 @@
 // Showing events to the Sentry, waiting for its commands, and what is the same in all of them.
 #include "sys.h"
 
-static inline void pause(void) { __asm__ volatile("pause"); }
-
 static void ring(const struct rf_block *b) {
   if (load(&CONTROL->asleep) == 0 && load(&b->cold) == 0) return;
   const u64 one = 1;
@@ -48,13 +46,13 @@ void answer(struct rf_block *b, s64 result) {
 
 
 void wait_command(struct rf_block *b) {
-  for (u32 n = 0; n < FIRST_PAUSES; n++) pause();
+  for (u32 n = 0; n < FIRST_PAUSES; n++) rf_pause();
   u32 n = load(&CONTROL->spin);
   if (n == 0 && load(&CONTROL->asleep) == 0) n = load(&CONTROL->short_spin);
   for (; n > 0; n--) {
     if (load(&b->state) == RF_STATE_GUEST) return;
     if (load(&b->command) == RF_COMMAND_SLEEP) break;
-    pause();
+    rf_pause();
   }
   u32 expected = RF_STATE_STOPPED;
   __atomic_compare_exchange_n(&b->state, &expected, RF_STATE_SLEEPING, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
@@ -85,7 +83,7 @@ void deliver(struct rf_block *b, u32 command) {
   } else if (count != 0) {
     r = copy_out(b, count);
   }
-  b->regs[10] = r < 0 ? (u64)r : a[0];
+  b->regs[RF_RAX] = r < 0 ? (u64)r : a[0];
 }
 
 s64 mmap_received(const struct rf_block *b) {

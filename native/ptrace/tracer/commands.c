@@ -88,8 +88,8 @@ static s64 hostcall(struct thread *t) {
   if (b->call_nr != __NR_arch_prctl) return inject(t, b->call_nr, a[0], a[1], a[2], a[3], a[4], a[5]);
   if (a[0] != ARCH_SET_GS && a[0] != ARCH_SET_FS) return -EINVAL;
   if (a[1] >= 1ULL << 47) return -EPERM;
-  if (a[0] == ARCH_SET_GS) t->regs.gs_base = b->regs[22] = a[1];
-  else t->regs.fs_base = b->regs[21] = a[1];
+  if (a[0] == ARCH_SET_GS) t->regs.gs_base = b->regs[RF_GS_BASE] = a[1];
+  else t->regs.fs_base = b->regs[RF_FS_BASE] = a[1];
   t->dirty = 1;
   return 0;
 }

@@ -71,7 +71,7 @@ static int by_syscall(const struct thread *t) {
   struct ptrace_syscall_info info;
   memset(&info, 0, sizeof info);
   if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, (u64)&info) <= 0) return 0;
-  return info.arch == AUDIT_ARCH_X86_64;
+  return info.arch == RF_AUDIT_ARCH;
 }
 
 static void call_stop(struct thread *t) {
@@ -124,7 +124,7 @@ static void signal_stop(struct thread *t, u32 signal) {
     // The filter: a call by way of the vsyscall page, which the kernel makes without a stop.
     if (!get_regs(t) || ptrace(PTRACE_GETSIGINFO, t->tid, 0, (u64)&info) < 0) return;
     t->dirty = 1;
-    if (info.arch == AUDIT_ARCH_X86_64) show_call(t, t->regs.rax);
+    if (info.arch == RF_AUDIT_ARCH) show_call(t, t->regs.rax);
     else show_foreign(t);
     return;
   default:

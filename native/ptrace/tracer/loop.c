@@ -23,8 +23,6 @@ void on_signal(int signal, void *info, void *context) {
   if (uc->mcontext.rip >= (u64)sleep_start && uc->mcontext.rip < (u64)sleep_end) uc->mcontext.rip = (u64)sleep_interrupted;
 }
 
-static inline void pause(void) { __asm__ volatile("pause"); }
-
 // Commands for threads of a list. How many there were.
 static u32 look(const struct list *l) {
   u32 found = 0;
@@ -101,7 +99,7 @@ void loop(void) {
       }
       if (looks++ < patience() && !slow(&shown)) {
         if (looks % LOOKS == 0 && running != 0 && take_any()) looks = 0;
-        else pause();
+        else rf_pause();
         continue;
       }
       if (fall_asleep() != 0) continue;

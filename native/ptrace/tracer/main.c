@@ -8,18 +8,6 @@
 int tracer_pid;
 static u32 hwcap2;
 
-void *memset(void *to, int value, size_t n) {
-  void *start = to;
-  __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(value) : "memory");
-  return start;
-}
-
-void *memcpy(void *to, const void *from, size_t n) {
-  void *start = to;
-  __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-  return start;
-}
-
 void die(int code) {
   for (;;) sys1(__NR_exit_group, (u64)code);
 }

@@ -102,13 +102,6 @@ struct fault_info {
   char rest[128 - 32];
 };
 
-static inline s64 sys4(s64 nr, u64 a, u64 b, u64 c, u64 d) {
-  register u64 r10 __asm__("r10") = d;
-  s64 result;
-  __asm__ volatile("syscall" : "=a"(result) : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
-  return result;
-}
-
 static inline s64 ptrace(u64 request, int tid, u64 address, u64 data) { return sys4(__NR_ptrace, request, (u64)tid, address, data); }
 
 static inline u32 load(const u32 *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }

@@ -4,34 +4,6 @@
 
 #define FLAGS_PLAIN 0xed7U // CF, PF, AF, ZF, SF, DF, OF, IF and the bit that is always one: what popf can load without a thought
 
-u64 get_base(int gs) {
-  u64 base = 0;
-  if (HAS_FSGSBASE) {
-    if (gs) {
-      __asm__ volatile("rdgsbase %0" : "=r"(base));
-    } else {
-      __asm__ volatile("rdfsbase %0" : "=r"(base));
-    }
-  } else {
-    sys3(__NR_arch_prctl, gs ? ARCH_GET_GS : ARCH_GET_FS, (u64)&base, 0);
-  }
-  return base;
-}
-
-// A base that is no user address would fault in the processor: arch_prctl(2) checks it.
-void set_base(int gs, u64 base) {
-  if (base == get_base(gs)) return;
-  if (HAS_FSGSBASE && base < (1ULL << 47)) {
-    if (gs) {
-      __asm__ volatile("wrgsbase %0" : : "r"(base));
-    } else {
-      __asm__ volatile("wrfsbase %0" : : "r"(base));
-    }
-  } else {
-    sys3(__NR_arch_prctl, gs ? ARCH_SET_GS : ARCH_SET_FS, base, 0);
-  }
-}
-
 // The guest wants this GS base, 0: none. One that has its own cannot use rewritten call sites, which find their context there: then there
 // are no more of them in this process.
 void set_guest_gs(struct rf_thread *t, u64 base) {
@@ -75,11 +47,11 @@ int prepare_full(struct rf_block *b, u32 command, char *fp) {
 static s64 hostcall(struct rf_block *b) {
   const u64 *a = b->call_args;
   if (b->call_nr == __NR_arch_prctl && a[0] == ARCH_SET_GS) {
-    b->regs[22] = a[1]; // loaded on the way back
+    b->regs[RF_GS_BASE] = a[1]; // loaded on the way back
     return a[1] < (1ULL << 47) ? 0 : -EPERM;
   }
   const s64 r = sys6((s64)b->call_nr, a[0], a[1], a[2], a[3], a[4], a[5]);
-  if (b->call_nr == __NR_arch_prctl) b->regs[21] = get_base(0);
+  if (b->call_nr == __NR_arch_prctl) b->regs[RF_FS_BASE] = get_base(0);
   return r;
 }
 
@@ -95,7 +67,7 @@ s64 carry_out(struct rf_block *b, u32 command) {
   case RF_COMMAND_MAPS:
     return map_received();
   case RF_COMMAND_PATCH:
-    return patch_site(b->call_args[0], b->call_args[1], b->call_args[2] != 0, b->regs[15]);
+    return patch_site(b->call_args[0], b->call_args[1], b->call_args[2] != 0, b->regs[RF_ORIG_RAX]);
   case RF_COMMAND_UNPATCH:
     forget_sites();
     return 0;
@@ -118,16 +90,16 @@ static void wait_and_return(struct rf_block *b, struct rf_thread *t) {
     const u32 command = load(&b->command);
     switch (command & 0xff) {
     case RF_COMMAND_RESUME:
-      if (b->regs[22] != 0) stub_escape();
+      if (b->regs[RF_GS_BASE] != 0) stub_escape();
       deliver(b, command);
       return;
     case RF_COMMAND_RESUME_FULL:
       if (!can_jump(b)) stub_escape();
       if (!prepare_full(b, command, 0)) break;
-      set_base(0, b->regs[21]);
-      t->guest_rsp = b->regs[19];
-      t->resume = jump_target(t, b->regs[16]);
-      t->site_rip = b->regs[16];
+      set_base(0, b->regs[RF_FS_BASE]);
+      t->guest_rsp = b->regs[RF_RSP];
+      t->resume = jump_target(t, b->regs[RF_RIP]);
+      t->site_rip = b->regs[RF_RIP];
       return;
     case RF_COMMAND_CLONE:
     case RF_COMMAND_FORK:
@@ -148,8 +120,8 @@ static void wait_and_return(struct rf_block *b, struct rf_thread *t) {
 // A call from a rewritten site: entry.S has put the guest's registers into the block and takes what stands there when this returns.
 void stub_call(struct rf_block *b) {
   struct rf_thread *t = thread_of(index_of(b));
-  b->regs[21] = get_base(0);
-  t->site_rip = b->regs[16];
+  b->regs[RF_FS_BASE] = get_base(0);
+  t->site_rip = b->regs[RF_RIP];
   const int done = native_call(b, t, 0);
   if (done == 0) {
     show_call(b, t->index, RF_EVENT_SYSCALL);

@@ -1,4 +1,4 @@
-// The KVM engine: guest code runs at privilege level 3 of a virtual machine, one for each address space, which its stub (native/kvm/stub)
+// The KVM engine: guest code runs at privilege level 3 of a virtual machine, one for each address space, which its stub (native/kvm/x86_64)
 // drives. The machine's memory is the stub's own process. Whatever leaves the machine, the stub shows as all engines do.
 
 import { EngineKind } from '../common/kind.ts';

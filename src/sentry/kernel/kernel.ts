@@ -52,6 +52,8 @@ export class Kernel {
   readonly counters: Map<string, () => number> = new Map();
   /** Told (log, control) of calls without a handler, once each. */
   readonly unsupported: Set<string> = new Set();
+  /** Takes note of a call that is not there; boot gives it. */
+  unsupportedCall: (t: Task, nr: number) => void = () => {};
   /** Told after a successful execve (posix timers). */
   readonly groupExeced: ((g: ThreadGroup) => void)[] = [];
   /** AT_HWCAP. */

@@ -153,7 +153,6 @@ function utimeAt(t: Task, fd: number, addr: number, flags: number): number {
 /** utimensat(2); a null path is the descriptor itself (futimens(3)). */
 export function sys_utimensat(t: Task): number {
   const flags = t.argI(3);
-  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
   if (t.arg(2) === 0) {
     setNow();
   } else {
@@ -161,6 +160,7 @@ export function sys_utimensat(t: Task): number {
     if (err < 0) return err;
     if (times[1] === UTIME_OMIT && times[3] === UTIME_OMIT) return 0;
   }
+  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL;
   const fd = t.argI(0);
   if (t.arg(1) === 0 && fd !== AT_FDCWD) {
     if (flags !== 0) return -EINVAL;

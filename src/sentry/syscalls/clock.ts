@@ -188,7 +188,9 @@ export function sys_adjtimex(t: Task): number {
 }
 
 export function sys_clock_adjtime(t: Task): number {
-  return t.argI(0) === CLOCK_REALTIME ? adjust(t, t.arg(1)) : -EOPNOTSUPP;
+  const id = t.argI(0);
+  if (id !== CLOCK_REALTIME) return t.copyIn(t.arg(1), new Uint8Array(TIMEX.size), 0, TIMEX.size) < 0 ? -EFAULT : -EOPNOTSUPP;
+  return adjust(t, t.arg(1));
 }
 
 const QUERY_ONLY = 'clocks cannot be adjusted';

@@ -27,6 +27,7 @@ import {
   SYS_unlinkat,
 } from '../../abi/nr.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from '../../abi/stat.ts';
+import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../../abi/uio.ts';
 import { latin1Write, putU16, putU64 } from '../../base/bytes.ts';
 import type { Task } from '../kernel/task.ts';
 import { makedev } from '../vfs/devices.ts';
@@ -98,6 +99,7 @@ export function sys_renameat(t: Task): number {
 
 /** renameat2(2). */
 export function sys_renameat2(t: Task): number {
+  if ((t.argU(4) & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !== 0) return -EINVAL;
   return rename(t, t.argI(0), t.arg(1), t.argI(2), t.arg(3), t.argU(4));
 }
 

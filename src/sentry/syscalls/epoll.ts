@@ -53,9 +53,9 @@ export function sys_epoll_ctl(t: Task): number {
 /** Waits up to `ns` nanoseconds from the first invocation. */
 function wait(t: Task, ns: number): number {
   const max = t.argI(2);
-  if (max <= 0 || max > MAX_EVENTS) return -EINVAL;
   const ep = t.fds.get(t.argI(0));
   if (ep === null) return -EBADF;
+  if (max <= 0 || max > MAX_EVENTS) return -EINVAL;
   if (!(ep instanceof EpollFile)) return -EINVAL;
   const out = t.scratch;
   const room = Math.floor(out.length / EPOLL_EVENT_SIZE);

@@ -81,8 +81,8 @@ function writeSetting(t: Task, f: TimerFile, addr: number): number {
 /** timerfd_settime(2). */
 export function sys_timerfd_settime(t: Task): number {
   const flags = t.argI(1);
-  if ((flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)) !== 0) return -EINVAL;
   if (t.copyIn(t.arg(2), buf, 0, ITIMERSPEC_SIZE) < 0) return -EFAULT;
+  if ((flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)) !== 0) return -EINVAL;
   const next = new TimerSetting();
   next.intervalSec = getI64(buf, 0);
   next.intervalNsec = getI64(buf, 8);

@@ -33,6 +33,7 @@ import {
   F_WRLCK,
   FD_CLOEXEC,
   LOCK_EX,
+  LOCK_MAND,
   LOCK_NB,
   LOCK_SH,
   LOCK_UN,
@@ -283,6 +284,8 @@ function fcntlFile(t: Task, f: File, cmd: number, arg: number): number {
 
 /** flock(2). */
 export function sys_flock(t: Task): number {
+  // Mandatory locks are no more: Linux answers 0 and does nothing.
+  if ((t.argI(1) & LOCK_MAND) !== 0) return 0;
   const f = t.fds.get(t.argI(0));
   if (f === null || f.isPath) return -EBADF;
   const op = t.argI(1);

@@ -233,10 +233,11 @@ function semop(t: Task, timeout: number): number {
   const table = ipcOf(t.kernel, t.ns.ipc.key).sem;
   const id = t.argI(0);
   const n = t.arg(2);
-  if (n < 1 || id < 0) return -EINVAL;
-  if (n > SEMOPM) return -E2BIG;
   const b = t.kernel.tmp;
+  if (timeout !== 0 && t.copyIn(timeout, b, 0, 16) < 0) return -EFAULT;
+  if (n > SEMOPM) return -E2BIG;
   if (t.copyIn(t.arg(1), b, 0, n * SEMBUF.size) < 0) return -EFAULT;
+  if (n < 1 || id < 0) return -EINVAL;
   let alter = false;
   for (let i = 0; i < n; i++) {
     let o = operations[i];
@@ -407,9 +408,9 @@ export function sys_msgget(t: Task): number {
 export function sys_msgsnd(t: Task): number {
   const size = t.argS(2);
   const id = t.argI(0);
-  if (size < 0 || size > MSGMAX || id < 0) return -EINVAL;
   const b = t.kernel.scratch;
   if (t.copyIn(t.arg(1), b, 0, 8) < 0) return -EFAULT;
+  if (size < 0 || size > MSGMAX || id < 0) return -EINVAL;
   const type = getI64(b, 0);
   if (type < 1) return -EINVAL;
   if (t.copyIn(t.arg(1) + 8, b, 0, size) < 0) return -EFAULT;

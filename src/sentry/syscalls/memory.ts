@@ -93,7 +93,7 @@ export function sys_mmap(t: Task): number {
   const prot = t.argU(2);
   const flags = t.argU(3);
   const offset = t.arg(5);
-  if (offset % PAGE !== 0 || len === 0) return -EINVAL;
+  if ((t.argU(5) & (PAGE - 1)) !== 0 || len === 0) return -EINVAL;
   const type = flags & 3;
   if (type === 0) return -EINVAL;
   const shared = type !== MAP_PRIVATE;
@@ -234,9 +234,18 @@ export function sys_msync(t: Task): number {
   return 0;
 }
 
-function lockRange(t: Task, start: number, length: number, on: boolean): number {
-  const addr = pageDown(start);
-  const end = pageUp(start + length);
+/** Length from the page of the first argument up to where the second ends, in 64 bits as Linux computes it: it may wrap around. */
+function lockedLength(t: Task): number {
+  const offset = t.argU(0) & (PAGE - 1);
+  const length = t.arg(1) + offset;
+  if (length <= ADDRESSES - PAGE) return pageUp(length);
+  const low = t.argU(1) + offset;
+  return low < 2 ** 32 ? 0 : pageUp(low - 2 ** 32);
+}
+
+function lockRange(t: Task, on: boolean): number {
+  const addr = pageDown(t.arg(0));
+  const end = addr + lockedLength(t);
   const limit = !on || t.creds.has(CAP_IPC_LOCK) ? Infinity : t.rlimit(RLIMIT_MEMLOCK);
   if (limit === 0) return -EPERM;
   if (end === addr) return 0;
@@ -249,7 +258,7 @@ function lockRange(t: Task, start: number, length: number, on: boolean): number 
     }
     if (t.mm.vmas.locked - already + end - addr > limit) return -ENOMEM;
   }
-  if (start + length >= ADDRESSES) return -EINVAL;
+  if (end >= ADDRESSES) return -EINVAL;
   if (!t.mm.vmas.covers(addr, end)) return -ENOMEM;
   t.mm.vmas.change(addr, end, (v) => {
     v.locked = on;
@@ -261,16 +270,16 @@ function lockRange(t: Task, start: number, length: number, on: boolean): number 
 }
 
 export function sys_mlock(t: Task): number {
-  return lockRange(t, t.arg(0), t.arg(1), true);
+  return lockRange(t, true);
 }
 
 export function sys_mlock2(t: Task): number {
   if ((t.argI(2) & ~MLOCK_ONFAULT) !== 0) return -EINVAL;
-  return lockRange(t, t.arg(0), t.arg(1), true);
+  return lockRange(t, true);
 }
 
 export function sys_munlock(t: Task): number {
-  return lockRange(t, t.arg(0), t.arg(1), false);
+  return lockRange(t, false);
 }
 
 function setLocked(t: Task, on: boolean): void {
@@ -301,7 +310,8 @@ export function sys_munlockall(t: Task): number {
 export function sys_mincore(t: Task): number {
   const addr = t.arg(0);
   const len = pageUp(t.arg(1));
-  if (addr % PAGE !== 0) return -EINVAL;
+  if ((t.argU(0) & (PAGE - 1)) !== 0) return -EINVAL;
+  if (len === 0) return 0;
   if (addr + len > t.kernel.platform.maxAddress || !t.mm.vmas.covers(addr, addr + len)) return -ENOMEM;
   const r = t.ctx.hostcall(SYS_mincore, addr, len, t.arg(2), 0, 0, 0);
   return r;
@@ -313,13 +323,14 @@ function transfer(t: Task, write: boolean): number {
   const o = t.pidns.task(t.argI(0));
   const UIO_MAX = 1024;
   if (t.arg(2) > UIO_MAX || t.arg(4) > UIO_MAX) return -EINVAL;
-  if (o === null) return -ESRCH;
-  if (mayPtrace(t, o) < 0) return -EPERM;
   const l = t.copyInIovec(t.arg(1), t.arg(2));
   if (typeof l === 'number') return l;
   const local = l.map((v) => ({ base: v.base, len: v.len }));
+  if (local.every((v) => v.len === 0)) return 0;
   const r = t.copyInIovec(t.arg(3), t.arg(4));
   if (typeof r === 'number') return r;
+  if (o === null) return -ESRCH;
+  if (mayPtrace(t, o) < 0) return -EPERM;
   const remote = r.map((v) => ({ base: v.base, len: v.len }));
   const buf = t.kernel.scratch;
   let done = 0;

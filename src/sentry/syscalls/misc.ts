@@ -130,9 +130,9 @@ const SYSLOG_SIZE_BUFFER = 10;
 /** syslog(2): the kernel's log is one line. */
 export function sys_syslog(t: Task): number {
   const type = t.argI(0);
-  if (type < 0 || type > SYSLOG_SIZE_BUFFER) return -EINVAL;
   const open = type === SYSLOG_READ_ALL || type === SYSLOG_SIZE_BUFFER;
   if (!open && !t.creds.has(CAP_SYSLOG) && !t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
+  if (type < 0 || type > SYSLOG_SIZE_BUFFER) return -EINVAL;
   switch (type) {
     case SYSLOG_READ_ALL:
     case SYSLOG_READ_CLEAR: {

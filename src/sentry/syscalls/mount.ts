@@ -134,11 +134,11 @@ export function sys_umount2(t: Task): number {
 
 /** pivot_root(2). */
 export function sys_pivot_root(t: Task): number {
+  if (!t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
   const newPath = t.copyInPath(t.arg(0));
   if (typeof newPath === 'number') return newPath;
   const putPath = t.copyInPath(t.arg(1));
   if (typeof putPath === 'number') return putPath;
-  if (!t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
   let err = resolve(t, null, newPath, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, source);
   if (err < 0) return err;
   err = resolve(t, null, putPath, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, target);

@@ -74,9 +74,9 @@ function deadline(t: Task, addr: number): number {
 export function sys_mq_timedsend(t: Task): number {
   const len = t.arg(2);
   const priority = t.argU(3);
-  if (priority >= MQ_PRIO_MAX) return -EINVAL;
   const err = deadline(t, t.arg(4));
   if (err < 0) return err;
+  if (priority >= MQ_PRIO_MAX) return -EINVAL;
   const f = queueOf(t, t.argI(0));
   if (typeof f === 'number') return f;
   if (!f.writable) return -EBADF;

@@ -280,12 +280,18 @@ export function sys_getrlimit(t: Task): number {
   return t.arg(1) === 0 ? -EFAULT : limits(t, t, t.argI(0), 0, t.arg(1));
 }
 
+/** Can a limit to set be read? */
+function unreadable(t: Task, addr: number): boolean {
+  return t.copyIn(addr, t.kernel.tmp, 0, 16) < 0;
+}
+
 export function sys_setrlimit(t: Task): number {
-  return t.arg(1) === 0 ? -EFAULT : limits(t, t, t.argI(0), t.arg(1), 0);
+  return unreadable(t, t.arg(1)) ? -EFAULT : limits(t, t, t.argI(0), t.arg(1), 0);
 }
 
 export function sys_prlimit64(t: Task): number {
   const pid = t.argI(0);
+  if (t.arg(2) !== 0 && unreadable(t, t.arg(2))) return -EFAULT;
   const o = pid === 0 ? t : t.pidns.task(pid);
   if (o === null) return -ESRCH;
   const c = t.creds;

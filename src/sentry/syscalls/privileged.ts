@@ -22,7 +22,11 @@ import type { Task } from '../kernel/task.ts';
 import type { Row } from './row.ts';
 
 function refused(nr: number, name: string, cap: number): Row {
-  const handler = (t: Task): number => (t.creds.has(cap) ? -ENOSYS : -EPERM);
+  const handler = (t: Task): number => {
+    if (!t.creds.has(cap)) return -EPERM;
+    t.kernel.unsupportedCall(t, nr);
+    return -ENOSYS;
+  };
   return { nr, name, handler, support: 'none', note: 'EPERM without the capability, else ENOSYS', args: [] };
 }
 

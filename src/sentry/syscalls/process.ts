@@ -39,6 +39,7 @@ import { full, partial, type Row } from './row.ts';
 
 /** The byte of clone's flags that is the exit signal. */
 const CSIGNAL = 0xff;
+const SIGNALS = 64;
 
 /** Makes the child and lets it go; vfork's parent then waits until the child execs or ends. */
 function start(t: Task, a: CloneArgs): number {
@@ -96,7 +97,8 @@ export function sys_clone(t: Task): number {
   return start(t, {
     flags: (flags & ~CSIGNAL) >>> 0,
     clearHandlers: false,
-    exitSignal: flags & CSIGNAL,
+    // A number that no signal has is as good as none.
+    exitSignal: (flags & CSIGNAL) > SIGNALS ? 0 : flags & CSIGNAL,
     stack: t.arg(1),
     parentTid: t.arg(2),
     childTid: t.arg(3),
@@ -175,6 +177,8 @@ export function sys_execve(t: Task): number {
 
 export function sys_execveat(t: Task): number {
   const flags = t.argI(4);
+  const path = t.copyInPath(t.arg(1));
+  if (typeof path === 'number') return path;
   if ((flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) !== 0) return -EINVAL;
   const fd = t.argI(0);
   const dir = fd === AT_FDCWD ? null : t.fds.get(fd);

@@ -1,6 +1,6 @@
 // read(2), write(2) and their kin: one body for reading and one for writing, whatever the variant.
 
-import { EAGAIN, EBADF, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EOVERFLOW, ESPIPE } from '../../abi/errno.ts';
+import { EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EOVERFLOW, ESPIPE } from '../../abi/errno.ts';
 import { IN_ACCESS, IN_MODIFY } from '../../abi/eventfd.ts';
 import { O_APPEND, O_NONBLOCK } from '../../abi/fcntl.ts';
 import {
@@ -333,10 +333,16 @@ export function sys_pwritev(t: Task): number {
 }
 
 /** preadv2(2): offset -1 is the description's own position. */
+/** What preadv2 and pwritev2 answer to flags that are not known: what is wrong with the descriptor and the count goes first. */
+function unknownFlags(t: Task, f: File | number): number {
+  if (typeof f === 'number') return f;
+  return t.arg(2) > UIO_MAXIOV ? -EINVAL : -EOPNOTSUPP;
+}
+
 export function sys_preadv2(t: Task): number {
   const pos = t.argS(3);
   const flags = t.argU(5);
-  if ((flags & ~RWF_SUPPORTED) !== 0 || (flags & RWF_APPEND) !== 0) return -EOPNOTSUPP;
+  if ((flags & ~RWF_SUPPORTED) !== 0 || (flags & RWF_APPEND) !== 0) return unknownFlags(t, readable(t, t.argI(0)));
   if (pos < -1) return -EINVAL;
   return readv(t, pos, (flags & RWF_NOWAIT) !== 0);
 }
@@ -345,7 +351,7 @@ export function sys_preadv2(t: Task): number {
 export function sys_pwritev2(t: Task): number {
   let pos = t.argS(3);
   const flags = t.argU(5);
-  if ((flags & ~RWF_SUPPORTED) !== 0) return -EOPNOTSUPP;
+  if ((flags & ~RWF_SUPPORTED) !== 0) return unknownFlags(t, writable(t, t.argI(0)));
   if (pos < -1) return -EINVAL;
   if ((flags & RWF_APPEND) !== 0) {
     const f = t.fds.get(t.argI(0));
@@ -372,20 +378,21 @@ export function sys_lseek(t: Task): number {
 
 /** sendfile(2): the source is read at a position that moves only by what the destination took. */
 export function sys_sendfile(t: Task): number {
+  const offsetAddr = t.arg(2);
+  const offset = offsetAddr === 0 ? 0 : t.readU64(offsetAddr);
+  if (offset < 0) return offset;
   const out = writable(t, t.argI(0));
   const src = readable(t, t.argI(1));
   if (typeof src === 'number') return src;
   if (typeof out === 'number') return out;
   if ((src.inode.mode & S_IFMT) === S_IFDIR) return -EINVAL;
-  const offsetAddr = t.arg(2);
   if (offsetAddr !== 0 && src.stream) return -ESPIPE;
   if (src.stream) return -EINVAL;
   if ((out.flags & O_APPEND) !== 0) return -EINVAL;
   const count = Math.min(t.arg(3), MAX_COUNT);
   let pos = src.pos;
   if (offsetAddr !== 0) {
-    pos = t.readU64(offsetAddr);
-    if (pos < 0) return pos;
+    pos = offset;
     if (pos >= 2 ** 63) return -EINVAL;
   }
   // A blocked call comes back here: what went already was added to the position then.
@@ -427,6 +434,7 @@ export function sys_copy_file_range(t: Task): number {
   const out = writable(t, t.argI(2));
   if (typeof src === 'number') return src;
   if (typeof out === 'number') return out;
+  for (let i = 1; i <= 3; i += 2) if (t.arg(i) !== 0 && t.copyIn(t.arg(i), t.kernel.tmp, 0, 8) < 0) return -EFAULT;
   if (t.argU(5) !== 0) return -EINVAL;
   if ((out.flags & O_APPEND) !== 0) return -EBADF;
   const srcType = src.inode.mode & S_IFMT;

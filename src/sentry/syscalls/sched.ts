@@ -77,10 +77,10 @@ export function sys_sched_yield(_t: Task): number {
 
 /** sched_getaffinity(2): the length of the mask in bytes. */
 export function sys_sched_getaffinity(t: Task): number {
-  const o = taskOf(t, t.argI(0));
-  if (typeof o === 'number') return o;
   const len = t.argU(1);
   if (len * 8 < limitsOf(t.kernel, t.tg.container).cpus || len % 8 !== 0) return -EINVAL;
+  const o = taskOf(t, t.argI(0));
+  if (typeof o === 'number') return o === -EINVAL ? -ESRCH : o;
   // What was asked for before a limit fell below it is no more.
   const lo = (o.cpuLo & onlineLo(t)) >>> 0;
   const hi = (o.cpuHi & onlineHi(t)) >>> 0;
@@ -92,11 +92,11 @@ export function sys_sched_getaffinity(t: Task): number {
 
 /** sched_setaffinity(2). */
 export function sys_sched_setaffinity(t: Task): number {
-  const o = taskOf(t, t.argI(0));
-  if (typeof o === 'number') return o;
   const len = t.argU(1) < 8 ? t.argU(1) : 8;
   buf.fill(0, 0, 8);
   if (t.copyIn(t.arg(2), buf, 0, len) < 0) return -EFAULT;
+  const o = taskOf(t, t.argI(0));
+  if (typeof o === 'number') return o === -EINVAL ? -ESRCH : o;
   if (!owns(t, o)) return -EPERM;
   const lo = (getU32(buf, 0) & onlineLo(t)) >>> 0;
   const hi = (getU32(buf, 4) & onlineHi(t)) >>> 0;
@@ -144,10 +144,10 @@ function change(t: Task, o: Task, policy: number, priority: number, resetOnFork:
 /** sched_setscheduler(2). */
 export function sys_sched_setscheduler(t: Task): number {
   const policy = t.argI(1);
-  if (policy < 0 || t.arg(2) === 0) return -EINVAL;
+  if (policy < 0 || t.arg(2) === 0 || t.argI(0) < 0) return -EINVAL;
+  if (t.copyIn(t.arg(2), buf, 0, 4) < 0) return -EFAULT;
   const o = taskOf(t, t.argI(0));
   if (typeof o === 'number') return o;
-  if (t.copyIn(t.arg(2), buf, 0, 4) < 0) return -EFAULT;
   return change(t, o, policy & ~SCHED_RESET_ON_FORK, getI32(buf, 0), (policy & SCHED_RESET_ON_FORK) !== 0);
 }
 
@@ -159,10 +159,10 @@ export function sys_sched_getscheduler(t: Task): number {
 
 /** sched_setparam(2). */
 export function sys_sched_setparam(t: Task): number {
-  if (t.arg(1) === 0) return -EINVAL;
+  if (t.arg(1) === 0 || t.argI(0) < 0) return -EINVAL;
+  if (t.copyIn(t.arg(1), buf, 0, 4) < 0) return -EFAULT;
   const o = taskOf(t, t.argI(0));
   if (typeof o === 'number') return o;
-  if (t.copyIn(t.arg(1), buf, 0, 4) < 0) return -EFAULT;
   return change(t, o, o.policy, getI32(buf, 0), o.resetOnFork);
 }
 

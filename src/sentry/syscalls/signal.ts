@@ -263,9 +263,10 @@ export function sys_kill(t: Task): number {
 }
 
 function killThread(t: Task, tgid: number, tid: number, sig: number, info: SigInfo | null): number {
-  if (tid <= 0 || tgid === 0 || tgid < -1 || sig < 0 || sig > NSIG) return -EINVAL;
+  if (tid <= 0 || tgid === 0 || tgid < -1) return -EINVAL;
   const o = t.pidns.task(tid);
   if (o === null || (tgid !== -1 && o.tg.pid.in(t.pidns) !== tgid)) return -ESRCH;
+  if (sig < 0 || sig > NSIG) return -EINVAL;
   if (!mayKill(t, o.tg, sig)) return -EPERM;
   if (sig !== 0) sendTo(t, o.tg, o, info ?? userInfo(t, sig, SI_TKILL));
   return 0;

@@ -76,6 +76,9 @@ export function sys_socket(t: Task): number {
 export function sys_socketpair(t: Task): number {
   const type = t.argI(1);
   if ((type & ~(TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0) return -EINVAL;
+  // The descriptors' place is tried first: sockets that nobody learns of are not made.
+  const out = new Uint8Array(8);
+  if (t.copyOutNow(t.arg(3), out, 0, 8) < 0) return -EFAULT;
   const pair = createPair(t, netOf(t.ns.net.key), t.argI(0), type & TYPE_MASK, t.argI(2));
   if (typeof pair === 'number') return pair;
   const cloexec = (type & SOCK_CLOEXEC) !== 0;
@@ -91,7 +94,6 @@ export function sys_socketpair(t: Task): number {
     t.fds.close(fdA, t);
     return fdB;
   }
-  const out = new Uint8Array(8);
   putU32(out, 0, fdA);
   putU32(out, 4, fdB);
   if (t.copyOut(t.arg(3), out, 0, 8) < 0) {
@@ -117,7 +119,8 @@ export function sys_listen(t: Task): number {
 }
 
 function accept(t: Task, flags: number): number {
-  if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0) return -EINVAL;
+  const bad = (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0;
+  if (bad) return t.fds.get(t.argI(0)) === null ? -EBADF : -EINVAL;
   const f = socketOf(t, t.argI(0));
   if (typeof f === 'number') return f;
   const s = f.sock.accept();
@@ -155,10 +158,11 @@ export function sys_accept4(t: Task): number {
 
 /** connect(2). */
 export function sys_connect(t: Task): number {
-  const f = socketOf(t, t.argI(0));
-  if (typeof f === 'number') return f;
+  if (t.fds.get(t.argI(0)) === null) return -EBADF;
   const err = copyInAddress(t, t.arg(1), t.argI(2), address);
   if (err < 0) return err;
+  const f = socketOf(t, t.argI(0));
+  if (typeof f === 'number') return f;
   const r = f.sock.connect(t, address, t.argI(2), f.nonblock);
   if (f.nonblock || (r !== -EAGAIN && r !== -EINPROGRESS && r !== -EALREADY)) return r;
   const w = waitSocket(t, f, POLLOUT);

@@ -208,10 +208,15 @@ function sendOne(t: Task, f: SocketFile, flags: number): number {
   }
 }
 
+/** Does a buffer begin where no guest has memory? That goes before what is wrong with the descriptor. */
+function outside(t: Task, addr: number): boolean {
+  return addr >= t.kernel.platform.maxAddress;
+}
+
 /** sendto(2); send(2) is this without an address. */
 export function sys_sendto(t: Task): number {
   const f = socketOf(t, t.argI(0));
-  if (typeof f === 'number') return f;
+  if (typeof f === 'number') return outside(t, t.arg(1)) ? -EFAULT : f;
   oneBuffer(t.arg(1), t.arg(2));
   header.name = t.arg(4);
   header.nameLen = header.name === 0 ? 0 : t.argI(5);
@@ -290,7 +295,7 @@ function recvOne(t: Task, f: SocketFile, flags: number): number {
 /** recvfrom(2); recv(2) is this without an address. */
 export function sys_recvfrom(t: Task): number {
   const f = socketOf(t, t.argI(0));
-  if (typeof f === 'number') return f;
+  if (typeof f === 'number') return outside(t, t.arg(1)) ? -EFAULT : f;
   oneBuffer(t.arg(1), t.arg(2));
   const n = recvOne(t, f, t.argI(3));
   if (n < 0) return n;
@@ -346,8 +351,6 @@ export function sys_recvmsg(t: Task): number {
 export function sys_recvmmsg(t: Task): number {
   const flags = t.argI(3);
   if ((flags & MSG_COMPAT) !== 0) return -EINVAL;
-  const f = socketOf(t, t.argI(0));
-  if (typeof f === 'number') return f;
   const timeout = t.arg(4);
   if (t.rs.fresh) {
     t.rs.b = Infinity;
@@ -359,6 +362,8 @@ export function sys_recvmmsg(t: Task): number {
       t.rs.b = monotonicNs() + sec * 1e9 + nsec;
     }
   }
+  const f = socketOf(t, t.argI(0));
+  if (typeof f === 'number') return f;
   const count = Math.min(t.argU(2), UIO_MAXIOV);
   for (let i = t.rs.a; i < count; i++) {
     const at = t.arg(1) + i * MMSGHDR_SIZE;

@@ -44,10 +44,14 @@ export function sys_splice(t: Task): number {
   if (from === null || to === null || from.isPath || to.isPath || !from.readable || !to.writable) return -EBADF;
   const src = pipeOf(from);
   const dst = pipeOf(to);
-  if (src === null && dst === null) return -EINVAL;
   const inAddr = t.arg(1);
   const outAddr = t.arg(3);
   if ((src !== null && inAddr !== 0) || (dst !== null && outAddr !== 0)) return -ESPIPE;
+  if (src === null && dst === null) {
+    const b = t.kernel.tmp;
+    if ((outAddr !== 0 && t.copyIn(outAddr, b, 0, 8) < 0) || (inAddr !== 0 && t.copyIn(inAddr, b, 0, 8) < 0)) return -EFAULT;
+    return -EINVAL;
+  }
   if (src !== null && dst !== null) return pipeToPipe(t, from, to, src, dst, len, flags, true);
   const addr = src === null ? inAddr : outAddr;
   if (addr !== 0 && (src === null ? from : to).stream) return -ESPIPE;
@@ -115,12 +119,13 @@ export function sys_vmsplice(t: Task): number {
   const flags = t.argU(3);
   if ((flags & ~FLAGS) !== 0) return -EINVAL;
   const f = t.fds.get(t.argI(0));
-  if (f === null) return -EBADF;
-  const pipe = pipeOf(f);
-  if (pipe === null) return -EBADF;
+  if (f === null || (!f.writable && !f.readable)) return -EBADF;
   if (count > UIO_MAXIOV) return -EINVAL;
   const iov = t.copyInIovec(t.arg(1), count);
   if (typeof iov === 'number') return iov;
+  if (iov.every((v) => v.len === 0)) return 0;
+  const pipe = pipeOf(f);
+  if (pipe === null) return -EBADF;
   let done = 0;
   let r = 0;
   for (let i = 0; i < count && r >= 0; i++) {

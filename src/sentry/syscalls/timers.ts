@@ -104,11 +104,12 @@ export function sys_clock_nanosleep(t: Task): number {
   const id = t.argI(0);
   const flags = t.argI(1);
   if (id === CLOCK_MONOTONIC_RAW) return -EOPNOTSUPP;
-  if (!waits(id)) return id === 2 || id === 3 || id < 0 ? -EOPNOTSUPP : -EINVAL;
+  if (!waits(id) && id !== 2 && id !== 3 && id >= 0) return -EINVAL;
   const abs = (flags & TIMER_ABSTIME) !== 0;
   if (t.rs.fresh) {
     const ns = readTimespec(t, t.arg(2));
     if (ns < 0) return ns;
+    if (!waits(id)) return -EOPNOTSUPP;
     t.setDeadline(abs ? absolute(id, ns) : monotonicNs() + ns);
   }
   return sleep(t, abs ? 0 : t.arg(3));
@@ -180,7 +181,6 @@ export function sys_getitimer(t: Task): number {
 
 export function sys_setitimer(t: Task): number {
   const which = t.argI(0);
-  if (which < 0 || which > 2) return -EINVAL;
   const b = t.kernel.tmp;
   let interval = 0;
   let value = 0;
@@ -190,6 +190,7 @@ export function sys_setitimer(t: Task): number {
     value = readTimeval(b, 16);
     if (interval < 0 || value < 0) return -EINVAL;
   }
+  if (which < 0 || which > 2) return -EINVAL;
   if (t.arg(2) !== 0 && writeItimer(t, t.arg(2), which) < 0) return -EFAULT;
   if (which !== ITIMER_REAL) {
     const c = cpuItimer(t.tg, which);
@@ -301,9 +302,10 @@ function cpuClockOwner(t: Task, id: number): Task | boolean | number {
 
 export function sys_timer_create(t: Task): number {
   const id = t.argI(0);
+  const b = t.kernel.tmp;
+  if (t.arg(1) !== 0 && t.copyIn(t.arg(1), b, 0, 64) < 0) return -EFAULT;
   const cpu = waits(id) ? false : cpuClockOwner(t, id);
   if (typeof cpu === 'number') return cpu;
-  const b = t.kernel.tmp;
   const timers = timersOf(t.tg);
   if (timers.size >= TIMERS_MOST) return -EAGAIN;
   let n = t.tg.nextTimerId;
@@ -314,7 +316,6 @@ export function sys_timer_create(t: Task): number {
   let lo = n;
   let hi = 0;
   if (t.arg(1) !== 0) {
-    if (t.copyIn(t.arg(1), b, 0, 64) < 0) return -EFAULT;
     lo = getU32(b, 0);
     hi = getU32(b, 4);
     signal = getI32(b, 8);
@@ -348,13 +349,14 @@ function putSpec(t: Task, addr: number, p: PosixTimer): number {
 }
 
 export function sys_timer_settime(t: Task): number {
-  const p = timersOf(t.tg).get(t.argI(0));
-  if (p === undefined) return -EINVAL;
   const flags = t.argI(1);
+  if (t.arg(2) === 0) return -EINVAL;
   const interval = readTimespec(t, t.arg(2));
   const value = readTimespec(t, t.arg(2) + 16);
   if (interval < 0) return interval;
   if (value < 0) return value;
+  const p = timersOf(t.tg).get(t.argI(0));
+  if (p === undefined) return -EINVAL;
   if (t.arg(3) !== 0 && putSpec(t, t.arg(3), p) < 0) return -EFAULT;
   p.intervalNs = interval;
   p.overrun = 0;

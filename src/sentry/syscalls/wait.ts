@@ -20,6 +20,7 @@ import {
   WUNTRACED,
 } from '../../abi/wait.ts';
 import { putU32 } from '../../base/bytes.ts';
+import { BLOCKED } from '../../base/result.ts';
 import { reap, releaseTraced } from '../kernel/exit.ts';
 import type { Pid } from '../kernel/pidns.ts';
 import type { TracedEnd } from '../kernel/ptrace.ts';
@@ -188,7 +189,19 @@ export function sys_wait4(t: Task): number {
   return take(t, want);
 }
 
+/** What waitid(2) writes of a siginfo_t: up to si_status. */
+const WAITID_BYTES = 28;
+
+/** waitid(2): a place for what was found is cleared when there is nothing, be it an error. */
 export function sys_waitid(t: Task): number {
+  const r = waitId(t);
+  if (r >= 0 || r === BLOCKED || t.arg(2) === 0) return r;
+  const b = t.kernel.tmp;
+  b.fill(0, 0, WAITID_BYTES);
+  return t.copyOut(t.arg(2), b, 0, WAITID_BYTES) < 0 ? -EFAULT : r;
+}
+
+function waitId(t: Task): number {
   const type = t.argI(0);
   const id = t.argI(1);
   const options = t.argU(3);
@@ -218,8 +231,8 @@ export function sys_waitid(t: Task): number {
   const b = t.kernel.tmp;
   if (r === 0) {
     if ((options & WNOHANG) === 0) return t.waitOn(t.tg.childQueue, -1);
-    b.fill(0, 0, 128);
-    return infop !== 0 ? t.copyOut(infop, b, 0, 128) : 0;
+    b.fill(0, 0, WAITID_BYTES);
+    return infop !== 0 ? t.copyOut(infop, b, 0, WAITID_BYTES) : 0;
   }
   const c = found.child;
   if (infop !== 0) {
@@ -238,7 +251,7 @@ export function sys_waitid(t: Task): number {
               : found.status & 0x7f;
     encodeSigInfo(info, b, 0);
     putU32(b, 4, 0);
-    if (t.copyOut(infop, b, 0, 128) < 0) return -EFAULT;
+    if (t.copyOut(infop, b, 0, WAITID_BYTES) < 0) return -EFAULT;
   }
   if (t.arg(4) !== 0 && writeRusage(t, c, t.arg(4)) < 0) return -EFAULT;
   take(t, options);

@@ -1,5 +1,5 @@
 // Vector state of a stopped thread, in the form of a signal frame.
-#include "tracer.h"
+#include "../tracer.h"
 
 static char state[FP_LIMIT] __attribute__((aligned(64)));
 static u64 state_length; // as the kernel has it

@@ -9,8 +9,8 @@
 //                                  slot is chosen such that this byte is an instruction that always faults, and the fault leads to the copy.
 //
 // What is neither keeps trapping. Slots are never given to another site, so that a thread may stand in one for ever.
-#include "../../stub/sys.h"
-#include "systrap.h"
+#include "../../../stub/sys.h"
+#include "../systrap.h"
 
 #define SLOT_SIZE 64
 #define SLOTS (RF_ISLAND_SIZE / SLOT_SIZE)

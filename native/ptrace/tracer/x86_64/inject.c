@@ -1,7 +1,7 @@
 // Host calls that a stopped guest thread makes in its own address space: it is sent to the page's `syscall` with the call's registers, not
 // trapped on the way, and stops at the trap behind it. The calls are the tracer's; the page is the only place where they are made, and the
 // guests' filter lets no other place and no other calls through.
-#include "tracer.h"
+#include "../tracer.h"
 
 #define PLAIN_FLAGS 0x202 // IF, and the bit that is always one
 

@@ -1,5 +1,5 @@
 // Vector state of the processor, which is that of the guest thread that stands here, to guest memory and back. See vectors.c.
-#include "sys.h"
+#include "../sys.h"
 
 // Writes the processor's state to `fp` as the kernel would put it into a frame.
 static void save_live(char *fp) {

@@ -1,6 +1,6 @@
 // Every signal of a guest thread: traps of the guest that become events, and what happens to the stub itself.
-#include "../../stub/sys.h"
-#include "systrap.h"
+#include "../../../stub/sys.h"
+#include "../systrap.h"
 
 #include <linux/audit.h>
 
@@ -71,8 +71,8 @@ static void wait_and_serve(struct rf_block *b, u32 index, struct stub_ucontext *
     switch (command & 0xff) {
     case RF_COMMAND_RESUME:
       deliver(b, command);
-      if (b->regs[22] != t->gs_base) set_guest_gs(t, b->regs[22]);
-      uc->mcontext.rax = b->regs[10];
+      if (b->regs[RF_GS_BASE] != t->gs_base) set_guest_gs(t, b->regs[RF_GS_BASE]);
+      uc->mcontext.rax = b->regs[RF_RAX];
       return;
     case RF_COMMAND_RESUME_FULL:
       if (!prepare_full(b, command, fp)) continue;
@@ -149,7 +149,7 @@ static enum found at_work(struct rf_block *b, struct rf_thread *t, int signal, s
   // The event that is about to be shown, or that is shown, serves as well.
   if (!leaves(b, t, (char *)m->fpstate)) return FOUND_HANDLED;
   load_regs(b, t, m);
-  m->rip = b->regs[16];
+  m->rip = b->regs[RF_RIP];
   return FOUND_GUEST;
 }
 
@@ -168,7 +168,7 @@ static enum found at_the_door(struct rf_block *b, struct rf_thread *t, int signa
   } else if (m->rip >= (u64)stub_exit_switched && m->rip < (u64)stub_exit_end) {
     if (signal == RF_INTERRUPT_SIGNAL && load(&b->want_interrupt) == 0) return FOUND_HANDLED;
     load_regs(b, t, m);
-    m->rip = b->regs[16];
+    m->rip = b->regs[RF_RIP];
   }
   return FOUND_GUEST;
 }
@@ -192,7 +192,7 @@ static void fill_fault(struct rf_block *b, int signal, const struct stub_siginfo
 
 // The call that the guest's registers in the block make, found by a signal. 1: it is done.
 static int enter_call(struct rf_block *b, struct rf_thread *t, u32 index, u32 flags, u64 nr, struct sigcontext *m) {
-  b->regs[15] = nr;
+  b->regs[RF_ORIG_RAX] = nr;
   t->site_rip = ~0ULL;
   t->phase = PHASE_ENTRY;
   if (flags != 0 && is_native(b)) {
@@ -204,7 +204,7 @@ static int enter_call(struct rf_block *b, struct rf_thread *t, u32 index, u32 fl
   t->phase = PHASE_ENTRY;
   if (done > 0) {
     if (load(&b->want_interrupt) == 0) {
-      m->rax = b->regs[10];
+      m->rax = b->regs[RF_RAX];
       return 1;
     }
     show(b, RF_EVENT_INTERRUPTED);
@@ -237,7 +237,7 @@ void stub_signal(int signal, const struct stub_siginfo *info, struct stub_uconte
     if (place == PLACE_AGAIN) return;
   }
   b->fp_size = fp_bytes((const char *)m->fpstate);
-  if (place == PLACE_CALL || (signal == SIGSYS && info->arch == AUDIT_ARCH_X86_64)) {
+  if (place == PLACE_CALL || (signal == SIGSYS && info->arch == RF_AUDIT_ARCH)) {
     save_regs(b, t, m);
     if (enter_call(b, t, index, place == PLACE_CALL ? 0 : site_event(m->rip), m->rax, m)) return;
   } else if (signal == RF_INTERRUPT_SIGNAL) {

@@ -1,5 +1,5 @@
 // Vector state as a signal frame has it, to guest memory and back.
-#include "common.h"
+#include "../common.h"
 
 #define MXCSR_OFFSET 24
 #define MXCSR_INITIAL 0x1f80U

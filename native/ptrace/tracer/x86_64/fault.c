@@ -3,7 +3,7 @@
 // ptrace(2) tells signal, code and address of a fault, but not the trap and the processor's error code that a handler on Linux finds in its
 // frame (a collector may want to know whether a page was written). The kernel tells them in that frame and nowhere else: where the signal
 // leaves a doubt, the kernel is made to build one, in memory of ours, and what stands there is handed on.
-#include "tracer.h"
+#include "../tracer.h"
 
 
 // struct ucontext at the stack pointer of a handler, behind the return address.

@@ -95,11 +95,11 @@ static int under_way(const struct vcpu *v) {
 static int enter_call(struct rf_block *b, struct rf_thread *t, struct vcpu *v) {
   struct kvm_regs *g = &v->run->s.regs.regs;
   save_regs(b, v);
-  b->regs[15] = g->rax;
+  b->regs[RF_ORIG_RAX] = g->rax;
   t->phase = PHASE_ENTRY;
   const int done = native_call(b, t, 0);
   if (done > 0) {
-    g->rax = b->regs[10];
+    g->rax = b->regs[RF_RAX];
     return 1;
   }
   show_call(b, t->index, done < 0 ? RF_EVENT_RESTART : RF_EVENT_SYSCALL);
@@ -152,7 +152,7 @@ static int look(struct rf_block *b, struct rf_thread *t, struct vcpu *v) {
 void run_guest(struct rf_block *b, struct rf_thread *t, struct vcpu *v) {
   struct kvm_run *run = v->run;
   load_regs(b, v);
-  make_ready(v, b->regs[21], b->regs[22]);
+  make_ready(v, b->regs[RF_FS_BASE], b->regs[RF_GS_BASE]);
   for (;;) {
     // An interrupt that comes from here on sets the word again (engine.c), and the VM is left at once.
     __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
