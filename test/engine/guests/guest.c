@@ -477,7 +477,8 @@ int main(int argc, char **argv) {
     const char *name;
     void (*run)(void);
   } all[] = {{"registers", registers}, {"vectors", vectors}, {"vector_state", vector_state}, {"faults", faults},   {"spin", spin},
-             {"threads", threads},     {"forks", forks},     {"maps", maps},                 {"hostile", hostile}, {"unseen", unseen}, {"killed", killed},
+             {"threads", threads},     {"forks", forks},     {"maps", maps},                 {"hostile", hostile},
+             {"unseen", unseen},       {"killed", killed},
              {"storm", storm},         {"crowd", crowd},     {"leave", leave},               {"bench", bench}};
   for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
     if (argc < 2 || strcmp(argv[1], all[i].name) != 0) continue;
