@@ -30,7 +30,7 @@ import { CliError, EXIT_OWN, messageOf } from './errors.ts';
 import { leave } from './host.ts';
 import { logFailure } from './log.ts';
 import { complain } from './output.ts';
-import { platformName } from './platforms.ts';
+import { ENGINES, platformName } from './platforms.ts';
 import { SPEC_VERSION, VERSION } from './version.ts';
 
 /** commander's message as ours: one line. */
@@ -59,7 +59,12 @@ function build(): Command {
     .option('--strace', 'log every system call')
     .option('--strace-syscalls <names>', 'with --strace: only these, separated by commas')
     .option('--jitless', 'run Sentry and Gofer without compiled JavaScript: slower, and nothing in them becomes executable')
-    .option('--platform <name>', 'how system calls are trapped: systrap, ptrace, kvm, or auto: what works here', platformName, 'auto')
+    .addOption(
+      new Option('--platform <name>', 'how system calls are trapped; auto: what works here')
+        .choices([...ENGINES.map((e) => e.name), 'auto'])
+        .argParser(platformName)
+        .default('auto'),
+    )
     .addOption(new Option('--platform_device_path <file>', 'of kvm').hideHelp())
     .option(
       '--platform-option <name=value>',

@@ -3,6 +3,7 @@
 
 #define MREMAP_MAYMOVE 1
 #define MREMAP_FIXED 2
+#define MOST_PAGES 16 // of each half
 
 struct vdso vdso;
 
@@ -25,6 +26,20 @@ static int mapped(u64 page) {
   return sys3(__NR_mincore, page, 4096, (u64)&resident) == 0;
 }
 
+static int moved(u64 from, u64 length, u64 to) { return sys6(__NR_mremap, from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to, 0) >= 0; }
+
+// Moves the mapping at `from`, which moves as a whole or not at all: its bytes, 0 if it stays. It is one of those up to `end`, where the image
+// ends; its mapping may end behind that.
+static u64 move_one(u64 from, u64 end, u64 to) {
+  for (u64 length = end - from; length > 0; length -= 4096) {
+    if (moved(from, length, to)) return length;
+  }
+  for (u64 last = end; last < end + MOST_PAGES * 4096 && mapped(last); last += 4096) {
+    if (moved(from, last + 4096 - from, to)) return last + 4096 - from;
+  }
+  return 0;
+}
+
 // Moves the vDSO and the data pages before it out of the guests' address range, mapping by mapping: they keep their distances. A host
 // that seals them leaves them where they are, and the Sentry keeps guests off that place. 0: there they are in our own way.
 int move_vdso(u64 address) {
@@ -37,20 +52,18 @@ int move_vdso(u64 address) {
   }
   vdso.size = (vdso.size + 4095) & ~4095ULL;
   u64 from = vdso.address;
-  for (u32 i = 0; i < 16 && mapped(from - 4096); i++) from -= 4096;
+  for (u32 i = 0; i < MOST_PAGES && mapped(from - 4096); i++) from -= 4096;
   vdso.data = from;
   const u64 end = vdso.address + vdso.size;
   const u64 first = from;
   while (from < end) {
-    u64 length = end - from;
-    for (; length > 0; length -= 4096) {
-      const s64 r = sys6(__NR_mremap, from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, RF_VDSO_BASE + (from - first), 0);
-      if (r >= 0) break;
-    }
-    if (length == 0) break; // nothing moved yet, or a half that cannot serve
+    const u64 length = move_one(from, end, RF_VDSO_BASE + (from - first));
+    if (length == 0) break;
     from += length;
   }
-  if (from < end) return vdso.address + vdso.size <= RF_STUB_BASE || vdso.data >= RF_VDSO_BASE;
+  if (from == first) return vdso.address + vdso.size <= RF_STUB_BASE || vdso.data >= RF_VDSO_BASE;
+  if (from < end) return 0; // one half here, one there: it cannot serve
+  vdso.size = from - vdso.address;
   vdso.address = RF_VDSO_BASE + (vdso.address - first);
   vdso.data = RF_VDSO_BASE;
   return 1;

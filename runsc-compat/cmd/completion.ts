@@ -8,6 +8,13 @@ function longOptions(c: Command): string {
   return [...c.options.filter((o) => !o.hidden).map((o) => o.long ?? o.short ?? ''), '--help'].join(' ');
 }
 
+/** Lines of a case on the word before, for options that take one of a few words. */
+function choiceCases(commands: readonly Command[]): string {
+  const known = new Map<string, string>();
+  for (const o of commands.flatMap((c) => c.options)) if (o.argChoices !== undefined) known.set(o.long ?? '', o.argChoices.join(' '));
+  return [...known].map(([option, words]) => `  ${option}) COMPREPLY=($(compgen -W '${words}' -- "$word")); return ;;`).join('\n');
+}
+
 /** The completion script for bash. */
 export function bashCompletion(program: Command): string {
   const commands = program.commands.map((c) => c.name());
@@ -18,6 +25,9 @@ export function bashCompletion(program: Command): string {
   return `# bash completion of ringfence: source this, or put it into /etc/bash_completion.d/ringfence
 _ringfence() {
   local word=\${COMP_WORDS[COMP_CWORD]} command='' options='' i
+  case \${COMP_WORDS[COMP_CWORD - 1]} in
+${choiceCases([program, ...program.commands])}
+  esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     case \${COMP_WORDS[i]} in
     --) return ;;

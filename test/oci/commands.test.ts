@@ -1,5 +1,6 @@
 // The command line: versions, help, errors, and commands that need no sandbox.
 
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -87,6 +88,19 @@ describe('what is printed', () => {
     const script = bench.run(['completion', 'bash']).stdout;
     expect(script).toContain('complete -F _ringfence ringfence');
     expect(bench.run(['completion', 'fish']).status).toBe(1);
+    const completed = (...words: string[]): string =>
+      spawnSync(
+        'bash',
+        ['-c', `${script}\nCOMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _ringfence; echo "\${COMPREPLY[*]}"`, 'bash', 'ringfence', ...words],
+        {
+          encoding: 'utf8',
+        },
+      ).stdout.trim();
+    expect(completed('--platform', '')).toBe('systrap ptrace kvm auto');
+    expect(completed('--platform', 'p')).toBe('ptrace');
+    expect(completed('--platf')).toContain('--platform');
+    expect(completed('--platform', 'kvm', 'doc')).toBe('doctor');
+    expect(completed('--log-format', 'json-')).toBe('json-k8s');
   });
 });
 

@@ -189,7 +189,6 @@ int own_output(struct rf_block *b, struct vcpu *v) {
   const struct kvm_regs before = *g;
   const u32 port = run->io.port;
   unsigned char code[3] = {0};
-  run->kvm_dirty_regs = 0;
   __atomic_store_n(&run->immediate_exit, 1, __ATOMIC_SEQ_CST);
   ioctl(v->fd, KVM_RUN, 0);
   const u64 after = g->rip;
@@ -226,7 +225,6 @@ int unreachable(struct rf_block *b, struct vcpu *v) {
     __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     s64 r = ioctl(v->fd, KVM_RUN, 0);
     while (r == -EINTR && s->regs.rip - KERNEL_BASE < 0x800000) {
-      run->kvm_dirty_regs = 0;
       __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
       r = ioctl(v->fd, KVM_RUN, 0);
     }

@@ -88,7 +88,7 @@ s64 area_set(u64 start, u64 end, u32 prot);
 int areas_full(void);
 
 // tables.c
-void tables_prepare(void);
+void tables_prepare(u32 bits, u64 slots);
 void tables_forget(void);
 s64 tables_slots(void);
 u64 *arena_page(u64 number);

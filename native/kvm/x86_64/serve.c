@@ -6,8 +6,14 @@
 // The vector state that the guest has, as a signal frame would hold it. 0 or -errno.
 s64 get_fp(const struct vcpu *v, char *buffer) {
   const s64 r = ioctl(v->fd, vm_xsave_bytes > 4096 ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, (u64)buffer);
-  if (r >= 0) fp_mark(buffer);
-  return r;
+  if (r < 0) return r;
+  fp_mark(buffer);
+  // KVM also shows what programs cannot have: protection keys, where the processor knows them.
+  u64 has;
+  __builtin_memcpy(&has, buffer + FP_LEGACY, 8);
+  has &= fp_known.features;
+  __builtin_memcpy(buffer + FP_LEGACY, &has, 8);
+  return 0;
 }
 
 s64 set_fp(const struct vcpu *v, char *buffer) { return ioctl(v->fd, KVM_SET_XSAVE, (u64)buffer); }

@@ -2,6 +2,7 @@
 #include "bare.h"
 
 const char *looking_at = "start";
+u64 test_number;
 volatile u32 alarm_count;
 
 __asm__(".globl _start\n"
@@ -47,6 +48,7 @@ static int equal(const char *a, const char *b) {
 
 __attribute__((used)) void run_tests(const u64 *stack) {
   const char *wanted = stack[0] > 1 ? (const char *)stack[2] : "";
+  for (const char *p = stack[0] > 2 ? (const char *)stack[3] : ""; *p != 0; p++) test_number = test_number * 10 + (u64)(*p - '0');
   for (size_t i = 0; i < test_count; i++) {
     if (!equal(wanted, tests[i].name)) continue;
     looking_at = tests[i].name;

@@ -61,6 +61,8 @@ static inline _Noreturn void leave(int status) {
 
 // What is being looked at, for the message of a failure.
 extern const char *looking_at;
+// The second argument.
+extern u64 test_number;
 
 static inline _Noreturn void failed(const char *what, int line, u64 got, u64 wanted) {
   say("FAILED: ");
