@@ -15,8 +15,9 @@
 
 static char *end; // where mapped memory ends
 
-static void edge_at(int line, const char *what, int at, size_t size, const void *init, long nr, long a0, long a1, long a2, long a3, long a4, long a5) {
-  long a[6] = {a0, a1, a2, a3, a4, a5};
+static void edge_at(int line, const char *what, int at, size_t size, const void *init, long nr, const long *args) {
+  long a[6];
+  memcpy(a, args, sizeof a);
   if (!end) {
     end = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (end == MAP_FAILED || munmap(end + 4096, 4096)) test_fail(__FILE__, line, "mmap");
@@ -40,7 +41,7 @@ static void edge_at(int line, const char *what, int at, size_t size, const void 
 }
 
 // Argument `at` (from 0) of the call points at `size` bytes, which are those at `init`, or zero.
-#define ARGUMENTS(a, b, c, d, e, f, ...) (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f)
+#define ARGUMENTS(a, b, c, d, e, f, ...) (const long[]){(long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f)}
 #define EDGE(at, size, init, call, ...) edge_at(__LINE__, #call, at, size, init, SYS_##call, ARGUMENTS(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0))
 #define HOLE 0
 
