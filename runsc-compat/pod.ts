@@ -167,7 +167,7 @@ function inOrder(stdio: HostStdio): { sent: Omit<SentStreams, 'standin'>; fds: n
 }
 
 /**
- * Has the kernel kill guests of a new container before its Gofer: the stub that they are copied from, the only one in its groups yet, gets
+ * Has the kernel kill guests of a new container before its Gofer: the stub (or tracer) that they come from, the only one in its groups yet, gets
  * the stand-in's oom_score_adj and `lead` more.
  */
 function raiseGuests(procs: string, standin: number, lead: number): void {
@@ -175,7 +175,7 @@ function raiseGuests(procs: string, standin: number, lead: number): void {
   for (const pid of readFileSync(procs, 'latin1').split('\n')) {
     if (pid === '') continue;
     try {
-      if (!readlinkSync(`/proc/${pid}/exe`).endsWith('/native/stub')) continue;
+      if (!/\/native\/(stub|tracer|kvmstub)$/.test(readlinkSync(`/proc/${pid}/exe`))) continue;
       writeFileSync(`/proc/${pid}/oom_score_adj`, String(Math.min(MOST_OOM_SCORE, own + lead)));
     } catch (e) {
       // One that may not be looked at is no stub, one that is gone needs nothing. Without CAP_SYS_RESOURCE the value cannot be lower than

@@ -79,6 +79,7 @@ static void become_tracer(const struct descriptors *d) {
   seed.tid = 0; // the next one is made in the right control groups
   tracer_pid = (int)sys1(__NR_getpid, 0);
   sys3(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
+  sys3(__NR_prctl, PR_SET_DUMPABLE, 1, 0); // until its seed is made: the caller, who may be no root, says when it is to be killed
   if (sys3(__NR_dup3, (u64)d->fd[1], RF_SOCKET_FD, 0) < 0) die(78);
   sys3(__NR_close_range, RF_DOORBELL_FD + 1, ~0U, 0);
   const struct rf_message hello = {RF_MESSAGE_HELLO, 0};
