@@ -78,7 +78,8 @@ const PASSING = new Set(['do', 'exec', 'ps', 'compat run', 'compat trace']);
 /** Where --log and --log-format point, found before anything is checked: also a wrong flag is told there. */
 export function logOptions(program: Command, words: readonly string[]): { log?: string; logFormat?: string } {
   const found: { log?: string; logFormat?: string } = {};
-  const end = words.findIndex((w) => program.commands.some((c) => c.name() === w));
+  const names = new Set(program.commands.map((c) => c.name()));
+  const end = words.findIndex((w) => names.has(w));
   for (let i = 0; i < (end < 0 ? words.length : end); i++) {
     const flag = flagOf(words[i] as string);
     if (flag?.name !== 'log' && flag?.name !== 'log-format') continue;

@@ -106,6 +106,8 @@ export interface SandboxRequest extends ContainerRequest {
   engine: EngineOptions;
   /** Open files that say what the container uses, by name (BootConfig.counters). */
   counters: Record<string, number>;
+  /** A pipe for what was counted of system calls (BootConfig.countsFd); absent: they are not counted. */
+  countsFd?: number;
 }
 
 /** Numbers the descriptors that the launcher inherits. */
@@ -226,6 +228,7 @@ export function startSandbox(r: SandboxRequest): Standin {
     readyFd: SENTRY.ready,
     standinFd: SENTRY.standin,
     counters: Object.fromEntries(Object.entries(r.counters).map(([name, fd], i) => [name, sentryFd(fd, counter + i)])),
+    ...(r.countsFd === undefined ? {} : { countsFd: sentryFd(r.countsFd, counter + Object.keys(r.counters).length) }),
     container: r.container,
     stdio,
   };

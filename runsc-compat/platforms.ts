@@ -11,6 +11,8 @@ import { check, distFile, host } from './host.ts';
 
 /** How long the self-test of an engine may sleep, ms: a call that hangs in the kernel does so for ever. */
 const PATIENCE = 1000;
+/** How often it is looked at meanwhile. */
+const LOOK = 250;
 /** And how long it may take if it is seen to run, or to wait for a processor. */
 const LIMIT = 20_000;
 const MAX_LINE = 300;
@@ -124,20 +126,29 @@ function selfTest(engine: EngineParts, device: string): string | null {
   return line === '' ? `its self-test ended with wait status ${ended[0]}` : line;
 }
 
+/** What can be seen of a process's progress: '' while it or a child of its runs or waits for a processor, else how often they slept. */
+function signOf(pid: number): string {
+  const family = [pid, ...text(`/proc/${pid}/task/${pid}/children`).split(' ').map(Number)].filter((p) => p > 0);
+  const all = family.map((p) => text(`/proc/${p}/status`));
+  if (all.some((s) => /^State:\s*R/m.test(s))) return '';
+  return all.map((s) => /^voluntary_ctxt_switches:\s*(\d+)/m.exec(s)?.[1] ?? '').join(' ');
+}
+
 /** All that the process writes until it ends; null if it hangs. */
 function patientRead(fd: number, pid: number): string | null {
   const part = Buffer.alloc(4096);
   let all = '';
-  for (let waited = 0; waited < LIMIT; ) {
-    if (host().pollOne(fd, POLLIN, PATIENCE) > 0) {
+  let last = '';
+  for (let still = 0, waited = 0; still < PATIENCE && waited < LIMIT; waited += LOOK) {
+    if (host().pollOne(fd, POLLIN, LOOK) > 0) {
       const n = host().read(fd, part, 0, part.length);
       if (n <= 0) return all;
       if (all.length < part.length) all += part.toString('latin1', 0, n);
       continue;
     }
-    const stat = text(`/proc/${pid}/stat`);
-    if (!stat.slice(stat.lastIndexOf(')') + 2).startsWith('R')) return null;
-    waited += PATIENCE;
+    const sign = signOf(pid);
+    still = sign !== '' && sign === last ? still + LOOK : 0;
+    last = sign;
   }
   return null;
 }

@@ -37,7 +37,7 @@ const nodeFlagsFile = 'runsc-compat/nodeflags.json';
 const nodeFlags = JSON.parse(readFileSync(join(root, nodeFlagsFile), 'utf8'));
 
 /** Generators that must run before bundling: they write into src or dist and do nothing when they are up to date. */
-const generators = ['tools/gen-oci.mjs', 'tools/gen-filters.mjs'];
+const generators = ['tools/gen-oci.mjs', 'tools/gen-filters.mjs', 'tools/gen-table.mjs'];
 
 const bundles = [
   { name: 'sentry', entry: 'src/sentry/boot/main.ts' },

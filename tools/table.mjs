@@ -2,19 +2,31 @@
 
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 
-/** Rows by number (undefined: no handler), and the names of all numbers that Linux has. */
+/** Rows by number (undefined: no handler), the names of all numbers that Linux has, and why some have no handler. */
 export async function loadTable() {
+  const { build } = await import('esbuild');
   const { outputFiles } = await build({
     absWorkingDir: resolve(dirname(fileURLToPath(import.meta.url)), '..'),
-    entryPoints: ['src/sentry/syscalls/table.ts'],
+    entryPoints: ['tools/table.ts'],
     bundle: true,
     write: false,
     format: 'esm',
     platform: 'neutral',
     target: 'node20',
+    logLevel: 'error',
   });
-  const { table, names } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
-  return { table, names };
+  return await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
+}
+
+/** A row for each number, with a handler or without: nr, name, support (full, partial, none), note, handled. */
+export async function syscallRows() {
+  const { absent, names, table } = await loadTable();
+  const rows = [...names].map(([nr, name]) => {
+    const row = table[nr];
+    if (row !== undefined && absent.has(nr)) throw new Error(`${name} has a handler and a reason in absent.ts why it has none`);
+    if (row !== undefined) return { nr, name, support: row.support, note: row.note, handled: true };
+    return { nr, name, support: 'none', note: absent.has(nr) ? `ENOSYS: ${absent.get(nr)}` : '', handled: false };
+  });
+  return rows.sort((a, b) => a.nr - b.nr);
 }

@@ -1,14 +1,19 @@
 // ringfence compat: how far the kernel surface goes, and whether programs see a difference.
 
+import { closeSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { O_CLOEXEC } from '../../src/abi/fcntl.ts';
 import type { RunRequest } from '../compat/run.ts';
+import type { Support, TableRequest } from '../compat/table.ts';
+import type { TraceRequest } from '../compat/trace.ts';
 import { EXIT_USAGE } from '../compat/status.ts';
 import { type GlobalOptions, networkKind } from '../context.ts';
-import { CliError } from '../errors.ts';
-import { callerEnvironment, installDir } from '../host.ts';
+import { CliError, codeOf, EXIT_OWN } from '../errors.ts';
+import { callerEnvironment, check, host, installDir } from '../host.ts';
 import { chooseEngine, platformName } from '../platforms.ts';
+import { type DoOptions, doOptions, runDo } from './do.ts';
 
 interface RunOptions {
   platform: string[];
@@ -43,7 +48,44 @@ Examples:
   ringfence compat run --case 'Mmap*.Shared*' --args '--quick' -- ./mmap_test
   ringfence compat run --strict -- date`;
 
+interface TraceOptions extends DoOptions {
+  platform?: string;
+  format: TraceRequest['format'];
+  output?: string;
+}
+
+const HELP = `
+Examples:
+  ringfence compat table --support none         what there is not
+  ringfence compat run -- tests/*               do these programs see a difference?
+  ringfence compat trace -- redis-server        what does it call, and is all of it there?`;
+
+const TRACE_HELP = `
+TIME is spent in the Sentry, WAITED until something happened that the call waited for. Calls that are not supported come first, then
+those that are in part; unsupported options of calls are named below. What never leaves the program is not counted: the clock of the vDSO.
+Counting makes calls slower, also those that need no Sentry otherwise (private futexes). The exit status is that of the command.
+
+Examples:
+  ringfence compat trace -- ls -l /
+  ringfence compat trace --format json --output calls.json -- make test`;
+
+const TABLE_HELP = `
+PATTERN is a name with * and ?, or a number. Support: full; partial: something is missing that Linux has; none: it answers an error.
+
+Examples:
+  ringfence compat table --support partial
+  ringfence compat table '*xattr*' 'io_*'
+  ringfence compat table --format json 157`;
+
 const list = (value: string, all: string[]): string[] => [...all, value];
+
+const SUPPORTS: readonly Support[] = ['full', 'partial', 'none'];
+
+function oneOfSupports(value: string, all: Support[]): Support[] {
+  const found = SUPPORTS.find((s) => s === value);
+  if (found === undefined) throw new CliError(`--support takes ${SUPPORTS.join(', ')}, not "${value}"`, EXIT_USAGE);
+  return [...all, found];
+}
 
 /** A number of at least `least`; whole ones only. */
 function number(option: string, least: number): (text: string) => number {
@@ -100,13 +142,7 @@ function handedOn(g: GlobalOptions): string[] {
 
 /** Names of platforms that work here; `auto` becomes the one that it stands for. */
 function platforms(wishes: string[], g: GlobalOptions): string[] {
-  const names = (wishes.length > 0 ? wishes : [g.platform ?? 'auto']).map((wish) => {
-    try {
-      return platformName(wish);
-    } catch (e) {
-      throw new CliError((e as Error).message, EXIT_USAGE);
-    }
-  });
+  const names = (wishes.length > 0 ? wishes : [g.platform ?? 'auto']).map((wish) => named(wish, EXIT_USAGE));
   return [...new Set(names.map((name) => chooseEngine(name, g.platform_device_path ?? '', EXIT_USAGE).name))];
 }
 
@@ -116,7 +152,27 @@ export function defineCompat(program: Command, globals: () => GlobalOptions): vo
     .command('compat')
     .summary('system call compatibility: what there is, and what programs see of it')
     .description('Tells how far the kernel surface goes, and compares what programs do in a sandbox with what they do on the host.')
-    .enablePositionalOptions();
+    .usage('table | run | trace [options] ...')
+    .argument('[what]')
+    .helpCommand(false)
+    .enablePositionalOptions()
+    .addHelpText('after', HELP)
+    .action((what: string | undefined) => {
+      const problem = what === undefined ? 'a command is missing' : `there is no command "${what}"`;
+      throw new CliError(`compat: ${problem}; there are table, run and trace (ringfence compat --help)`, EXIT_USAGE);
+    });
+  compat
+    .command('table')
+    .summary('print all system calls and how far they are supported')
+    .description('Prints every system call of x86-64 Linux, how far it is supported, and what is missing.')
+    .argument('[pattern...]', 'only these')
+    .addOption(new Option('--format <format>', 'of the table').choices(['text', 'json', 'markdown']).default('text'))
+    .addOption(new Option('--support <kind>', 'only such calls; repeatable').choices(SUPPORTS).argParser(oneOfSupports).default([]))
+    .addHelpText('after', TABLE_HELP)
+    .action(async (patterns: string[], o: { format: TableRequest['format']; support: Support[] }) => {
+      const request: TableRequest = { format: o.format, support: o.support, patterns, env: environment() };
+      process.exitCode = await asOurs(async () => (await import('../compat/part.ts')).printTable(request));
+    });
   compat
     .command('run')
     .summary('run test programs on the host and in sandboxes, and compare')
@@ -151,6 +207,50 @@ export function defineCompat(program: Command, globals: () => GlobalOptions): vo
       };
       process.exitCode = await asOurs(async () => (await import('../compat/part.ts')).runCompat(request));
     });
+  const traced = compat
+    .command('trace')
+    .summary('run a command in a sandbox and count the calls it makes')
+    .description('Runs a command as `ringfence do` does, then prints the system calls it made, with our support for each.');
+  doOptions(traced)
+    .option('--platform <name>', 'as before the command')
+    .addOption(new Option('--format <format>', 'of the report').choices(['text', 'json']).default('text'))
+    .option('-o, --output <file>', 'where the report goes (default: standard error)')
+    .addHelpText('after', TRACE_HELP)
+    .passThroughOptions()
+    .action(async (command: string[], o: TraceOptions) => {
+      process.exitCode = await trace(command, o, globals());
+    });
+}
+
+/** Runs a command as `do` does, with its calls counted. */
+async function trace(command: string[], o: TraceOptions, g: GlobalOptions): Promise<number> {
+  if (g.strace === true) throw new CliError('compat trace: calls are counted or, with --strace, logged: ringfence --strace do', EXIT_OWN);
+  const platform = o.platform === undefined ? g.platform : named(o.platform, EXIT_OWN);
+  const part = await import('../compat/part.ts');
+  const output = o.output ?? '';
+  try {
+    if (output !== '') closeSync(openSync(output, 'w'));
+  } catch (e) {
+    throw new CliError(`compat trace: cannot write to --output ${output}: ${codeOf(e)}`, EXIT_OWN);
+  }
+  const ends = new Int32Array(2);
+  check(host().pipe2(ends, O_CLOEXEC), 'cannot create a pipe');
+  const said = part.readPipe(ends[0] as number);
+  const status = await runDo(command, o, { ...g, ...(platform === undefined ? {} : { platform }) }, ends[1] as number);
+  const text = await said;
+  // Without a sandbox there is nothing to tell, and why has been told.
+  if (text !== '' || status !== EXIT_OWN)
+    await asOurs(async () => part.printTrace(text, { format: o.format, output, status, env: environment() }));
+  return status;
+}
+
+/** A platform by its name, or `auto`. */
+function named(wish: string, status: number): ReturnType<typeof platformName> {
+  try {
+    return platformName(wish);
+  } catch (e) {
+    throw new CliError((e as Error).message, status);
+  }
 }
 
 /** Failures of the part are told like our own: it has its own copy of their class. */

@@ -15,7 +15,7 @@ import { callerEnvironment, check, host, lastArguments } from '../host.ts';
 import { type AttachSource, startSandbox } from '../launch.ts';
 import { capabilitiesFor, ownRlimits, parseUser } from '../process.ts';
 
-interface DoOptions {
+export interface DoOptions {
   root: string;
   cwd?: string;
   env: string[];
@@ -39,17 +39,11 @@ const list = (value: string, all: string[]): string[] => [...all, value];
 
 /** Defines the command. */
 export function defineDo(program: Command, globals: () => GlobalOptions): void {
-  program
+  const command = program
     .command('do')
     .summary("run a command in a sandbox on the host's file tree")
-    .description("Runs a command in a sandbox on the host's file tree, read-only below an overlay in memory.")
-    .argument('<command...>', 'the command and its arguments')
-    .option('--root <dir>', 'the tree that the command sees as /', '/')
-    .option('--cwd <dir>', 'working folder in the sandbox (default: the current one)')
-    .option('-e, --env <K=V>', "sets a variable on top of the caller's environment; repeatable", list, [])
-    .option('-u, --user <uid:gid>', 'user and group in the sandbox (default: the current ones)')
-    .option('-v, --volume <src:dst[:ro]>', 'shows a folder or file of the host at another place, written through; repeatable', list, [])
-    .option('--network <kind>', 'none or sandbox: a loopback of its own; host is refused')
+    .description("Runs a command in a sandbox on the host's file tree, read-only below an overlay in memory.");
+  doOptions(command)
     .addHelpText('after', EXAMPLES)
     .passThroughOptions()
     .action(async (words: string[], options: DoOptions) => {
@@ -57,7 +51,20 @@ export function defineDo(program: Command, globals: () => GlobalOptions): void {
     });
 }
 
-async function runDo(words: string[], options: DoOptions, globals: GlobalOptions): Promise<number> {
+/** Gives a command the arguments and options of `do`. */
+export function doOptions(command: Command): Command {
+  return command
+    .argument('<command...>', 'the command and its arguments')
+    .option('--root <dir>', 'the tree that the command sees as /', '/')
+    .option('--cwd <dir>', 'working folder in the sandbox (default: the current one)')
+    .option('-e, --env <K=V>', "sets a variable on top of the caller's environment; repeatable", list, [])
+    .option('-u, --user <uid:gid>', 'user and group in the sandbox (default: the current ones)')
+    .option('-v, --volume <src:dst[:ro]>', 'shows a folder or file of the host at another place, written through; repeatable', list, [])
+    .option('--network <kind>', 'none or sandbox: a loopback of its own; host is refused');
+}
+
+/** Runs a command to its end; its exit status. `countsFd`: see SandboxRequest. */
+export async function runDo(words: string[], options: DoOptions, globals: GlobalOptions, countsFd?: number): Promise<number> {
   const chance = Buffer.alloc(3);
   check(host().getrandom(chance), 'no random numbers');
   const id = `do-${process.pid}-${chance.toString('hex')}`;
@@ -94,10 +101,12 @@ async function runDo(words: string[], options: DoOptions, globals: GlobalOptions
     gidMappings: [],
     cgroups: [],
     counters: {},
+    ...(countsFd === undefined ? {} : { countsFd }),
     oomScoreAdj: null,
     guestOom: 0,
   });
   for (const fd of ends) host().close(fd);
+  if (countsFd !== undefined) host().close(countsFd);
   return await foreground.run(standin, container.process.args[0] ?? '');
 }
 

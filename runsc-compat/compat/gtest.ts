@@ -28,7 +28,7 @@ export function parseList(text: string, disabledToo: boolean): string[] | null {
     } else if (/^\S+\.$/.test(bare)) suite = bare;
     else return null;
   }
-  return names;
+  return suite === '' ? null : names;
 }
 
 /** Arguments that choose cases, and how many of them fitted in; null: all that the program runs by itself. */

@@ -121,7 +121,7 @@ export async function runProgram(world: World, program: Program, told: Told | nu
     kind,
     cases,
     starts: c.starts,
-    status: c.last?.status ?? 0,
+    status: c.last === null ? 0 : c.last.status,
     stdout: c.last?.stdout ?? nothing,
     stderr: c.last?.stderr ?? nothing,
     unsupported: [...c.unsupported].sort(),

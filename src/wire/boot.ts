@@ -179,6 +179,8 @@ export interface BootConfig {
   standinFd: number;
   /** Files of the container's groups on the host that say what it uses, open for reading, by their names there. */
   counters?: Record<string, number>;
+  /** System calls are counted, and what came of it is written here at the end (CallCounts, as JSON); absent: they are not. */
+  countsFd?: number;
   /** The first container, whose end is the sandbox's. Started by the control method `start`. */
   container: ContainerConfig;
   stdio: StdioFds;

@@ -39,6 +39,7 @@ describe('what is printed', () => {
       'spec',
       'features',
       'doctor',
+      'compat',
       'completion',
     ];
     const all = bench.run(['--help']).stdout;

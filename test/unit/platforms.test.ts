@@ -42,6 +42,10 @@ describe('an engine', () => {
     expect(performance.now() - started).toBeGreaterThan(900);
   });
 
+  test('whose program waits for a child that works is waited for', () => {
+    expect(whyNot(engineOf("sh -c 'i=0; while [ $i -lt 3000000 ]; do i=$((i + 1)); done'; exit 0"))).toBeNull();
+  });
+
   test('whose program is slow because it works is waited for', () => {
     expect(whyNot(engineOf('i=0; while [ $i -lt 3000000 ]; do i=$((i + 1)); done'))).toBeNull();
   });

@@ -68,7 +68,7 @@ static int canonical(u64 address) { return address + (1ULL << 47) < 1ULL << 48; 
 static void make_ready(struct vcpu *v, u64 fs, u64 gs) {
   struct kvm_sync_regs *s = &v->run->s.regs;
   s->regs.rflags = (s->regs.rflags & FLAGS_USER) | FLAGS_ALWAYS;
-  v->run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+  v->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS; // KVM takes away what it has read
   const u32 cs = v->cs == USER_CS32 ? USER_CS32 : USER_CS;
   const int same = s->sregs.cs.dpl == 3 && s->sregs.ss.dpl == 3 && s->sregs.cs.selector == cs;
   if (same && !v->stale && s->sregs.fs.base == fs && s->sregs.gs.base == gs) return;
@@ -165,11 +165,10 @@ void run_guest(struct rf_block *b, struct rf_thread *t, struct vcpu *v) {
       fault(b, v, SIGSEGV, 0x80, 0, 13, 0);
       return;
     }
-    s64 r = ioctl(v->fd, KVM_RUN, 0);
+    s64 r = enter_vm(v);
     while (r == -EINTR && under_way(v)) {
       __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-      run->kvm_dirty_regs = 0;
-      r = ioctl(v->fd, KVM_RUN, 0);
+      r = enter_vm(v);
     }
     if (r == -EINTR || (r >= 0 && run->exit_reason == KVM_EXIT_INTR)) {
       v->cs = run->s.regs.sregs.cs.selector;

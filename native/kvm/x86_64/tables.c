@@ -31,6 +31,7 @@ static u32 lock;
 static u64 arena_used = PAGE_FREE;
 static u32 arena_slots; // in this VM
 static u32 granules;
+static u64 most_granules = MOST_GRANULES;
 static u32 places[MOST_GRANULES]; // granules by number
 static u32 here[MOST_GRANULES / 32 + 1]; // has this VM a slot for it?
 static u32 probe_here;
@@ -55,7 +56,11 @@ static s64 set_slot(u32 slot, u64 physical, u64 virtual, u64 bytes) {
 
 static u64 arena_end(u32 slots) { return slots == 0 ? 0 : ARENA_FIRST + (u64)(slots - 1) * 2 * ARENA_FIRST; }
 
-void tables_prepare(void) {
+// `bits` is what the VM's processors have for an address, `slots` what KVM has.
+void tables_prepare(u32 bits, u64 slots) {
+  const u64 fit = bits < 36 || bits > 52 ? 0 : ((1ULL << bits) - FIRST_GRANULE) >> GRANULE_BITS;
+  if (fit < most_granules) most_granules = fit;
+  if (slots - SLOT_GRANULE < most_granules) most_granules = slots - SLOT_GRANULE;
   const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
   const u64 prot = PROT_READ | PROT_WRITE;
   if (sys6(__NR_mmap, ARENA_BASE, arena_end(ARENA_SLOTS) * PAGE, prot, flags, (u64)-1, 0) < 0) die(81);
@@ -167,7 +172,7 @@ static void update(u64 start, u64 end, int nothing) {
 static s64 provide(u64 address) {
   const u64 at = address >> GRANULE_BITS;
   if (numbers[at] == 0) {
-    if (granules == MOST_GRANULES) return -ENOMEM;
+    if (granules >= most_granules) return -ENOMEM;
     places[granules] = (u32)at;
     numbers[at] = (u16)++granules;
   }

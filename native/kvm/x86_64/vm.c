@@ -36,7 +36,7 @@ static struct {
 #define TSS_PORTS_AT 0x66
 #define TSS_PORTS 0x68
 #define TSS_BYTES (TSS_PORTS + 33) // ports below 256, and the byte of ones behind them
-#define MOST_SLOTS_NEEDED 4096
+#define LEAST_SLOTS 4096
 
 static void host_cpuid(u32 function, u32 index, struct kvm_cpuid_entry2 *e) {
   __asm__ volatile("cpuid" : "=a"(e->eax), "=b"(e->ebx), "=c"(e->ecx), "=d"(e->edx) : "a"(function), "c"(index));
@@ -120,7 +120,8 @@ s64 vm_prepare(void) {
   if ((extension(KVM_CAP_SYNC_REGS) & KVM_CAP_SYNC_REGS_NEEDED) != KVM_CAP_SYNC_REGS_NEEDED) return RF_REFUSED_CAPABILITY;
   if (extension(KVM_CAP_IMMEDIATE_EXIT) <= 0 || extension(KVM_CAP_SYNC_MMU) <= 0) return RF_REFUSED_CAPABILITY;
   if (extension(KVM_CAP_XCRS) <= 0 || extension(KVM_CAP_XSAVE) <= 0) return RF_REFUSED_CAPABILITY;
-  if (extension(KVM_CAP_NR_MEMSLOTS) < MOST_SLOTS_NEEDED) return RF_REFUSED_SLOTS;
+  const s64 slots = extension(KVM_CAP_NR_MEMSLOTS);
+  if (slots < LEAST_SLOTS) return RF_REFUSED_SLOTS;
   const s64 processors = extension(KVM_CAP_MAX_VCPUS);
   most_vcpus = processors <= 0 ? 4 : processors < MOST_VCPUS ? (u32)processors : MOST_VCPUS;
   const s64 xsave = extension(KVM_CAP_XSAVE2);
@@ -134,7 +135,8 @@ s64 vm_prepare(void) {
   if ((xcr0 & 0xe0) != 0xe0) xcr0 &= ~0xe0ULL;
   for (u32 i = 0; i < cpuid.count; i++) see_host(&cpuid.entries[i]);
   learn_frames();
-  tables_prepare();
+  const struct kvm_cpuid_entry2 *sizes = cpuid_entry(0x80000008, 0);
+  tables_prepare(sizes == 0 ? 36 : sizes->eax & 0xff, (u64)slots);
   write_text();
   return 0;
 }

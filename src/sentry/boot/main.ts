@@ -24,6 +24,7 @@ import { installDeviceRules, Limits, quotaCpus } from '../kernel/limits.ts';
 import { Loop } from '../kernel/run.ts';
 import { installSignals } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
+import { Counter } from '../syscalls/counts.ts';
 import { Strace } from '../syscalls/strace.ts';
 import { handlers, names } from '../syscalls/table.ts';
 import { installTimers } from '../syscalls/timers.ts';
@@ -53,6 +54,15 @@ function readAll(host: ReturnType<typeof loadHost>, fd: number): string {
     parts.push(b.subarray(0, n));
   }
   return Buffer.concat(parts).toString('utf8');
+}
+
+/** Writes to a pipe until all is there or nobody reads. */
+function writeAll(fd: number, b: Uint8Array): void {
+  for (let at = 0; at < b.length; ) {
+    const n = host.write(fd, b, at, b.length - at);
+    if (n <= 0) return;
+    at += n;
+  }
 }
 
 /** From here on this process can do no more than its filter says. */
@@ -93,7 +103,7 @@ function boot(): number {
     patch: config.patch ?? true,
     // Looking for each other would only use up a quota.
     cpus: Math.min(addon.cpus(), config.container.limits === undefined ? Infinity : quotaCpus(config.container.limits)),
-    native: config.straceFd < 0 ? NATIVE_FUTEX | NATIVE_MADVISE : 0,
+    native: config.straceFd < 0 && config.countsFd === undefined ? NATIVE_FUTEX | NATIVE_MADVISE : 0,
   });
   const kernel = new Kernel(host, platform, log);
   kernel.bootNs = monotonicNs();
@@ -135,6 +145,8 @@ function boot(): number {
       host.write(config.straceFd, b, 0, b.length);
     }, only);
   }
+  const counter = config.countsFd === undefined ? null : new Counter();
+  if (counter !== null) loop.tracer = counter;
   const parts: SandboxParts = {
     hostFile: donatedFiles(kernel, host),
     files: (c, goferFd, ns) => buildFiles(kernel, c, goferFd, ns, (e) => booted || lastWords(e)),
@@ -155,6 +167,7 @@ function boot(): number {
     host.close(config.readyFd);
   }
   loop.run();
+  if (counter !== null) writeAll(config.countsFd as number, Buffer.from(JSON.stringify(counter.total(kernel.unsupported))));
   sandbox.finish();
   platform.shutdown();
   return 0;

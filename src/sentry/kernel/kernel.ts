@@ -50,7 +50,7 @@ export class Kernel {
   forks = 0;
   /** Counts that others keep, by name, for people (`ringfence debug`). */
   readonly counters: Map<string, () => number> = new Map();
-  /** Told (log, control) of calls without a handler, once each. */
+  /** Calls without a handler and options that guests asked for: told once each. */
   readonly unsupported: Set<string> = new Set();
   /** Takes note of a call that is not there; boot gives it. */
   unsupportedCall: (t: Task, nr: number) => void = () => {};

@@ -5,6 +5,7 @@
 
 import { CAP_SYS_ADMIN } from '../../abi/capability.ts';
 import { EINVAL, ENOSPC, EPERM } from '../../abi/errno.ts';
+import { SYS_unshare } from '../../abi/nr.ts';
 import {
   CLONE_NEWCGROUP,
   CLONE_NEWIPC,
@@ -20,6 +21,7 @@ import { type MountNamespace, nextNamespaceIno } from '../vfs/namespace.ts';
 import { Namespace } from './namespace.ts';
 import { PID_LEVEL_MAX, PidNamespace } from './pidns.ts';
 import type { Task } from './task.ts';
+import { noteOption } from './unsupported.ts';
 
 /** All flags of clone(2) that ask for new namespaces. */
 export const CLONE_NEW_ALL: number =
@@ -108,7 +110,10 @@ export function sysctlHome(kernel: { readonly sysctls: Map<string, string> }, ns
  */
 export function mayMakeNamespaces(t: Task, flags: number): number {
   if ((flags & CLONE_NEW_ALL) === 0) return 0;
-  if ((flags & CLONE_NEWUSER) !== 0) return -ENOSPC;
+  if ((flags & CLONE_NEWUSER) !== 0) {
+    noteOption(t, t.nr === SYS_unshare ? 'unshare' : 'clone', 'CLONE_NEWUSER');
+    return -ENOSPC;
+  }
   if (!t.creds.has(CAP_SYS_ADMIN)) return -EPERM;
   if ((flags & CLONE_NEWPID) !== 0) {
     if (t.ns.pid !== t.pidns) return -EINVAL;

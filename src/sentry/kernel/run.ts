@@ -51,9 +51,14 @@ export interface Poller {
 
 export type SyscallHandler = (t: Task) => number;
 
-/** Called before and after a handler when strace is on. */
+/** Told of calls when strace is on, or they are counted. */
 export interface Tracer {
+  /** Before the handler is called for the first time. */
   enter(t: Task): void;
+  /** The call waits. */
+  wait(t: Task): void;
+  /** Before the handler is called again. */
+  again(t: Task): void;
   leave(t: Task, result: number): void;
 }
 
@@ -274,7 +279,10 @@ export class Loop {
   private invoke(t: Task): void {
     const h = this.table[t.nr];
     let r: number;
-    if (this.tracer !== null && t.rs.fresh) this.tracer.enter(t);
+    if (this.tracer !== null) {
+      if (t.rs.fresh) this.tracer.enter(t);
+      else this.tracer.again(t);
+    }
     if (h === undefined) {
       this.unknown(t, t.nr);
       r = -ENOSYS;
@@ -287,6 +295,7 @@ export class Loop {
     }
     if (t.ptrace !== null && r !== TASK_EXITED && t.state !== TASK_DEAD && stopForEvent(t, r, r === BLOCKED)) return;
     if (r === BLOCKED) {
+      if (this.tracer !== null) this.tracer.wait(t);
       t.state = TASK_BLOCKED;
       const c = t.ctx;
       if (c.delivering) c.flush();

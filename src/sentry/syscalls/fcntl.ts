@@ -71,6 +71,7 @@ import type { File } from '../vfs/file.ts';
 import { dropWholeLock, findConflict, type LockOwner, locksOf, setRecordLock, setWholeLock, stopWaiting } from '../vfs/locks.ts';
 import { ownerOrCapable } from '../vfs/permission.ts';
 import { setAsync } from './async.ts';
+import { unknownOption } from './options.ts';
 import { full, partial, type Row } from './row.ts';
 
 /** Flags that F_SETFL may change. */
@@ -278,7 +279,7 @@ function fcntlFile(t: Task, f: File, cmd: number, arg: number): number {
       if (!f.writable) return -EPERM;
       return (arg & F_SEAL_WRITE) !== 0 && mappedForWriting(t, f) ? -EBUSY : f.inode.addSeals(arg);
     default:
-      return -EINVAL;
+      return unknownOption(t, 'fcntl', cmd, EINVAL);
   }
 }
 

@@ -18,6 +18,7 @@ import { monotonicNs, realtime } from '../../base/clock.ts';
 import { getI64, getU64 } from '../../base/bytes.ts';
 import { futexRequeue, futexWait, futexWake, futexWakeOp } from '../kernel/futex.ts';
 import type { Task } from '../kernel/task.ts';
+import { unknownOption } from './options.ts';
 import { full, partial, type Row } from './row.ts';
 
 const ANY = 0xffffffff;
@@ -70,7 +71,7 @@ export function sys_futex(t: Task): number {
     case FUTEX_WAKE_OP:
       return futexWakeOp(t, addr, Math.max(1, val | 0), t.arg(4), Math.max(1, t.argI(3)), t.argU(5), shared);
     default:
-      return -ENOSYS;
+      return unknownOption(t, 'futex', cmd, ENOSYS);
   }
 }
 

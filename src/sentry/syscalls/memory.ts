@@ -66,7 +66,9 @@ import { RLIMIT_MEMLOCK } from '../../abi/resource.ts';
 import { FileMapping, SharedMemory } from '../kernel/filemapping.ts';
 import { mayPtrace } from '../kernel/ptrace.ts';
 import type { Task } from '../kernel/task.ts';
+import { noteOption } from '../kernel/unsupported.ts';
 import { PAGE, pageDown, pageUp } from '../mm/memory.ts';
+import { unknownOption } from './options.ts';
 import { full, partial, type Row } from './row.ts';
 
 const PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC;
@@ -97,8 +99,14 @@ export function sys_mmap(t: Task): number {
   const type = flags & 3;
   if (type === 0) return -EINVAL;
   const shared = type !== MAP_PRIVATE;
-  if (type === MAP_SHARED_VALIDATE && (flags & MAP_SYNC) !== 0) return -EOPNOTSUPP;
-  if ((flags & MAP_HUGETLB) !== 0) return -ENOMEM;
+  if (type === MAP_SHARED_VALIDATE && (flags & MAP_SYNC) !== 0) {
+    noteOption(t, 'mmap', 'MAP_SYNC');
+    return -EOPNOTSUPP;
+  }
+  if ((flags & MAP_HUGETLB) !== 0) {
+    noteOption(t, 'mmap', 'MAP_HUGETLB');
+    return -ENOMEM;
+  }
   if (len > t.kernel.platform.maxAddress) return -ENOMEM;
   const kept = (flags & ~3) | (shared ? MAP_SHARED : MAP_PRIVATE);
   if ((flags & MAP_ANONYMOUS) !== 0) {
@@ -183,7 +191,9 @@ export function sys_madvise(t: Task): number {
   const advice = t.argI(2);
   if (addr % PAGE !== 0 || addr + len > t.kernel.platform.maxAddress) return -EINVAL;
   const known = HOST_ADVICE.has(advice);
-  if (!known && !QUIET_ADVICE.has(advice)) return advice === MADV_REMOVE ? removePages(t, addr, len) : -EINVAL;
+  if (!known && !QUIET_ADVICE.has(advice)) {
+    return advice === MADV_REMOVE ? removePages(t, addr, len) : unknownOption(t, 'madvise', advice, EINVAL);
+  }
   if (len === 0) return 0;
   if (known) {
     const r = t.mm.madvise(t.ctx, addr, len, advice);

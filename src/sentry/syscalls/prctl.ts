@@ -25,12 +25,10 @@ import {
   PR_GET_PDEATHSIG,
   PR_GET_SECCOMP,
   PR_GET_SECUREBITS,
-  PR_GET_THP_DISABLE,
   PR_GET_TID_ADDRESS,
   PR_GET_TIMERSLACK,
   PR_GET_TIMING,
   PR_GET_TSC,
-  PR_MCE_KILL,
   PR_SET_CHILD_SUBREAPER,
   PR_SET_DUMPABLE,
   PR_SET_KEEPCAPS,
@@ -40,10 +38,8 @@ import {
   PR_SET_PTRACER,
   PR_SET_SECCOMP,
   PR_SET_SECUREBITS,
-  PR_SET_THP_DISABLE,
   PR_SET_TIMERSLACK,
   PR_SET_TIMING,
-  PR_SET_VMA,
 } from '../../abi/prctl.ts';
 import { RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_NLIMITS, RLIMIT_NOFILE } from '../../abi/resource.ts';
 import { getU32, latin1DecodeZ, latin1Write, putU32, putU64 } from '../../base/bytes.ts';
@@ -51,6 +47,7 @@ import { REG_FS_BASE, REG_GS_BASE } from '../../platform/platform.ts';
 import { watchCpuLimit } from '../kernel/cputimers.ts';
 import type { Task } from '../kernel/task.ts';
 import { type CapSet, hasCap } from '../vfs/creds.ts';
+import { unknownOption } from './options.ts';
 import { full, partial, type Row } from './row.ts';
 import { prctlSetSeccomp } from './seccomp.ts';
 
@@ -187,15 +184,9 @@ export function sys_prctl(t: Task): number {
       return 0;
     case PR_GET_TID_ADDRESS:
       return t.writeU64(v, t.clearChildTid);
-    case PR_SET_THP_DISABLE:
-    case PR_GET_THP_DISABLE:
-    case PR_MCE_KILL:
-      return -EINVAL;
-    case PR_SET_VMA:
-      // Names of anonymous areas: as a kernel without CONFIG_ANON_VMA_NAME.
-      return -EINVAL;
+    // Names of anonymous areas (PR_SET_VMA) too: as a kernel without CONFIG_ANON_VMA_NAME.
     default:
-      return -EINVAL;
+      return unknownOption(t, 'prctl', op, EINVAL);
   }
 }
 
@@ -229,7 +220,7 @@ export function sys_arch_prctl(t: Task): number {
     case ARCH_SET_CPUID:
       return -ENODEV;
     default:
-      return -EINVAL;
+      return unknownOption(t, 'arch_prctl', t.argI(0), EINVAL);
   }
 }
 

@@ -72,6 +72,7 @@ import { encodeSigInfo } from '../kernel/sigframe.ts';
 import { SigInfo } from '../kernel/siginfo.ts';
 import { setMask, signalTask } from '../kernel/signals.ts';
 import { TASK_TRACED, type Task } from '../kernel/task.ts';
+import { unknownOption } from './options.ts';
 import { partial, type Row } from './row.ts';
 import { FP_LEGACY, readVectors, writeVectors } from './vectors.ts';
 
@@ -349,7 +350,7 @@ function request(t: Task, o: Task, p: Ptrace): number {
       detach(o, t.argI(3));
       return 0;
     default:
-      return -EIO;
+      return unknownOption(t, 'ptrace', t.argI(0), EIO);
   }
 }
 

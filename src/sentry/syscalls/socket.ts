@@ -1,6 +1,6 @@
 // socket(2) and what makes, names and connects sockets.
 
-import { EAGAIN, EALREADY, EBADF, EFAULT, EINPROGRESS, EINTR, EINVAL, ENOTSOCK } from '../../abi/errno.ts';
+import { EAFNOSUPPORT, EAGAIN, EALREADY, EBADF, EFAULT, EINPROGRESS, EINTR, EINVAL, ENOTSOCK } from '../../abi/errno.ts';
 import {
   SYS_accept,
   SYS_accept4,
@@ -23,6 +23,7 @@ import { createPair, createSocket } from '../net/families.ts';
 import { SOCKADDR_MAX } from '../net/message.ts';
 import { netOf } from '../net/netns.ts';
 import { SocketFile } from '../net/socket.ts';
+import { unknownOption } from './options.ts';
 import { full, type Row } from './row.ts';
 
 const TYPE_MASK = 0xf;
@@ -68,6 +69,7 @@ export function sys_socket(t: Task): number {
   const type = t.argI(1);
   if ((type & ~(TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK)) !== 0) return -EINVAL;
   const s = createSocket(t, netOf(t.ns.net.key), t.argI(0), type & TYPE_MASK, t.argI(2));
+  if (s === -EAFNOSUPPORT) return unknownOption(t, 'socket', t.argI(0), EAFNOSUPPORT);
   if (typeof s === 'number') return s;
   return t.fds.install(new SocketFile(s, type & SOCK_NONBLOCK), (type & SOCK_CLOEXEC) !== 0);
 }

@@ -6,6 +6,7 @@ import { SOL_SOCKET } from '../../abi/socket.ts';
 import { getI32, putU32 } from '../../base/bytes.ts';
 import type { Task } from '../kernel/task.ts';
 import { getSocketOption, setSocketOption } from '../net/options.ts';
+import { unknownSocketOption } from './options.ts';
 import { full, type Row } from './row.ts';
 import { socketOf } from './socket.ts';
 
@@ -23,6 +24,7 @@ export function sys_getsockopt(t: Task): number {
   const len = asked < out.length ? asked : out.length;
   const n =
     level === SOL_SOCKET ? getSocketOption(t, f.sock, name, out, len) : (f.sock.getOption(t, level, name, out, len) ?? -ENOPROTOOPT);
+  if (n === -ENOPROTOOPT) return unknownSocketOption(t, 'getsockopt', level, name, ENOPROTOOPT);
   if (n < 0) return n;
   if (t.copyOut(t.arg(3), out, 0, n) < 0) return -EFAULT;
   putU32(word, 0, n);
@@ -40,8 +42,9 @@ export function sys_setsockopt(t: Task): number {
   const val = t.kernel.tmp;
   const len = given < val.length ? given : val.length;
   if (t.copyIn(t.arg(3), val, 0, len) < 0) return -EFAULT;
-  if (level === SOL_SOCKET) return setSocketOption(t, f.sock, name, val, len);
-  return f.sock.setOption(t, level, name, val, len) ?? -ENOPROTOOPT;
+  const r =
+    level === SOL_SOCKET ? setSocketOption(t, f.sock, name, val, len) : (f.sock.setOption(t, level, name, val, len) ?? -ENOPROTOOPT);
+  return r === -ENOPROTOOPT ? unknownSocketOption(t, 'setsockopt', level, name, ENOPROTOOPT) : r;
 }
 
 export const rows: readonly Row[] = [

@@ -139,6 +139,10 @@ export class Strace implements Tracer {
     this.pending.set(t, { text: `${name}(${args.join(', ')})`, start: monotonicNs() });
   }
 
+  wait(): void {}
+
+  again(): void {}
+
   leave(t: Task, r: number): void {
     const p = this.pending.get(t);
     if (p === undefined) return;

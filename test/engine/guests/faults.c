@@ -199,6 +199,39 @@ static void no_addresses(void) {
   check(&back, (u64)to, 0);
 }
 
+// The page of old system calls: a kernel makes them for whoever jumps there (vsyscall=xonly), or has no such page (vsyscall=none). Nobody
+// runs what stands there, and nobody is killed for it unasked.
+static void old_calls(void) {
+  for (int n = 0; n < 8; n++) {
+    const u64 page = 0xffffffffff600000UL;
+    u64 now[2] = {0, 0}, later[2] = {0, 0};
+    struct attempt a;
+    SAME(CALL(96, now, 0), 0); // gettimeofday(2)
+    attempt_pattern(&a);
+    a.regs[RDX] = page + 0x400; // time(2)
+    a.regs[RDI] = 0;
+    attempt(&a, call_rdx);
+    SAME(CALL(96, later, 0), 0);
+    if (a.signal == SIGILL) {
+      SAME(a.seen[RIP], call_rdx + 2);
+      SAME(a.seen[RSP], a.regs[RSP]);
+      SAME(a.seen[RBX], a.regs[RBX]);
+      MUST(a.seen[RAX] >= now[0] && a.seen[RAX] <= later[0]);
+    } else {
+      SAME(a.signal, SIGSEGV);
+      SAME(a.address, page + 0x400);
+      SAME(a.seen[RIP], page + 0x400);
+      SAME(a.seen[ERROR], 0x15);
+    }
+    // Elsewhere in the page there is nothing to call.
+    attempt_pattern(&a);
+    a.regs[RDX] = page + 0x123;
+    attempt(&a, jump);
+    SAME(a.signal, SIGSEGV);
+    SAME(a.seen[RIP], page + 0x123);
+  }
+}
+
 static void stack_pages(void) {
   unsigned char *p = map(3 * PAGE);
   memset(p, 0, 3 * PAGE);
@@ -385,6 +418,7 @@ static void inside(void) {
   SAME(a.seen[RAX], 0xcc90);
 }
 
-TESTS({"memory", memory}, {"kernel_half", kernel_half}, {"no_addresses", no_addresses}, {"stack_pages", stack_pages}, {"traps", traps},
+TESTS({"memory", memory}, {"kernel_half", kernel_half}, {"no_addresses", no_addresses}, {"old_calls", old_calls},
+      {"stack_pages", stack_pages}, {"traps", traps},
       {"privileged", privileged}, {"gates", gates}, {"arithmetic", arithmetic}, {"alignment", alignment}, {"file_end", file_end},
       {"strings", strings}, {"again", again}, {"inside", inside});

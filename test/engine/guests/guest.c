@@ -350,6 +350,18 @@ static void hostile(void) {
   }
 }
 
+// Where an engine keeps nothing in guest memory, there is nothing: of all that a guest might look for.
+static void unseen(void) {
+  static const unsigned long places[] = {0x7ff000001000, 0x7ff000100000, 0x7ff000200000, 0x7ff000800000,     0x7ff100000000,    0x7ff110000000,
+                                         0x7ff120000000, 0x7ff200000000, 0x7ff280000000, 0xffffffffc0000000, 0xffffffffc0001000, 0xffffffffc0200000};
+  syscall(SYS_SET_HANDLER, on_fault);
+  for (unsigned i = 0; i < sizeof places / sizeof places[0]; i++) {
+    FAULT((void)*(volatile char *)places[i]);
+    FAULT(*(volatile char *)places[i] = 1);
+    FAULT(((void (*)(void))places[i])());
+  }
+}
+
 static void killed(void) {
   syscall(SYS_ASK, 7);
   for (;;) {
@@ -465,7 +477,8 @@ int main(int argc, char **argv) {
     const char *name;
     void (*run)(void);
   } all[] = {{"registers", registers}, {"vectors", vectors}, {"vector_state", vector_state}, {"faults", faults},   {"spin", spin},
-             {"threads", threads},     {"forks", forks},     {"maps", maps},                 {"hostile", hostile}, {"killed", killed},
+             {"threads", threads},     {"forks", forks},     {"maps", maps},                 {"hostile", hostile},
+             {"unseen", unseen},       {"killed", killed},
              {"storm", storm},         {"crowd", crowd},     {"leave", leave},               {"bench", bench}};
   for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
     if (argc < 2 || strcmp(argv[1], all[i].name) != 0) continue;
