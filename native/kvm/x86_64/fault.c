@@ -266,5 +266,11 @@ int unreachable(struct rf_block *b, struct vcpu *v) {
   s->regs.rip = start.rip;
   s->regs.rflags = start.rflags;
   s->regs.rsp = start.rsp;
-  return result == 0 ? fault(b, v, SIGBUS, BUS_ADRERR, bad, 14, bad_error | 4) : 1;
+  if (result != 0) return 1;
+  // What the record has may be gone from a copy of the process all the same (MADV_DONTFORK).
+  unsigned char resident;
+  if (sys3(__NR_mincore, bad & ~(PAGE - 1), PAGE, (u64)&resident) == -ENOMEM) {
+    return fault(b, v, SIGSEGV, SEGV_MAPERR, bad, 14, (bad_error & ~1U) | 4);
+  }
+  return fault(b, v, SIGBUS, BUS_ADRERR, bad, 14, bad_error | 4);
 }
