@@ -31,7 +31,7 @@ static int until(struct vcpu *v, u64 rip, u32 port) {
   s->sregs.cs = code;
   s->sregs.ss = data;
   v->run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-  const s64 r = ioctl(v->fd, KVM_RUN, 0);
+  const s64 r = enter_vm(v);
   if (trial_over || r == -EINTR) return RF_REFUSED_HANGS;
   if (r < 0 || v->run->exit_reason != KVM_EXIT_IO || v->run->io.port != port) return RF_REFUSED_TRIAL;
   return s->regs.rip - KERNEL_TEXT < PAGE ? 0 : RF_REFUSED_TRIAL;

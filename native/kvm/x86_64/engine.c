@@ -109,6 +109,7 @@ void stub_signal(int signal, const struct stub_siginfo *info, struct stub_uconte
   struct sigcontext *m = &uc->mcontext;
   const u64 ip = m->rip;
   const u64 index = ((u64)uc - RF_AREA_BASE) / RF_AREA_SIZE;
+  struct vcpu *v = index < RF_CONTEXTS ? vcpu_of((u32)index) : 0;
   (void)info;
   if (signal == SIGALRM) {
     if (vcpus[0].run != 0) __atomic_store_n(&vcpus[0].run->immediate_exit, 1, __ATOMIC_SEQ_CST);
@@ -117,13 +118,13 @@ void stub_signal(int signal, const struct stub_siginfo *info, struct stub_uconte
   }
   if (signal == RF_INTERRUPT_SIGNAL) {
     if (index >= RF_CONTEXTS) return;
-    const struct vcpu *v = vcpu_of((u32)index);
     if (v != 0) __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     if (ip >= (u64)stub_wait_start && ip < (u64)stub_wait_end && load(&block_of((u32)index)->want_interrupt)) {
       m->rip = (u64)stub_wait_interrupted;
     }
     return;
   }
+  if (v != 0) v->signal = (u32)signal;
   if (ip >= (u64)stub_copy_start && ip < (u64)stub_copy_end) {
     m->rip = (u64)stub_copy_failed;
   } else if (ip >= (u64)stub_copy_string && ip < (u64)stub_copy_string_failed) {

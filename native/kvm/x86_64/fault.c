@@ -190,7 +190,7 @@ int own_output(struct rf_block *b, struct vcpu *v) {
   const u32 port = run->io.port;
   unsigned char code[3] = {0};
   __atomic_store_n(&run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-  ioctl(v->fd, KVM_RUN, 0);
+  enter_vm(v);
   const u64 after = g->rip;
   *g = before;
   if (after >= RF_MIN_ADDRESS + 3 && after < RF_STUB_BASE) stub_copy(code, (const void *)(after - 3), 3);
@@ -218,15 +218,16 @@ int unreachable(struct rf_block *b, struct vcpu *v) {
   u64 top, bad = 0;
   u32 bad_error = 0;
   int result = 1;
+  v->signal = SIGBUS;
   if (++v->stuck > MOST_STUCK || probe_tables(&top) < 0) return fault(b, v, SIGBUS, BUS_ADRERR, start.rip, 14, 4);
   s->sregs.cr3 = top;
   for (u32 i = 0; i < PROBE_STEPS; i++) {
     run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
     __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-    s64 r = ioctl(v->fd, KVM_RUN, 0);
+    s64 r = enter_vm(v);
     while (r == -EINTR && s->regs.rip - KERNEL_BASE < 0x800000) {
       __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-      r = ioctl(v->fd, KVM_RUN, 0);
+      r = enter_vm(v);
     }
     if (r == -EINTR) continue;
     if (r < 0) break;
@@ -266,5 +267,8 @@ int unreachable(struct rf_block *b, struct vcpu *v) {
   s->regs.rip = start.rip;
   s->regs.rflags = start.rflags;
   s->regs.rsp = start.rsp;
-  return result == 0 ? fault(b, v, SIGBUS, BUS_ADRERR, bad, 14, bad_error | 4) : 1;
+  if (result != 0) return 1;
+  // Memory that the process does not have, whatever the record says: the guest has asked for it (MADV_DONTFORK).
+  if (v->signal == SIGSEGV) return fault(b, v, SIGSEGV, SEGV_MAPERR, bad, 14, (bad_error & ~1U) | 4);
+  return fault(b, v, SIGBUS, BUS_ADRERR, bad, 14, bad_error | 4);
 }

@@ -61,6 +61,7 @@ struct vcpu {
   u32 state; // VCPU_*
   u32 cs;    // the selector that the guest runs with
   u32 stale; // the processor has other control registers than the run page says
+  u32 signal; // of the last copy from or to guest memory that failed
   u32 stuck; // how often in a row memory could not be reached
 };
 
@@ -144,6 +145,15 @@ s64 stub_clone_thread(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 i
 s64 stub_touch(void *address);
 extern const char stub_touch_start[], stub_touch_end[];
 
-static inline s64 ioctl(int fd, u64 request, u64 argument) { return sys3(__NR_ioctl, (u64)fd, request, argument); }
+// An interrupt that arrives meanwhile is for later.
+static inline s64 ioctl(int fd, u64 request, u64 argument) {
+  s64 r;
+  do {
+    r = sys3(__NR_ioctl, (u64)fd, request, argument);
+  } while (r == -EINTR);
+  return r;
+}
+
+static inline s64 enter_vm(const struct vcpu *v) { return sys3(__NR_ioctl, (u64)v->fd, KVM_RUN, 0); }
 
 #endif

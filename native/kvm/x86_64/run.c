@@ -165,10 +165,10 @@ void run_guest(struct rf_block *b, struct rf_thread *t, struct vcpu *v) {
       fault(b, v, SIGSEGV, 0x80, 0, 13, 0);
       return;
     }
-    s64 r = ioctl(v->fd, KVM_RUN, 0);
+    s64 r = enter_vm(v);
     while (r == -EINTR && under_way(v)) {
       __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-      r = ioctl(v->fd, KVM_RUN, 0);
+      r = enter_vm(v);
     }
     if (r == -EINTR || (r >= 0 && run->exit_reason == KVM_EXIT_INTR)) {
       v->cs = run->s.regs.sregs.cs.selector;

@@ -67,6 +67,7 @@ static s64 start_thread(u32 index, u32 mine, const struct vcpu *v) {
   const u64 tid = (u64)&block_of(index)->tid;
   const u64 stack = (u64)thread_of(index) - 256;
   s64 r = get_fp(v, buffer);
+  set_vcpu(index, 0);
   if (r >= 0) r = set_fp(other, buffer);
   if (r >= 0) r = stub_clone_thread(CLONE_THREAD_FLAGS, stack, tid, tid, index, (u64)other);
   if (r < 0) vcpu_release(other);
@@ -85,9 +86,13 @@ static s64 fork_process(u32 index, int others, struct vcpu **v) {
   s64 r = -EPROTO;
   if (got > 0 && d.kind == RF_MESSAGE_FORK && d.count == 2) {
     r = get_fp(*v, buffer);
+    set_vcpu(index, 0); // an interrupt finds nothing to hurry in the child, which has no processor yet
     lock_space();
     if (r >= 0) r = sys6(__NR_clone, CLONE_FORK_FLAGS, 0, 0, 0, 0, 0);
-    if (r != 0) unlock_space();
+    if (r != 0) {
+      unlock_space();
+      set_vcpu(index, *v);
+    }
     if (r == 0) {
       enter_address_space(&d);
       vm_forget();
