@@ -11,7 +11,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The other engines that the whole run is for, as { name, must }; `must`: one that cannot work here is a failure. */
-const OTHERS = [];
+const OTHERS = [{ name: 'ptrace', must: true }];
 /** What runs on each of them. */
 const THEIRS = ['test/syscalls', 'test/engine'];
 

@@ -186,7 +186,7 @@ export class MiniKernel {
   }
 
   /** Runs until every task has ended; `limit` in milliseconds. As a kernel's loop does it: look a while, then sleep on the doorbell. */
-  async run(limit = 100_000): Promise<void> {
+  async run(limit = 60000): Promise<void> {
     const { platform, addon } = this;
     const deadline = Date.now() + limit;
     let idle = 0;

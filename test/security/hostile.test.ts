@@ -68,7 +68,7 @@ describe('a hostile guest', () => {
       const end = /^end: (.*)$/m.exec(r.stdout)?.[1] ?? 'nothing';
       if (MUST_FAIL.includes(name)) expect(end, r.stdout).toBe('exit 0');
       else if (MAY_HANG.includes(name)) expect(end, r.stdout).toMatch(/^(exit 0|signal \d+|still runs)$/);
-      else expect(end, r.stdout).toMatch(/^(exit 0|signal (4|5|7|9|11|31))$/);
+      else expect(end, r.stdout).toMatch(/^(exit 0|signal (4|5|7|9|10|11|31))$/);
       expect(readFileSync(join(dir, 'marker'), 'utf8')).toBe('of the host');
       expect(existsSync(join(dir, 'x'))).toBe(false);
     });

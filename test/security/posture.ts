@@ -19,7 +19,10 @@ export interface Posture {
   dumpable: boolean;
   /** What its descriptors may refer to. */
   descriptors: readonly RegExp[];
-  /** How many sockets among them, at most; -1: its own five, one for each guest, and the caller's output, which is one in the test. */
+  /**
+   * How many sockets among them, at most; -1: its own five, one for each guest, and the caller's output, which is one in the test; -2: one,
+   * and one for each guest.
+   */
   sockets: number;
   /** Names in its root, /dist and /attach/N left closed; null: the host's root. */
   root: RegExp | null;
@@ -55,6 +58,9 @@ const guest: Posture = {
   root: NODE_ROOT,
 };
 
+/** On ptrace the stub is the tracer, and its descriptors are those of all guests too, none of whose calls reaches the host. */
+const traced = testPlatform === 'ptrace';
+
 export const POSTURE: Record<Role, Posture> = {
   standin: {
     uid: 'caller',
@@ -75,8 +81,8 @@ export const POSTURE: Record<Role, Posture> = {
     descriptors: [...STREAMS, ...ANONYMOUS, /^anon_inode:\[pidfd\]$/, /^\/memfd:/, /^\/attach\/0\//, COUNTER, FUSE_DEVICE],
     sockets: -1,
   },
-  stub: guest,
-  guest,
+  stub: traced ? { ...guest, dumpable: false, sockets: -2 } : guest,
+  guest: traced ? { ...guest, filters: 2, sockets: -2 } : guest,
   gofer: {
     uid: 'caller',
     capabilities: FILE_CAPABILITIES,

@@ -100,6 +100,29 @@ TEST(preadv2_flags, lseek, preadv2, pwritev2, read, write) {
   CHECK_EQ(pwritev2(fd, &(struct iovec){"Z", 1}, 1, 0, RWF_APPEND), 1);
   CHECK_STR(get_file("f"), "0123456789Z");
   CHECK_EQ(pwritev2(fd, &(struct iovec){"Y", 1}, 1, 0, RWF_DSYNC), 1);
+  CHECK_EQ(pwritev2(fd, &(struct iovec){"X", 1}, 1, 1, RWF_SYNC | RWF_HIPRI), 1);
+  CHECK_STR(get_file("f"), "YX23456789Z");
+  CHECK_ERRNO(pwritev2(fd, &(struct iovec){"Y", 1}, 1, 0, 0x40000000), EOPNOTSUPP);
+  CHECK_ERRNO(preadv2(fd, &v, 1, -2, 0), EINVAL);
+  CHECK_ERRNO(pwritev2(fd, &v, 1, -2, 0), EINVAL);
+  CHECK_ERRNO(preadv2(-1, &v, 1, 0, 0), EBADF);
+  CHECK_ERRNO(pwritev2(fd, &v, 1025, 0, 0), EINVAL);
+}
+
+TEST(synchronous_writes, openat, write, pwrite64, writev) {
+  const int kinds[] = {O_SYNC, O_DSYNC};
+  for (int i = 0; i < 2; i++) {
+    int fd = open("s", O_RDWR | O_CREAT | O_TRUNC | kinds[i], 0600), fds[2];
+    CHECK_OK(fd);
+    CHECK_EQ(fcntl(fd, F_GETFL) & O_SYNC, kinds[i]);
+    CHECK_EQ(write(fd, "abc", 3), 3);
+    CHECK_EQ(pwrite(fd, "B", 1, 1), 1);
+    CHECK_EQ(writev(fd, &(struct iovec){"d", 1}, 1), 1);
+    CHECK_STR(get_file("s"), "aBcd");
+    CHECK_OK(pipe(fds));
+    CHECK_EQ(write(fds[1], "x", 1), 1);
+    close(fd);
+  }
 }
 
 TEST(lseek_whence, lseek, pread64, write) {

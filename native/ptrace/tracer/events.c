@@ -62,6 +62,7 @@ static void show_foreign(struct thread *t) {
   const struct fault f = {SIGSEGV, SI_KERNEL, 0, 13, 0x402};
   t->regs.rip -= 2;
   t->regs.rax = t->regs.orig_rax;
+  t->dirty = 1;
   show_fault(t, &f);
 }
 
@@ -84,8 +85,7 @@ static void call_stop(struct thread *t) {
     if (ptrace(PTRACE_POKEUSR, t->tid, offsetof(struct user_regs_struct, orig_rax), ~0ULL) < 0) return;
     do {
       if (ptrace(PTRACE_SYSCALL, t->tid, 0, 0) < 0 || !wait_for(t->tid, &status)) return;
-      const u32 sig = (u32)status >> 8 & 0xff;
-      if (status >> 16 == 0 && sig != SYSCALL_STOP) t->held |= 1U << (sig & 31);
+      if (status >> 8 != SYSCALL_STOP) hold(t, status);
     } while ((status >> 8) != SYSCALL_STOP);
     t->dirty = 1;
   }
@@ -160,8 +160,8 @@ void resume(struct thread *t) {
     set_status(t, LEAVES); // it is dying
     return;
   }
-  for (u32 held = t->held, signal = 1; held != 0; held &= ~(1U << signal++)) {
-    if (!(held & 1U << signal)) continue;
+  for (u32 signal = 1; signal < 64 && t->held >> signal != 0; signal++) {
+    if ((t->held >> signal & 1) == 0) continue;
     if (signal == RF_INTERRUPT_SIGNAL && load(&t->block->want_interrupt) == 0) continue;
     sys3(__NR_tgkill, (u64)t->space->pid, (u64)t->tid, signal);
   }

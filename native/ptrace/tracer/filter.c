@@ -26,7 +26,7 @@
 // A call that was taken away from a thread on its way into the kernel (PTRACE_SYSCALL).
 #define NO_CALL UNLESS(~0U, 1), {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS}
 
-#define HEAD LOAD(OFFSET_ARCH), IF(RF_AUDIT_ARCH, 1), TRAP, LOAD(OFFSET_NR), NO_CALL
+#define HEAD LOAD(OFFSET_NR), NO_CALL, LOAD(OFFSET_ARCH), IF(RF_AUDIT_ARCH, 1), TRAP, LOAD(OFFSET_NR)
 
 // What guests are told to call in their own address space.
 #define MEMORY_CALLS \

@@ -8,7 +8,11 @@
 #define TOP 0x7ffffffff000ULL // of user addresses with four levels of page tables
 
 struct thread seed;
+#ifdef WITHOUT_SYSEMU // CC='gcc -DWITHOUT_SYSEMU': for tests on hosts that have it
+u32 tracer_request = PTRACE_SYSCALL;
+#else
 u32 tracer_request = PTRACE_SYSEMU;
+#endif
 u32 tracer_yama;
 
 static struct space seed_space;

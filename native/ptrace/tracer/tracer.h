@@ -31,7 +31,7 @@ struct thread {
   int tid;
   enum status status;
   int gone;  // it was reaped
-  u32 held;  // signals that came while it carried out a command
+  u64 held;  // signals that came while it carried out a command, and SIGSTOP if its process was stopped then
   u32 dirty; // the processor's registers are not those of the stop any more
   struct user_regs_struct regs; // the guest's
 };
@@ -104,6 +104,7 @@ int wait_for(int tid, int *status);
 int get_regs(struct thread *t);
 int set_regs(struct thread *t);
 void kill_process(struct thread *t);
+void hold(struct thread *t, int status);
 int run_to(struct thread *t, const char *trap, u64 signal, struct user_regs_struct *now);
 s64 inject(struct thread *t, s64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f);
 s64 inject_clone(struct thread *t, u64 flags);

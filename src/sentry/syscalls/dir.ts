@@ -1,7 +1,7 @@
 // Names and directories: mkdir(2), unlink(2), rename(2), link(2), symlink(2), mknod(2), getdents(2), chdir(2), getcwd(2), chroot(2).
 
 import { CAP_SYS_CHROOT } from '../../abi/capability.ts';
-import { EBADF, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE } from '../../abi/errno.ts';
+import { EBADF, EFAULT, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE } from '../../abi/errno.ts';
 import { IN_ACCESS } from '../../abi/eventfd.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW } from '../../abi/fcntl.ts';
 import {
@@ -206,12 +206,15 @@ function getdents(t: Task, wide: boolean): number {
   sink.used = 0;
   sink.refused = false;
   sink.wide = wide;
+  const from = f.pos;
   const err = f.readdir(t, sink);
   if (err < 0) return err;
   if (sink.used === 0) return sink.refused ? -EINVAL : 0;
   if (f.dentry !== null) notifyDentry(f.dentry, IN_ACCESS);
-  const e = t.copyOut(t.arg(1), sink.buf, 0, sink.used);
-  return e < 0 ? e : sink.used;
+  if (t.copyOut(t.arg(1), sink.buf, 0, sink.used) >= 0) return sink.used;
+  // Nobody was told of them.
+  f.pos = from;
+  return -EFAULT;
 }
 
 /** getdents(2). */

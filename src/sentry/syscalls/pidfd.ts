@@ -14,7 +14,7 @@ import { full, partial, type Row } from './row.ts';
 import { mayKill, sendTo } from './signal.ts';
 
 const NSIG = 64;
-const SIGINFO_SIZE = 128;
+const SIGINFO_SIZE = 48;
 
 /** pidfd_open(2). */
 export function sys_pidfd_open(t: Task): number {

@@ -2,7 +2,7 @@
 
 import { EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EOVERFLOW, ESPIPE } from '../../abi/errno.ts';
 import { IN_ACCESS, IN_MODIFY } from '../../abi/eventfd.ts';
-import { O_APPEND, O_NONBLOCK } from '../../abi/fcntl.ts';
+import { O_APPEND, O_DSYNC, O_NONBLOCK, O_SYNC } from '../../abi/fcntl.ts';
 import {
   SYS_copy_file_range,
   SYS_lseek,
@@ -23,13 +23,13 @@ import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM } 
 import { RLIMIT_FSIZE } from '../../abi/resource.ts';
 import { SIGXFSZ } from '../../abi/signal.ts';
 import { S_IFDIR, S_IFMT, S_IFREG } from '../../abi/stat.ts';
-import { RWF_APPEND, RWF_NOWAIT, RWF_SUPPORTED, SEEK_CUR, SEEK_SET, UIO_MAXIOV } from '../../abi/uio.ts';
+import { RWF_APPEND, RWF_DSYNC, RWF_NOWAIT, RWF_SUPPORTED, RWF_SYNC, SEEK_CUR, SEEK_SET, UIO_MAXIOV } from '../../abi/uio.ts';
 import { BLOCKED } from '../../base/result.ts';
 import type { IoVec, Task } from '../kernel/task.ts';
 import type { File } from '../vfs/file.ts';
 import { notifyDentry } from '../vfs/notify.ts';
 import { stripPrivileges } from '../vfs/permission.ts';
-import { full, partial, type Row } from './row.ts';
+import { full, type Row } from './row.ts';
 
 /** MAX_RW_COUNT: what one call moves at most. */
 const MAX_COUNT = 0x7ffff000;
@@ -175,7 +175,7 @@ export function sys_read(t: Task): number {
 export function sys_write(t: Task): number {
   const f = writable(t, t.argI(0));
   if (typeof f === 'number') return f;
-  return writeFrom(t, f, t.arg(1), t.arg(2), SEQUENTIAL, false);
+  return settled(f, writeFrom(t, f, t.arg(1), t.arg(2), SEQUENTIAL, false), f.flags);
 }
 
 /** pread(2). */
@@ -195,7 +195,7 @@ export function sys_pwrite64(t: Task): number {
   const f = writable(t, t.argI(0));
   if (typeof f === 'number') return f;
   if (f.stream) return -ESPIPE;
-  return writeFrom(t, f, t.arg(1), t.arg(2), pos, false);
+  return settled(f, writeFrom(t, f, t.arg(1), t.arg(2), pos, false), f.flags);
 }
 
 // Vectors: gathered into or scattered from the transfer buffer, so that the file sees one operation.
@@ -300,6 +300,13 @@ function readv(t: Task, pos: number, nowait: boolean): number {
   return vectorTotal === 0 ? 0 : readVector(t, f, v, count, pos, nowait);
 }
 
+/** A write to a file that was opened with O_SYNC or O_DSYNC, or with such flags of its own, is on the disk when it returns. */
+function settled(f: File, n: number, flags: number): number {
+  if ((flags & O_DSYNC) === 0 || n <= 0 || (f.inode.mode & S_IFMT) !== S_IFREG) return n;
+  const err = f.fsync((flags & O_SYNC) !== O_SYNC);
+  return err < 0 ? err : n;
+}
+
 function writev(t: Task, pos: number, nowait: boolean): number {
   const f = writable(t, t.argI(0));
   if (typeof f === 'number') return f;
@@ -307,7 +314,7 @@ function writev(t: Task, pos: number, nowait: boolean): number {
   const count = t.argI(2);
   const v = vector(t, t.arg(1), count);
   if (typeof v === 'number') return v;
-  return vectorTotal === 0 ? 0 : writeVector(t, f, v, count, pos, nowait);
+  return vectorTotal === 0 ? 0 : settled(f, writeVector(t, f, v, count, pos, nowait), f.flags);
 }
 
 /** readv(2). */
@@ -349,8 +356,15 @@ export function sys_preadv2(t: Task): number {
 
 /** pwritev2(2). */
 export function sys_pwritev2(t: Task): number {
-  let pos = t.argS(3);
   const flags = t.argU(5);
+  const n = writevFlags(t, flags);
+  if (n <= 0 || (flags & (RWF_DSYNC | RWF_SYNC)) === 0) return n;
+  const f = t.fds.get(t.argI(0));
+  return f === null ? n : settled(f, n, (flags & RWF_SYNC) !== 0 ? O_SYNC : O_DSYNC);
+}
+
+function writevFlags(t: Task, flags: number): number {
+  let pos = t.argS(3);
   if ((flags & ~RWF_SUPPORTED) !== 0) return unknownFlags(t, writable(t, t.argI(0)));
   if (pos < -1) return -EINVAL;
   if ((flags & RWF_APPEND) !== 0) {
@@ -501,19 +515,9 @@ export const rows: readonly Row[] = [
   full(SYS_writev, 'writev', sys_writev, 'fd', 'ptr', 'int'),
   full(SYS_preadv, 'preadv', sys_preadv, 'fd', 'ptr', 'int', 'long'),
   full(SYS_pwritev, 'pwritev', sys_pwritev, 'fd', 'ptr', 'int', 'long'),
-  partial(SYS_preadv2, 'preadv2', sys_preadv2, 'RWF_HIPRI is a hint that is ignored', 'fd', 'ptr', 'int', 'long', 'long', 'hex'),
-  partial(
-    SYS_pwritev2,
-    'pwritev2',
-    sys_pwritev2,
-    'RWF_DSYNC and RWF_SYNC do not wait for the disk',
-    'fd',
-    'ptr',
-    'int',
-    'long',
-    'long',
-    'hex',
-  ),
+  // RWF_HIPRI asks to poll a device that can be polled; none here can.
+  full(SYS_preadv2, 'preadv2', sys_preadv2, 'fd', 'ptr', 'int', 'long', 'long', 'hex'),
+  full(SYS_pwritev2, 'pwritev2', sys_pwritev2, 'fd', 'ptr', 'int', 'long', 'long', 'hex'),
   full(SYS_lseek, 'lseek', sys_lseek, 'fd', 'long', 'whence'),
   full(SYS_sendfile, 'sendfile', sys_sendfile, 'fd', 'fd', 'ptr', 'size'),
   full(SYS_copy_file_range, 'copy_file_range', sys_copy_file_range, 'fd', 'ptr', 'fd', 'ptr', 'size', 'hex'),

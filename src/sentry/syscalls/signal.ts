@@ -43,6 +43,8 @@ import { full, type Row } from './row.ts';
 
 const FIRST_RT = 32;
 const NSIG = 64;
+/** The bytes of a siginfo_t that Linux reads: the rest is reserved. */
+const SIGINFO_READ = 48;
 const SET_SIZE = 8;
 const SI_USER = 0;
 const SI_TKILL = -6;
@@ -284,7 +286,7 @@ export function sys_tkill(t: Task): number {
 /** A siginfo_t that the guest made up: only codes below zero are its to give, unless it sends to itself. */
 function readInfo(t: Task, addr: number, sig: number, self: boolean): SigInfo | number {
   const b = t.kernel.tmp;
-  if (t.copyIn(addr, b, 0, 128) < 0) return -EFAULT;
+  if (t.copyIn(addr, b, 0, SIGINFO_READ) < 0) return -EFAULT;
   const code = getI32(b, 8);
   if ((code >= 0 || code === SI_TKILL) && !self) return -EPERM;
   const info = new SigInfo(sig, code);

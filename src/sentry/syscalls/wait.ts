@@ -184,9 +184,10 @@ export function sys_wait4(t: Task): number {
   if (r === 0) return (options & WNOHANG) !== 0 ? 0 : t.waitOn(t.tg.childQueue, -1);
   const status = found.status;
   const c = found.child;
-  if (t.arg(1) !== 0 && t.writeU32(t.arg(1), status) < 0) return -EFAULT;
-  if (t.arg(3) !== 0 && writeRusage(t, c, t.arg(3)) < 0) return -EFAULT;
-  return take(t, want);
+  const told = (t.arg(1) === 0 || t.writeU32(t.arg(1), status) >= 0) && (t.arg(3) === 0 || writeRusage(t, c, t.arg(3)) >= 0);
+  // Who cannot be told has waited for it all the same.
+  const taken = take(t, want);
+  return told ? taken : -EFAULT;
 }
 
 /** What waitid(2) writes of a siginfo_t: up to si_status. */
@@ -235,6 +236,7 @@ function waitId(t: Task): number {
     return infop !== 0 ? t.copyOut(infop, b, 0, WAITID_BYTES) : 0;
   }
   const c = found.child;
+  let told = true;
   if (infop !== 0) {
     const info = new SigInfo(SIGCHLD, found.code);
     info.pid = found.pid;
@@ -251,11 +253,11 @@ function waitId(t: Task): number {
               : found.status & 0x7f;
     encodeSigInfo(info, b, 0);
     putU32(b, 4, 0);
-    if (t.copyOut(infop, b, 0, WAITID_BYTES) < 0) return -EFAULT;
+    if (t.copyOut(infop, b, 0, WAITID_BYTES) < 0) told = false;
   }
-  if (t.arg(4) !== 0 && writeRusage(t, c, t.arg(4)) < 0) return -EFAULT;
+  if (t.arg(4) !== 0 && writeRusage(t, c, t.arg(4)) < 0) told = false;
   take(t, options);
-  return 0;
+  return told ? 0 : -EFAULT;
 }
 
 export const rows: readonly Row[] = [

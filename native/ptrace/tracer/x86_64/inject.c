@@ -28,6 +28,15 @@ int set_regs(struct thread *t) {
 // Its process cannot go on.
 void kill_process(struct thread *t) { sys3(__NR_kill, (u64)t->space->pid, SIGKILL, 0); }
 
+// A stop in between, for something that the thread is to meet when it goes on in guest code.
+void hold(struct thread *t, int status) {
+  const u32 signal = (u32)status >> 8 & 0x7f;
+  const u32 event = (u32)status >> 16;
+  if (event == 0) t->held |= 1ULL << (signal & 63);
+  else if (event == PTRACE_EVENT_STOP && signal == SIGTRAP) t->held &= ~(1ULL << SIGSTOP);
+  else if (event == PTRACE_EVENT_STOP) t->held |= 1ULL << SIGSTOP;
+}
+
 // Lets the thread go on, with a signal or none, until it stands behind the trap at `trap`: its registers are `now` then. Signals that come
 // meanwhile are kept. 0: it is gone.
 int run_to(struct thread *t, const char *trap, u64 signal, struct user_regs_struct *now) {
@@ -36,7 +45,10 @@ int run_to(struct thread *t, const char *trap, u64 signal, struct user_regs_stru
     if (ptrace(PTRACE_CONT, t->tid, 0, signal) < 0 || !wait_for(t->tid, &status)) return 0;
     signal = 0;
     const u32 sig = (u32)status >> 8 & 0xff;
-    if (status >> 16 != 0) continue; // a stop of its process: whoever goes on after that takes note of it
+    if (status >> 16 != 0) {
+      hold(t, status);
+      continue;
+    }
     if (sig == SIGTRAP) {
       if (ptrace(PTRACE_GETREGS, t->tid, 0, (u64)now) < 0) return 0;
       if (now->rip == (u64)trap) return 1;
@@ -46,7 +58,7 @@ int run_to(struct thread *t, const char *trap, u64 signal, struct user_regs_stru
       kill_process(t); // there is no page any more, or a call that the filter does not know
       return 0;
     }
-    t->held |= 1U << (sig & 31);
+    hold(t, status);
   }
 }
 
@@ -93,18 +105,16 @@ s64 inject_clone(struct thread *t, u64 flags) {
     if (event == 0 && sig == SIGTRAP) {
       if (ptrace(PTRACE_GETREGS, t->tid, 0, (u64)&now) < 0) return -ESRCH;
       if (now.rip == (u64)page_trapped) return (s64)now.rax;
-    } else if (event == 0) {
-      t->held |= 1U << (sig & 31);
+    } else {
+      hold(t, status);
     }
   }
   const int whole = run_to(t, page_trapped, 0, &now);
-  if (child == 0) return whole ? -EAGAIN : -ESRCH;
-  for (;;) {
-    if (!wait_for((int)child, &status)) return whole ? -EAGAIN : -ESRCH; // killed at once
-    if ((u32)status >> 16 == PTRACE_EVENT_STOP) break;
-    if (ptrace(PTRACE_CONT, (int)child, 0, 0) < 0) return -EAGAIN;
-  }
-  return whole ? (s64)child : -ESRCH;
+  // The child's own first stop, before it does anything.
+  const int lives = wait_for((int)child, &status);
+  if (whole && lives) return (s64)child;
+  if (lives) sys3(__NR_kill, child, SIGKILL, 0);
+  return whole ? -EAGAIN : -ESRCH;
 }
 
 // Has the thread make a call that it does not come back from.
