@@ -46,9 +46,18 @@ export const LOG_PATH: string = `/proc/self/fd/${LOG_FD}`;
 /** Everything that runs, for a run that is broken off. */
 const running = new Set<() => void>();
 
-/** Ends all that runs. */
-export function stopAll(): void {
+/** Told of the end of the last that runs; null: nothing was broken off. */
+let allStopped: (() => void) | null = null;
+
+/** Ends all that runs, and lets nothing begin any more: what waits for a run waits for ever. Resolves when all is collected. */
+export function stopAll(): Promise<void> {
+  const end = new Promise<void>((done) => {
+    allStopped = done;
+    setTimeout(done, LATE);
+  });
   for (const stop of running) stop();
+  if (running.size === 0) allStopped?.();
+  return end;
 }
 
 function openPipe(): [number, number] {
@@ -97,6 +106,7 @@ function sweep(mark: string): void {
 
 /** Runs a command. Rejects when it cannot be started at all. */
 export function execute(e: Execution, env: Readonly<Record<string, string>>): Promise<Outcome> {
+  if (allStopped !== null) return new Promise(() => undefined);
   const started = performance.now();
   const [outRead, outWrite] = openPipe();
   const [errRead, errWrite] = openPipe();
@@ -133,6 +143,10 @@ export function execute(e: Execution, env: Readonly<Record<string, string>>): Pr
       if (--open > 0) return;
       clearTimeout(timer);
       running.delete(stop);
+      if (allStopped !== null) {
+        if (running.size === 0) allStopped();
+        return;
+      }
       if (failure !== null) {
         reject(failure);
         return;

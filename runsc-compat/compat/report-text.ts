@@ -112,7 +112,7 @@ function verdictLines(all: readonly Comparison[], colour: boolean): string {
       const here = all.filter((c) => c.world === world);
       const passes = here.reduce((n, c) => n + c.cases.filter((k) => k.host.verdict === 'pass').length, 0);
       const bad = here.reduce((n, c) => n + count(c, 'fails'), 0);
-      const text = `${world}: ${bad} of ${counted(passes, 'case')} that pass on the host ${bad === 1 ? 'fails' : 'fail'} inside`;
+      const text = `${world}: ${bad} of ${counted(passes, 'case')} that ${passes === 1 ? 'passes' : 'pass'} on the host ${bad === 1 ? 'fails' : 'fail'} inside`;
       return `${styled(bad === 0 ? 'green' : 'red', text, colour)}\n`;
     })
     .join('');

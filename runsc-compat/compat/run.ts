@@ -80,8 +80,9 @@ function endWithSignals(progress: Progress): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
       progress.clear();
-      stopAll();
-      process.exit(128 + constants.signals[signal]);
+      stopAll()
+        .then(() => process.exit(128 + constants.signals[signal]))
+        .catch(() => process.exit(EXIT_USAGE));
     });
   }
 }

@@ -1,11 +1,11 @@
 // ringfence compat run: GoogleTest, TAP and plain programs; hangs, crashes and differences; reports.
 
-import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { testPlatform } from '../support/platform.ts';
+import { ringfence, testPlatform } from '../support/platform.ts';
 import { build, compat, type JsonReport, programs, report, verdicts } from './support.ts';
 
 /** Seconds without a sign of life, where something hangs: long enough for a sandbox to start on a busy machine. */
@@ -264,6 +264,21 @@ describe('plain programs', () => {
     expect(verdicts(r)).toEqual({ '(program)': 'hang > hang' });
     expect(r.programs[0]?.host.status).toBeNull();
     expect(commandLines().filter((c) => c.includes('sleep 4321') || c.includes('tree.sh'))).toEqual([]);
+  });
+
+  test.each(['SIGINT', 'SIGTERM'] as const)('%s ends all of it', async (signal) => {
+    const sign = `/dev/shm/rf-compat-${signal}`;
+    const program = script(`waits-${signal}`, `touch ${sign}; setsid sleep 4322 & sleep 4322`);
+    const child = spawn(ringfence, ['compat', 'run', '-q', '--', program], { stdio: 'ignore' });
+    const end = new Promise((done) => child.on('exit', (code) => done(code)));
+    try {
+      while (!existsSync(sign) || commandLines().filter((c) => c === 'sleep 4322').length < 2) await new Promise((r) => setTimeout(r, 50));
+      child.kill(signal);
+      expect(await end).toBe(signal === 'SIGINT' ? 130 : 143);
+      expect(commandLines().filter((c) => c.includes('sleep 4322') || c.includes(program))).toEqual([]);
+    } finally {
+      rmSync(sign, { force: true });
+    }
   });
 
   test('unsupported calls and options', async () => {

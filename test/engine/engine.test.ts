@@ -120,21 +120,25 @@ test('faults carry signal, code, address, trap and error', async () => {
 
 const unseen = testEngine().without.includes('a stub in guest memory');
 
-test.runIf(unseen)('a guest that looks for the engine finds nothing', async () => {
+async function looksForEngine(): Promise<void> {
   const k = await run(['unseen']);
   expect(k.output).toBe('ok unseen\n');
   expect(k.faults.length).toBe(36);
   for (const f of k.faults) expect([f.signal, f.code, f.trap]).toEqual([11, 1, 14]);
-});
+}
 
-test.skipIf(unseen)('a guest that calls into the stub gets nothing', async () => {
+async function callsIntoStub(): Promise<void> {
   const k = await run(['hostile']);
   expect(k.output).toBe('ok hostile\n');
   expect(k.fromStub.length).toBe(30);
   const region = testEngine().without.includes('a region in guest memory') ? [0x7ff000200000] : [];
   expect(k.faults.map((f) => f.address)).toEqual([0x7ff000100000, 0x7ff000001000, ...region]);
   expect(k.gone).toBe(1 - region.length);
-});
+}
+
+// What an engine does not have by nature is not looked for: the other test takes its place.
+if (unseen) test('a guest that looks for the engine finds nothing', looksForEngine);
+else test('a guest that calls into the stub gets nothing', callsIntoStub);
 
 test('a killed guest process shows as gone, even while the Sentry sleeps', async () => {
   const k = await run(['killed']);

@@ -116,19 +116,24 @@ describe.each(modes)('bytes and calls of the engine, %s', (_name, cpus, patch) =
     expect(asks.strange).toEqual([]);
   });
 
-  test.runIf(calls)('interrupts at any moment of calls that the engine makes itself', async () => {
+  const stormsOfItsCalls = async (): Promise<void> => {
     const { k, asks } = await run('traffic', 'native_storm', cpus, patch);
     expect(k.output).toBe('ok native_storm\n');
     expect(asks.strange).toEqual([]);
     expect(k.restarts).toBe(0); // FUTEX_WAKE cannot be interrupted
-  });
+  };
 
-  test.runIf(calls)('futex', async () => {
+  const ownFutexes = async (): Promise<void> => {
     const { k } = await run('traffic', 'futex', cpus, patch);
     expect(k.output).toBe('ok futex\n');
     // pthread_join waits for a word that the kernel wakes: not private, and not the engine's.
     expect(k.counts.get(202) ?? 0).toBeLessThan(10);
-  });
+  };
+
+  if (calls) {
+    test('interrupts at any moment of calls that the engine makes itself', stormsOfItsCalls);
+    test('futex', ownFutexes);
+  }
 
   test('a forged frame is a fault', async () => {
     const { k } = await run('traffic', 'forged', cpus, patch);

@@ -43,6 +43,9 @@ export const FUSE_DEVICE = /^(\/dev)?\/fuse$/;
 /** CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, LINUX_IMMUTABLE, MKNOD, SETFCAP. */
 const FILE_CAPABILITIES = 0b11111n | (1n << 9n) | (1n << 27n) | (1n << 31n);
 
+/** What makes and runs a virtual machine: of the stubs of that engine alone. */
+const MACHINE = testPlatform === 'kvm' ? [/^(\/dev)?\/kvm$/, /^anon_inode:kvm-vm$/, /^anon_inode:kvm-vcpu:\d+$/] : [];
+
 const guest: Posture = {
   uid: 'sandbox',
   capabilities: 0n,
@@ -50,7 +53,7 @@ const guest: Posture = {
   filters: 1,
   namespaces: ['user', ...SEPARATE],
   dumpable: true, // the Sentry reads and writes its memory
-  descriptors: [/^socket:/, /^anon_inode:\[eventfd\]$/],
+  descriptors: [/^socket:/, /^anon_inode:\[eventfd\]$/, ...MACHINE],
   sockets: 1,
   root: NODE_ROOT,
 };

@@ -78,7 +78,7 @@ export function maps(pid: number): string {
 /** Is this child of the pristine stub a copy that nothing has been mapped in yet? */
 function waits(pid: number): boolean {
   const text = maps(pid);
-  return text !== '' && !/^[0-7]/m.test(text.replace(/^7ff0\S+ /gm, '. '));
+  return text !== '' && !/^[0-7]/m.test(text.replace(/^7ff\S+ /gm, '. '));
 }
 
 /** The host processes that hold a guest's memory. */

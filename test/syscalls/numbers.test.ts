@@ -45,8 +45,8 @@ beforeAll(async () => {
   try {
     const argv = [program, String(last), ...untried.map(String)];
     const file = join(folder, 'log');
-    const outside = await runOnHost(['unshare', '--pid', '--fork', '--mount-proc', ...argv], { timeout: 120_000 });
-    const inside = await runOnHost([ringfence, '--debug-log', file, 'do', '--', ...argv], { timeout: 120_000 });
+    const outside = await runOnHost(['unshare', '--pid', '--fork', '--mount-proc', ...argv], { timeout: 400_000 });
+    const inside = await runOnHost([ringfence, '--debug-log', file, 'do', '--', ...argv], { timeout: 400_000 });
     expect([outside.stderr, outside.status, inside.stderr, inside.status]).toEqual(['', 0, '', 0]);
     host = parse(outside.stdout);
     sandbox = parse(inside.stdout);
@@ -54,7 +54,7 @@ beforeAll(async () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
-}, 300_000);
+}, 900_000);
 
 test('all numbers were tried on both sides', () => {
   expect(host.size).toBeGreaterThan(4 * (last - untried.length));

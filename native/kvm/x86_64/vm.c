@@ -143,7 +143,10 @@ s64 vm_prepare(void) {
 
 // The VM of this process. 0 or -errno.
 s64 vm_create(void) {
-  const s64 fd = ioctl(RF_DEVICE_FD, KVM_CREATE_VM, 0);
+  s64 fd;
+  // A signal that comes meanwhile breaks it off; its handler has run.
+  do fd = ioctl(RF_DEVICE_FD, KVM_CREATE_VM, 0);
+  while (fd == -EINTR);
   if (fd < 0) return fd;
   vm_fd = (int)fd;
   ioctl(vm_fd, KVM_SET_TSS_ADDR, 0xfffbd000); // for processors that cannot run real mode by themselves; nobody does
