@@ -5,10 +5,13 @@
 // leaves a doubt, the kernel is made to build one, in memory of ours, and what stands there is handed on.
 #include "../tracer.h"
 
-
 // struct ucontext at the stack pointer of a handler, behind the return address.
 #define FRAME_CONTEXT 8
 #define CONTEXT_SIGCONTEXT 40
+
+#define TRAP_BRKPT 1
+#define TRAP_TRACE 2
+#define FLAG_TF 0x100
 
 // 0: the thread is gone.
 static int ask_kernel(struct thread *t, struct fault *f) {
@@ -39,6 +42,8 @@ int explain_fault(struct thread *t, u32 signal, struct fault *f) {
   }
   if (signal == SIGTRAP) {
     f->trap = info.code == SI_KERNEL ? 3 : 1;
+    // A step that the kernel reports itself, on its way out of a call (user_single_step_report), has a debugger's code.
+    if (info.code == TRAP_BRKPT && (t->regs.eflags & FLAG_TF)) f->code = TRAP_TRACE;
     return 1;
   }
   return ask_kernel(t, f);
