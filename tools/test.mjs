@@ -11,7 +11,10 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The other engines that the whole run is for, as { name, must }; `must`: one that cannot work here is a failure. */
-const OTHERS = [{ name: 'ptrace', must: true }];
+const OTHERS = [
+  { name: 'ptrace', must: true },
+  { name: 'kvm', must: false },
+];
 /** What runs on each of them. */
 const THEIRS = ['test/syscalls', 'test/engine'];
 
