@@ -1,5 +1,7 @@
 // ringfence on another host: an emulated machine with a Debian kernel, a /dev/kvm of the kvm-amd module and cgroup v2 alone (tools/kvmlab.mjs).
-// RINGFENCE_TEST_KVMLAB=1 has all of it run there, which takes half an hour or more; by default it is what fits into two minutes.
+//
+// An emulated machine is so slow that time limits are a matter of luck: without RINGFENCE_TEST_KVMLAB=1 none is started, and only what the
+// tool says by itself is tested. All of it takes half an hour or more.
 
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,40 +30,10 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe('the machine', () => {
-  test('runs a command as it would run here: output, errors, status', { timeout: 8 * MINUTE }, async () => {
-    const r = await inMachine('echo out; echo err >&2; uname -r | cut -d. -f1,2; ls /tmp /dev/kvm; cat /proc/self/cgroup; exit 7', [
-      '--append',
-      'quiet',
-    ]);
-    expect(r).toMatchObject({ status: 7, stdout: 'out\n6.1\n/dev/kvm\n\n/tmp:\n0::/user.slice/kvmlab.scope\n', stderr: 'err\n' });
-  });
-
-  test('says in one line what is wrong with a call', { timeout: 8 * MINUTE }, async () => {
-    const none = await inMachine('true', ['--kvm', 'toy']);
-    expect(none).toMatchObject({ status: 2, stdout: '' });
-    expect(none.stderr).toMatch(/^kvmlab: --kvm toy: none of real, absent, fifo\n/);
-  });
-});
-
-describe.each(all ? ['bookworm', 'bookworm-backports'] : ['bookworm'])('a host with the kernel of %s', (kernel) => {
-  const options = ['--kernel', kernel];
-
-  test('its /dev/kvm can do what the engine needs', { timeout: 8 * MINUTE }, async () => {
-    const r = await inMachine(buildTool(join(import.meta.dirname, 'probe.c')), options);
-    expect(r.stdout.split('\n').filter((line) => line.startsWith('FAIL'))).toEqual([]);
-    expect(r.status).toBe(0);
-  });
-
-  // The clock is read through the host's vDSO, which each version of Linux lays out in its own way.
-  test.each(['systrap', 'ptrace', 'kvm'])('%s runs programs', { timeout: 12 * MINUTE }, async (engine) => {
-    const names = all ? buildGuests().map(({ name }) => name) : ['stat', 'timers'];
-    const programs = buildGuests().filter(({ name }) => names.includes(name));
-    const runs = programs.map(({ path }) => `bin/ringfence --platform ${engine} do -- ${path} || echo "${path}: $?"`);
-    const r = await inMachine(runs.join('\n'), options, all ? 30 : 8);
-    expect({ failures: failures(r.stdout), errors: r.stderr, status: r.status }).toEqual({ failures: [], errors: '', status: 0 });
-    expect(r.stdout.match(/^ok /gm)?.length).toBeGreaterThan(20);
-  });
+test('says in one line what is wrong with a call', { timeout: 8 * MINUTE }, async () => {
+  const none = await inMachine('true', ['--kvm', 'toy']);
+  expect(none).toMatchObject({ status: 2, stdout: '' });
+  expect(none.stderr).toMatch(/^kvmlab: --kvm toy: none of real, absent, fifo\n/);
 });
 
 /** A bundle that the machine can see. */
@@ -84,6 +56,34 @@ function bundle(name: string, args: string[]): string {
 }
 
 if (all) {
+  describe('the machine', () => {
+    test('runs a command as it would run here: output, errors, status', { timeout: 8 * MINUTE }, async () => {
+      const r = await inMachine('echo out; echo err >&2; uname -r | cut -d. -f1,2; ls /tmp /dev/kvm; cat /proc/self/cgroup; exit 7', [
+        '--append',
+        'quiet',
+      ]);
+      expect(r).toMatchObject({ status: 7, stdout: 'out\n6.1\n/dev/kvm\n\n/tmp:\n0::/user.slice/kvmlab.scope\n', stderr: 'err\n' });
+    });
+  });
+
+  describe.each(['bookworm', 'bookworm-backports'])('a host with the kernel of %s', (kernel) => {
+    const options = ['--kernel', kernel];
+
+    test('its /dev/kvm can do what the engine needs', { timeout: 8 * MINUTE }, async () => {
+      const r = await inMachine(buildTool(join(import.meta.dirname, 'probe.c')), options);
+      expect(r.stdout.split('\n').filter((line) => line.startsWith('FAIL'))).toEqual([]);
+      expect(r.status).toBe(0);
+    });
+
+    // The clock is read through the host's vDSO, which each version of Linux lays out in its own way.
+    test.each(['systrap', 'ptrace', 'kvm'])('%s runs programs', { timeout: 34 * MINUTE }, async (engine) => {
+      const runs = buildGuests().map(({ path }) => `bin/ringfence --platform ${engine} do -- ${path} || echo "${path}: $?"`);
+      const r = await inMachine(runs.join('\n'), options, 30);
+      expect({ failures: failures(r.stdout), errors: r.stderr, status: r.status }).toEqual({ failures: [], errors: '', status: 0 });
+      expect(r.stdout.match(/^ok /gm)?.length).toBeGreaterThan(20);
+    });
+  });
+
   test('a machine is stopped at its time', { timeout: 8 * MINUTE }, async () => {
     const late = await runOnHost([process.execPath, 'tools/kvmlab.mjs', '--timeout', '60', '--', 'sleep', '1000'], {
       cwd: repository,
