@@ -180,7 +180,7 @@ function raiseGuests(procs: string, standin: number, lead: number): void {
     } catch (e) {
       // One that may not be looked at is no stub, one that is gone needs nothing. Without CAP_SYS_RESOURCE the value cannot be lower than
       // that of the sandbox.
-      if (!(e instanceof Error && 'code' in e && (e.code === 'EACCES' || e.code === 'ENOENT'))) throw e;
+      if (!(e instanceof Error && 'code' in e && ['EACCES', 'ENOENT', 'ESRCH'].includes(String(e.code)))) throw e;
     }
   }
 }
