@@ -2,14 +2,18 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { testEngine } from './engines.ts';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { answer, buildEngine } from './harness.ts';
 import { MiniKernel } from './kernel.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
-describe.runIf(testEngine().name === 'ptrace')('without PTRACE_SYSEMU', () => {
+// Whatever engine the other suites run on.
+vi.hoisted(() => {
+  process.env['RINGFENCE_TEST_PLATFORM'] = 'ptrace';
+});
+
+describe('without PTRACE_SYSEMU', () => {
   let directory = '';
   beforeAll(() => {
     const cc = process.env['CC'];
