@@ -45,6 +45,6 @@ export function merge(kept: Results, fresh: Results, names: { ours: string; runs
     engines: [...new Set([...kept.engines, ...fresh.engines])],
     absent: { ...Object.fromEntries(Object.entries(kept.absent).filter(([name]) => !fresh.engines.includes(name))), ...fresh.absent },
     groups,
-    among: fresh.among.length > 0 ? fresh.among : kept.among,
+    among: fresh.among.some((r) => Object.keys(r.values).length > 0) ? fresh.among : kept.among,
   };
 }
